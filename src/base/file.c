@@ -1,0 +1,88 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int file_read_fd(int fd, const char *name, size_t limit, struct buf *ret, struct err *err) {
+    buf_reset(ret);
+    for (;;) {
+        char *p = buf_reserve(ret, 65536);
+        if (!p)
+            return err_nomem(err);
+        ssize_t n = read(fd, p, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, -errno, NULL, "Cannot read %s: %s", name, strerror(errno));
+        if (n == 0)
+            return 0;
+        ret->len += (size_t)n;
+        if (ret->len > limit)
+            return err_set(err, -EFBIG, NULL, "%s is larger than %zu bytes", name, limit);
+    }
+}
+
+int file_read(const char *path, size_t limit, struct buf *ret, struct err *err) {
+    bool standard = strcmp(path, "-") == 0;
+    _cleanup_(closep) int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "Check the name and the permissions of the file", "Cannot open %s: %s", path,
+                       strerror(errno));
+    return file_read_fd(fd, path, limit, ret, err);
+}
+
+static int write_all(int fd, const char *data, size_t size) {
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_failed(struct err *err, const char *path, int code) {
+    const char *advice = code == -ENOSPC || code == -EDQUOT ? "Free some space or name another place with -o"
+                                                           : "Name a place you may write to with -o";
+    return err_set(err, code, advice, "Cannot write %s: %s", path, strerror(-code));
+}
+
+static int write_directly(const char *path, const void *data, size_t size, struct err *err) {
+    bool standard = strcmp(path, "-") == 0;
+    _cleanup_(closep) int fd = standard ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : write_all(fd, data, size);
+    return rc < 0 ? write_failed(err, path, rc) : 0;
+}
+
+int file_write(const char *path, const void *data, size_t size, struct err *err) {
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (strcmp(path, "-") == 0 || (exists && !S_ISREG(st.st_mode)))
+        return write_directly(path, data, size, err);
+    _cleanup_(freep) char *temporary = mem_printf("%s.XXXXXX", path);
+    if (!temporary)
+        return err_nomem(err);
+    _cleanup_(closep) int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return write_failed(err, path, -errno);
+    mode_t mask = umask(0);
+    umask(mask);
+    int rc = write_all(fd, data, size);
+    if (rc == 0 && fchmod(fd, exists ? st.st_mode & 07777 : 0666 & ~mask) < 0)
+        rc = -errno;
+    if (rc == 0 && close(TAKE_FD(fd)) < 0)
+        rc = -errno;
+    if (rc == 0 && rename(temporary, path) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        unlink(temporary);
+        return write_failed(err, path, rc);
+    }
+    return 0;
+}

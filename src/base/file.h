@@ -1,0 +1,15 @@
+/* Whole files: read with a bound, written so that a reader never sees half of one.
+ * May use: base/.
+ * Must not: leave a partial or temporary file behind on failure. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Reads at most `limit` bytes of `path` into *ret (replacing its content). -EFBIG when longer. */
+int file_read(const char *path, size_t limit, struct buf *ret, struct err *err);
+int file_read_fd(int fd, const char *name, size_t limit, struct buf *ret, struct err *err);
+
+/* Writes to a temporary file beside `path` and renames it into place. "-" and things that are not
+ * regular files (pipes, /dev/stdout) are written directly. */
+int file_write(const char *path, const void *data, size_t size, struct err *err);

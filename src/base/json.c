@@ -1,0 +1,139 @@
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void separate(struct json *j) {
+    if (j->need_comma)
+        buf_addc(j->out, ',');
+    j->need_comma = true;
+}
+
+static void open_nest(struct json *j, char c) {
+    separate(j);
+    buf_addc(j->out, c);
+    j->depth++;
+    j->need_comma = false;
+}
+
+static void close_nest(struct json *j, char c) {
+    buf_addc(j->out, c);
+    j->depth--;
+    j->need_comma = true;
+}
+
+void json_object(struct json *j) {
+    open_nest(j, '{');
+}
+void json_object_end(struct json *j) {
+    close_nest(j, '}');
+}
+void json_array(struct json *j) {
+    open_nest(j, '[');
+}
+void json_array_end(struct json *j) {
+    close_nest(j, ']');
+}
+
+/* Length of the valid UTF-8 sequence at s, or 0. */
+static size_t utf8_length(const unsigned char *s) {
+    if (s[0] < 0x80)
+        return 1;
+    size_t n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if (n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0)))
+        return 0;
+    if (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90)))
+        return 0;
+    return n;
+}
+
+static void add_escaped(struct buf *out, unsigned char c) {
+    switch (c) {
+    case '"':
+        buf_adds(out, "\\\"");
+        break;
+    case '\\':
+        buf_adds(out, "\\\\");
+        break;
+    case '\n':
+        buf_adds(out, "\\n");
+        break;
+    case '\t':
+        buf_adds(out, "\\t");
+        break;
+    default:
+        buf_addf(out, "\\u%04x", c);
+    }
+}
+
+static bool needs_escape(const unsigned char *p, const unsigned char *start) {
+    return *p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || (*p == '/' && p > start && p[-1] == '<');
+}
+
+static void add_string(struct buf *out, const char *text) {
+    const unsigned char *start = (const unsigned char *)text, *p = start;
+    buf_addc(out, '"');
+    while (*p) {
+        const unsigned char *run = p;
+        size_t n;
+        while (*p && !needs_escape(p, start) && (n = utf8_length(p)) > 0)
+            p += n;
+        buf_add(out, run, (size_t)(p - run));
+        if (!*p)
+            break;
+        if (needs_escape(p, start))
+            add_escaped(out, *p);
+        else
+            buf_adds(out, "\xef\xbf\xbd");
+        p++;
+    }
+    buf_addc(out, '"');
+}
+
+void json_key(struct json *j, const char *key) {
+    separate(j);
+    add_string(j->out, key);
+    buf_addc(j->out, ':');
+    j->need_comma = false;
+}
+
+void json_string(struct json *j, const char *s) {
+    separate(j);
+    add_string(j->out, s);
+}
+
+void json_u64(struct json *j, uint64_t v) {
+    separate(j);
+    buf_addf(j->out, "%" PRIu64, v);
+}
+
+void json_i64(struct json *j, int64_t v) {
+    separate(j);
+    buf_addf(j->out, "%" PRId64, v);
+}
+
+void json_double(struct json *j, double v) {
+    separate(j);
+    if (!isfinite(v)) {
+        buf_adds(j->out, "null");
+        return;
+    }
+    char text[64];
+    snprintf(text, sizeof(text), "%.6g", v);
+    buf_adds(j->out, text);
+}
+
+void json_bool(struct json *j, bool v) {
+    separate(j);
+    buf_adds(j->out, v ? "true" : "false");
+}
+
+void json_null(struct json *j) {
+    separate(j);
+    buf_adds(j->out, "null");
+}

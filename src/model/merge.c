@@ -1,0 +1,228 @@
+/* Merging, filtering and folding: all three are one copy of samples from one profile into another. */
+#include "model/profile.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What ids of `from` became in `into`; 0 = not yet copied (id 0 itself stays 0). */
+struct copier {
+    struct profile *into;
+    const struct profile *from;
+    uint32_t *strings, *functions, *mappings, *frames, *stacks, *threads, *label_sets;
+    bool drop_internal;
+};
+
+static void copier_free(struct copier *c) {
+    free(c->strings);
+    free(c->functions);
+    free(c->mappings);
+    free(c->frames);
+    free(c->stacks);
+    free(c->threads);
+    free(c->label_sets);
+}
+
+static int copier_init(struct copier *c, struct profile *into, const struct profile *from) {
+    *c = (struct copier){.into = into, .from = from};
+    c->strings = mem_zalloc(from->n_strings, sizeof(uint32_t));
+    c->functions = mem_zalloc(from->n_functions, sizeof(uint32_t));
+    c->mappings = mem_zalloc(from->n_mappings, sizeof(uint32_t));
+    c->frames = mem_zalloc(from->n_frames, sizeof(uint32_t));
+    c->stacks = mem_zalloc(from->n_stacks, sizeof(uint32_t));
+    c->threads = mem_zalloc(from->n_threads, sizeof(uint32_t));
+    c->label_sets = mem_zalloc(from->n_label_sets, sizeof(uint32_t));
+    bool ok = c->strings && c->functions && c->mappings && c->frames && c->stacks && c->threads && c->label_sets;
+    return ok ? 0 : -ENOMEM;
+}
+
+static string_id copy_string(struct copier *c, string_id id) {
+    if (!c->strings[id] && id)
+        c->strings[id] = profile_string_n(c->into, c->from->strings[id], c->from->string_lengths[id]);
+    return c->strings[id];
+}
+
+static function_id copy_function(struct copier *c, function_id id) {
+    if (!c->functions[id] && id) {
+        struct profile_function f = c->from->functions[id];
+        f.name = copy_string(c, f.name);
+        f.system_name = copy_string(c, f.system_name);
+        f.file = copy_string(c, f.file);
+        c->functions[id] = profile_function(c->into, &f);
+    }
+    return c->functions[id];
+}
+
+static mapping_id copy_mapping(struct copier *c, mapping_id id) {
+    if (!c->mappings[id] && id) {
+        struct profile_mapping m = c->from->mappings[id];
+        m.file = copy_string(c, m.file);
+        m.build_id = copy_string(c, m.build_id);
+        c->mappings[id] = profile_mapping(c->into, &m);
+    }
+    return c->mappings[id];
+}
+
+static frame_id copy_frame(struct copier *c, frame_id id) {
+    if (!c->frames[id] && id) {
+        struct profile_frame f = c->from->frames[id];
+        f.function = copy_function(c, f.function);
+        f.kind = copy_string(c, f.kind);
+        f.mapping = copy_mapping(c, f.mapping);
+        c->frames[id] = profile_frame(c->into, &f);
+    }
+    return c->frames[id];
+}
+
+/* Stacks are copied root first without recursion: a stack may be tens of thousands of frames deep.
+ * Parents always have smaller ids than their children, so climb to the first copied ancestor and
+ * come back down along a reversed list kept in `trail`. */
+static stack_id copy_stack(struct copier *c, stack_id id) {
+    size_t n = 0, cap = 0;
+    stack_id *trail = NULL, at = id;
+    for (; at && !c->stacks[at]; at = c->from->stacks[at].parent) {
+        if (mem_grow((void **)&trail, &cap, n + 1, sizeof(*trail)) < 0) {
+            c->into->profile_failed = true;
+            break;
+        }
+        trail[n++] = at;
+    }
+    stack_id parent = at ? c->stacks[at] : 0;
+    while (n-- > 0) {
+        frame_id frame = c->from->stacks[trail[n]].frame;
+        if (!(c->drop_internal && c->from->frames[frame].flags & FRAME_INTERNAL))
+            parent = profile_stack(c->into, parent, copy_frame(c, frame));
+        c->stacks[trail[n]] = parent;
+    }
+    free(trail);
+    return id ? parent : 0;
+}
+
+static thread_id copy_thread(struct copier *c, thread_id id) {
+    if (!c->threads[id] && id) {
+        struct profile_thread t = c->from->threads[id];
+        t.process_name = copy_string(c, t.process_name);
+        t.thread_name = copy_string(c, t.thread_name);
+        t.container = copy_string(c, t.container);
+        t.runtime = copy_string(c, t.runtime);
+        c->threads[id] = profile_thread(c->into, &t);
+    }
+    return c->threads[id];
+}
+
+static labels_id copy_labels(struct copier *c, labels_id id) {
+    if (!c->label_sets[id] && id) {
+        struct profile_labels_range r = c->from->label_sets[id];
+        struct profile_label labels[PROFILE_MAX_LABELS];
+        for (uint32_t i = 0; i < r.count; i++) {
+            labels[i] = c->from->labels[r.first + i];
+            labels[i].key = copy_string(c, labels[i].key);
+            labels[i].text = copy_string(c, labels[i].text);
+            labels[i].unit = copy_string(c, labels[i].unit);
+        }
+        c->label_sets[id] = profile_labels(c->into, labels, r.count);
+    }
+    return c->label_sets[id];
+}
+
+static void copy_sample(struct copier *c, size_t i, int64_t time_shift) {
+    struct profile_sample s = c->from->samples[i];
+    s.stack = copy_stack(c, s.stack);
+    s.thread = copy_thread(c, s.thread);
+    s.labels = copy_labels(c, s.labels);
+    s.time_ns = (uint64_t)((int64_t)s.time_ns + time_shift);
+    profile_add_sample(c->into, &s, c->from->values + i * c->from->n_value_types);
+}
+
+static void copy_quality(struct profile *into, const struct profile *from) {
+    struct profile_quality *to = &into->quality;
+    const struct profile_quality *q = &from->quality;
+    to->samples_taken += q->samples_taken;
+    to->samples_lost += q->samples_lost;
+    to->stacks_whole += q->stacks_whole;
+    to->frames += q->frames;
+    to->frames_unnamed += q->frames_unnamed;
+    to->frames_approximate += q->frames_approximate;
+    to->self_cpu_ns += q->self_cpu_ns;
+    to->self_rss_bytes = MAX(to->self_rss_bytes, q->self_rss_bytes);
+    to->self_map_bytes = MAX(to->self_map_bytes, q->self_map_bytes);
+    to->probe_ns += q->probe_ns;
+    to->probe_runs += q->probe_runs;
+    to->slowdown_bound = MAX(to->slowdown_bound, q->slowdown_bound);
+    for (size_t i = 0; i < q->n_truncated; i++)
+        profile_count_truncated(into, from->strings[q->truncated[i].reason], q->truncated[i].count);
+    for (size_t i = 0; i < q->n_notes; i++)
+        profile_note(into, "%s", from->strings[q->notes[i]]);
+}
+
+static void copy_header(struct copier *c) {
+    struct profile *into = c->into;
+    const struct profile *from = c->from;
+    for (unsigned v = 0; v < from->n_value_types; v++)
+        profile_value_type(into, from->strings[from->value_types[v].type], from->strings[from->value_types[v].unit]);
+    into->default_value = from->default_value;
+    into->command = copy_string(c, from->command);
+    into->host = copy_string(c, from->host);
+    into->start_time_ns = from->start_time_ns;
+    into->duration_ns = from->duration_ns;
+    into->period_ns = from->period_ns;
+}
+
+static bool same_value_types(const struct profile *a, const struct profile *b) {
+    if (a->n_value_types != b->n_value_types)
+        return false;
+    for (unsigned v = 0; v < a->n_value_types; v++)
+        if (strcmp(a->strings[a->value_types[v].type], b->strings[b->value_types[v].type]) != 0 ||
+            strcmp(a->strings[a->value_types[v].unit], b->strings[b->value_types[v].unit]) != 0)
+            return false;
+    return true;
+}
+
+int profile_merge(struct profile *into, const struct profile *from, struct err *err) {
+    if (!same_value_types(into, from))
+        return err_set(err, -EINVAL, "Merge only profiles of one kind", "The profiles measure different things");
+    _cleanup_(copier_free) struct copier c;
+    if (copier_init(&c, into, from) < 0)
+        return err_nomem(err);
+    int64_t shift = (int64_t)(from->start_time_ns - into->start_time_ns);
+    if (shift < 0) { /* times are unsigned: let the merged profile start at the earlier one */
+        for (size_t i = 0; i < into->n_samples; i++)
+            into->samples[i].time_ns += (uint64_t)-shift;
+        into->start_time_ns = from->start_time_ns;
+        into->duration_ns += (uint64_t)-shift;
+        shift = 0;
+    }
+    for (size_t i = 0; i < from->n_samples; i++)
+        copy_sample(&c, i, shift);
+    into->duration_ns = MAX(into->duration_ns, from->duration_ns + (uint64_t)shift);
+    copy_quality(into, from);
+    return into->profile_failed ? err_nomem(err) : 0;
+}
+
+static int copy_profile(const struct profile *from, profile_keep_fn *keep, void *ctx, bool drop_internal,
+                        struct profile **ret, struct err *err) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    if (!p)
+        return err_nomem(err);
+    _cleanup_(copier_free) struct copier c;
+    if (copier_init(&c, p, from) < 0)
+        return err_nomem(err);
+    c.drop_internal = drop_internal;
+    copy_header(&c);
+    for (size_t i = 0; i < from->n_samples; i++)
+        if (!keep || keep(from, i, ctx))
+            copy_sample(&c, i, 0);
+    copy_quality(p, from);
+    if (p->profile_failed)
+        return err_nomem(err);
+    *ret = TAKE_PTR(p);
+    return 0;
+}
+
+int profile_filter(const struct profile *from, profile_keep_fn *keep, void *ctx, struct profile **ret,
+                   struct err *err) {
+    return copy_profile(from, keep, ctx, false, ret, err);
+}
+
+int profile_fold_internal(const struct profile *from, struct profile **ret, struct err *err) {
+    return copy_profile(from, NULL, NULL, true, ret, err);
+}

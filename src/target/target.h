@@ -1,0 +1,99 @@
+/* A process seen from outside: live, or as a core file. Its mappings, threads, memory, files.
+ * May use: base/.
+ * Must not: know a runtime or a profile; write to the target. Everything read is hostile.
+ *
+ * Paths are as the target sees them (its mount namespace); files are opened through
+ * /proc/PID/map_files or /proc/PID/root, so that a file replaced on disk is not taken for the one
+ * that runs. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct target_mapping {
+    uint64_t start, end, offset; /* [start, end) in the target; offset in the file */
+    uint64_t device, inode;      /* 0 when anonymous */
+    uint32_t protection;         /* PROT_READ | … */
+    bool deleted;                /* the path no longer names this file */
+    const char *path;            /* "" when anonymous; "[vdso]", "[stack]", … as the kernel says */
+};
+
+/* What kind of thing a pid is; each but USER is refused with a sentence of its own. */
+enum target_state {
+    TARGET_USER,
+    TARGET_GONE,
+    TARGET_ZOMBIE,
+    TARGET_KERNEL_THREAD,
+    TARGET_32BIT,
+    TARGET_FORBIDDEN, /* exists, but we may not read it */
+};
+
+struct target_info {
+    pid_t pid;
+    pid_t ns_pid;         /* as the target calls itself */
+    pid_t parent;
+    uid_t uid;
+    char comm[64];
+    char *command_line;   /* owned; arguments joined by spaces, "" for kernel threads */
+    char container[128];  /* container id (64 hex → first 12) or "", from its cgroup */
+    char cgroup[256];     /* cgroup v2 path */
+};
+
+struct target; /* opaque: live process or core file */
+
+/* Says what `pid` is, without opening it. */
+enum target_state target_state_of(pid_t pid);
+
+/* Opens a live process. On failure the sentence names the state (gone, zombie, kernel thread,
+ * 32-bit, not permitted and which capability is missing) and what to do.
+ * -ESRCH gone or zombie, -EINVAL kernel thread, -ENOTSUP 32-bit, -EPERM not permitted. */
+int target_open(pid_t pid, struct target **ret, struct err *err) _must_check_;
+
+/* Opens a core file (ELF ET_CORE, x86-64). Memory that the kernel left out of the core because it is
+ * file-backed is read from the files it names, under `sysroot` ("" = /). */
+int target_open_core(const char *path, const char *sysroot, struct target **ret, struct err *err) _must_check_;
+
+void target_close(struct target *t);
+DEFINE_CLEANUP(struct target, target_close)
+
+bool target_is_core(const struct target *t);
+pid_t target_pid(const struct target *t);
+const struct target_info *target_get_info(struct target *t); /* read once, then cached */
+
+/* Reads exactly `size` bytes. 0 or negative errno (-EFAULT unmapped, -ESRCH gone, -EPERM). */
+int target_read(struct target *t, uint64_t address, void *dst, size_t size);
+
+/* Re-reads the list of mappings; `*ret_changed` (may be NULL) tells whether an executable mapping
+ * differs from before. The pointers of the old list die. */
+int target_refresh_mappings(struct target *t, bool *ret_changed, struct err *err);
+/* Sorted by address. Read at open; see target_refresh_mappings(). */
+const struct target_mapping *target_mappings(const struct target *t, size_t *ret_count);
+const struct target_mapping *target_find_mapping(const struct target *t, uint64_t address);
+
+/* Opens, read-only, the very file that backs a mapping. For "[vdso]" a memfd with its bytes.
+ * Returns a descriptor the caller closes, or negative errno: -ENOENT when it cannot be had. */
+int target_open_mapping(struct target *t, const struct target_mapping *m, struct err *err);
+
+/* Opens a path inside the target's root (its mount namespace), read-only. */
+int target_open_path(struct target *t, const char *path);
+
+/* Thread ids, sorted. Caller frees *ret. */
+int target_threads(struct target *t, pid_t **ret, size_t *ret_count);
+/* The thread's comm; "" when gone. */
+void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size);
+/* Scheduler state letter ('R', 'S', 'D', …), 0 when gone. */
+char target_thread_state(struct target *t, pid_t tid);
+
+/* Stops every thread (ptrace SEIZE + INTERRUPT; new threads too), or fails with nothing stopped.
+ * A core file is always stopped. Kill-safe: the kernel resumes them if scry dies. */
+int target_stop(struct target *t, struct err *err);
+void target_resume(struct target *t);
+
+/* Registers of a stopped thread in DWARF numbering (see unwind/walk.h: 17 values, then fs base). */
+struct target_registers {
+    uint64_t value[17];
+    uint64_t tls_base;
+    bool in_syscall;
+};
+int target_thread_registers(struct target *t, pid_t tid, struct target_registers *ret, struct err *err);

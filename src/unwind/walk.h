@@ -1,0 +1,196 @@
+/* The walking contract: what a stack walk may do and what it produces. Every runtime's walk is
+ * written once over it, as bounded, allocation-free `static inline` C, and compiled for three hosts:
+ * BPF (reads with bpf_probe_read_user), user space over a live process, user space over a core file.
+ * May use: nothing but fixed-width integers; includes nothing that BPF lacks.
+ * Must not: allocate, loop without a bound, call libc.
+ *
+ * A walk reads the target through walk_read() and emits raw frames through walk_emit(), leaf first.
+ * The raw frames of one runtime form a stream; native code is always stream 0. Streams are merged
+ * and named later, in user space. */
+#pragma once
+
+#ifdef __bpf__
+/* vmlinux.h and bpf_helpers.h are included by the program. */
+#else
+#include <linux/types.h>
+#include <stddef.h>
+#include <string.h>
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s16 s16;
+typedef __s32 s32;
+typedef __s64 s64;
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+#endif
+
+/* ---- raw frames ---- */
+
+/* word[0]: kind in the top 8 bits, a user-space address or pointer in the low 56.
+ * word[1]: depends on the kind. */
+struct raw_frame {
+    u64 word[2];
+};
+
+/* The kind's high nibble is a lang's id (0 = native), the low nibble is that lang's own business. */
+enum raw_kind {
+    RAW_NATIVE = 0x01, /* word[0] = instruction address; word[1] = CFA | enum raw_native_flags */
+};
+
+enum raw_native_flags {
+    RAW_APPROXIMATE = 1, /* the step from this frame to its caller used the frame pointer only */
+    RAW_EXACT = 2,       /* the address is an interrupted instruction, not a return address */
+    RAW_SIGNAL = 4,      /* this frame is a signal trampoline */
+    RAW_FLAGS = 7,       /* CFAs are 8-aligned; the low three bits are the flags */
+};
+
+#define RAW_ADDRESS_MASK ((1ull << 56) - 1)
+static __always_inline u8 raw_kind(const struct raw_frame *f) {
+    return (u8)(f->word[0] >> 56);
+}
+static __always_inline u64 raw_address(const struct raw_frame *f) {
+    return f->word[0] & RAW_ADDRESS_MASK;
+}
+
+/* ---- the stack being filled ---- */
+
+enum {
+    WALK_MAX_STREAMS = 3,
+    WALK_CAPACITY = 24576,       /* raw frames of all streams together */
+    WALK_NATIVE_LEAF = 8192,     /* of the native stream: frames kept at the leaf end … */
+    WALK_NATIVE_ROOT = 8192,     /* … and, in a ring, at the root end (power of two) */
+    WALK_RUNTIME_LEAF = 4096,    /* the same for every other stream */
+    WALK_RUNTIME_ROOT = 4096,
+    WALK_MAX_STEPS = 32768,      /* frames visited per stream */
+};
+
+enum walk_end {
+#define WALK_END(name, whole, sentence) WALK_END_##name,
+#include "unwind/walk_ends.def"
+#undef WALK_END
+    WALK_END_COUNT
+};
+
+/* Frames [first, first + leaf_kept) are the leaf end. If total > leaf_kept, the next root_kept slots
+ * are a ring whose oldest entry is at (total - leaf_kept) % root capacity when it has wrapped. */
+struct walk_stream {
+    u32 first; /* index into frames[] */
+    u32 total; /* frames emitted, kept or not */
+    u16 leaf_capacity, root_capacity;
+    u8 lang;   /* id of the lang that walked it, 0 = native */
+    u8 end;    /* enum walk_end */
+    u8 pad[2];
+};
+
+struct walk_stack {
+    u32 n_streams;
+    u32 n_frames; /* slots of frames[] in use */
+    struct walk_stream streams[WALK_MAX_STREAMS];
+    struct raw_frame frames[WALK_CAPACITY];
+};
+
+/* Slots a stream occupies. */
+static __always_inline u32 walk_stream_kept(const struct walk_stream *s) {
+    u32 capacity = (u32)s->leaf_capacity + s->root_capacity;
+    return s->total < capacity ? s->total : capacity;
+}
+
+/* ---- registers: DWARF numbering, see unwind/x86_64.h ---- */
+
+enum { WALK_REGISTERS = 17 };
+
+struct walk_regs {
+    u64 value[WALK_REGISTERS];
+    u64 tls_base; /* thread pointer: fs base on x86-64 */
+};
+
+/* ---- hosts ---- */
+
+struct walk_host;
+struct walk_stack;
+
+#ifndef __bpf__
+/* A host in user space. read() copies exactly `size` bytes or returns a negative errno. */
+struct walk_host {
+    int (*read)(struct walk_host *host, u64 address, void *dst, size_t size);
+};
+#endif
+
+/* State of a walk over one thread. Registers that a callee saved are located lazily: `saved_at[r]` is
+ * the stack address where the caller's value lies, 0 while `regs.value[r]` is still good. */
+struct walk {
+    struct walk_host *host; /* NULL in BPF */
+    struct walk_stack *stack;
+    struct walk_regs regs;      /* of the frame being looked at */
+    struct walk_regs *leaf;     /* as they were at the leaf: runtimes start from these */
+    u64 saved_at[WALK_REGISTERS];
+    u32 stream; /* index of the stream being filled */
+    u32 steps;
+    u32 tid;
+};
+
+/* 0, or negative when the bytes cannot be read. */
+#ifdef __bpf__
+#define walk_read(w, dst, size, address) bpf_probe_read_user(dst, size, (const void *)(address))
+#else
+#define walk_read(w, dst, size, address) ((w)->host->read((w)->host, (address), (dst), (size)))
+#endif
+
+/* Opens a stream at the end of the frames so far. Returns 0, or -1 when there are too many. */
+static __always_inline int walk_begin(struct walk_stack *stack, u32 lang, u32 *ret_stream) {
+    u32 i = stack->n_streams;
+    if (i >= WALK_MAX_STREAMS)
+        return -1;
+    struct walk_stream *s = &stack->streams[i];
+    s->first = stack->n_frames;
+    s->total = 0;
+    s->leaf_capacity = lang ? WALK_RUNTIME_LEAF : WALK_NATIVE_LEAF;
+    s->root_capacity = lang ? WALK_RUNTIME_ROOT : WALK_NATIVE_ROOT;
+    s->lang = (u8)lang;
+    s->end = WALK_END_NONE;
+    stack->n_streams = i + 1;
+    *ret_stream = i;
+    return 0;
+}
+
+/* Appends a frame to the stream being filled; past its capacity the root end overwrites itself. */
+static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 second) {
+    u32 i = w->stream;
+    if (i >= WALK_MAX_STREAMS)
+        return;
+    struct walk_stream *s = &w->stack->streams[i];
+    u32 n = s->total++;
+    u32 leaf = s->leaf_capacity;
+    u32 slot = s->first + (n < leaf ? n : leaf + ((n - leaf) & (s->root_capacity - 1u)));
+    if (slot >= WALK_CAPACITY)
+        return;
+    w->stack->frames[slot].word[0] = (u64)kind << 56 | (address & RAW_ADDRESS_MASK);
+    w->stack->frames[slot].word[1] = second;
+}
+
+/* Closes the stream being filled. */
+static __always_inline void walk_finish(struct walk *w, u8 end) {
+    u32 i = w->stream;
+    if (i >= WALK_MAX_STREAMS)
+        return;
+    struct walk_stream *s = &w->stack->streams[i];
+    s->end = end;
+    u32 used = s->first + walk_stream_kept(s);
+    w->stack->n_frames = used < WALK_CAPACITY ? used : WALK_CAPACITY;
+}
+
+/* Loops `step(0..max-1, ctx)` until it returns non-zero: bpf_loop in the kernel, a for in user space.
+ * `step` has the signature `static long step(u32 i, void *ctx)`. */
+#ifdef __bpf__
+#define walk_loop(max, step, ctx) bpf_loop(max, step, ctx, 0)
+#else
+#define walk_loop(max, step, ctx)                                                                  \
+    do {                                                                                           \
+        for (u32 _i = 0; _i < (max); _i++)                                                         \
+            if (step(_i, ctx))                                                                     \
+                break;                                                                             \
+    } while (0)
+#endif

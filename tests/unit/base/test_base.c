@@ -1,0 +1,127 @@
+#include "../unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/reader.h"
+
+static void arena_returns_zeroed_aligned_memory(void **state) {
+    struct arena a = {0};
+    for (size_t n = 1; n < 200000; n = n * 3 + 1) {
+        unsigned char *p = arena_alloc(&a, n);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 8, 0);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(p[i], 0);
+        memset(p, 0xff, n);
+    }
+    arena_free(&a);
+}
+
+static void buffer_stays_failed_past_its_limit(void **state) {
+    struct buf b = {.limit = 10};
+    buf_adds(&b, "0123456789");
+    assert_false(b.failed);
+    buf_addc(&b, 'x');
+    assert_true(b.failed);
+    assert_int_equal(b.len, 10);
+    buf_free(&b);
+}
+
+static void maps_keep_everything_they_are_given(void **state) {
+    struct u64_map m = {0};
+    for (uint64_t i = 0; i < 10000; i++)
+        assert_int_equal(u64_map_put(&m, i * 4096, i), 0);
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t *v = u64_map_get(&m, i * 4096);
+        assert_non_null(v);
+        assert_int_equal(*v, i);
+        assert_null(u64_map_get(&m, i * 4096 + 1));
+    }
+    u64_map_free(&m);
+}
+
+static void reader_never_passes_its_end(void **state) {
+    const uint8_t bytes[] = {0x80, 0x80, 0x80};
+    struct reader r = reader_of(bytes, sizeof(bytes));
+    assert_int_equal(reader_uleb(&r), 0);
+    assert_true(r.failed);
+    r = reader_of(bytes, 2);
+    assert_int_equal(reader_u32(&r), 0);
+    assert_true(r.failed);
+    assert_string_equal(reader_cstr(&r), "");
+}
+
+static void leb128_agrees_with_the_dwarf_standard(void **state) {
+    /* The examples of DWARF 5, figures 22 and 23. */
+    const struct {
+        uint8_t bytes[2];
+        uint64_t u;
+        int64_t s;
+    } cases[] = {
+        {{0x02}, 2, 2}, {{0xff, 0x00}, 127, 127}, {{0x80, 0x01}, 128, 128}, {{0xb9, 0x64}, 12857, -3527},
+        {{0x7e}, 126, -2}, {{0x81, 0x7f}, 16257, -127},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct reader r = reader_of(cases[i].bytes, 2);
+        assert_int_equal(reader_uleb(&r), cases[i].u);
+        r = reader_of(cases[i].bytes, 2);
+        assert_int_equal(reader_sleb(&r), cases[i].s);
+    }
+}
+
+static void json_escapes_what_could_break_a_consumer(void **state) {
+    struct buf b = {0};
+    struct json j = json_to(&b);
+    json_object(&j);
+    json_kstring(&j, "a\"", "x</script>\x01\xff\xc3\xa9");
+    json_kdouble(&j, "d", 0.25);
+    json_key(&j, "l");
+    json_array(&j);
+    json_u64(&j, 1);
+    json_i64(&j, -2);
+    json_array_end(&j);
+    json_object_end(&j);
+    assert_string_equal(buf_cstr(&b),
+                        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\",\"d\":0.25,\"l\":[1,-2]}");
+    buf_free(&b);
+}
+
+static void a_file_is_written_whole_or_not_at_all(void **state) {
+    char dir[] = "/tmp/scry-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char path[64];
+    snprintf(path, sizeof(path), "%s/out", dir);
+    struct err err = {0};
+    assert_int_equal(file_write(path, "hello", 5, &err), 0);
+    struct buf b = {0};
+    assert_int_equal(file_read(path, 100, &b, &err), 0);
+    assert_int_equal(b.len, 5);
+    assert_int_equal(file_read(path, 4, &b, &err), -EFBIG);
+    assert_int_equal(file_write("/dev/full", "x", 1, &err), -ENOSPC);
+    assert_non_null(strstr(err.advice, "space"));
+    assert_int_equal(file_write("/nonexistent/x", "x", 1, &err), -ENOENT);
+    buf_free(&b);
+    unlink(path);
+    rmdir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_returns_zeroed_aligned_memory),
+        cmocka_unit_test(buffer_stays_failed_past_its_limit),
+        cmocka_unit_test(maps_keep_everything_they_are_given),
+        cmocka_unit_test(reader_never_passes_its_end),
+        cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
+        cmocka_unit_test(json_escapes_what_could_break_a_consumer),
+        cmocka_unit_test(a_file_is_written_whole_or_not_at_all),
+    };
+    return RUN_TESTS(tests);
+}

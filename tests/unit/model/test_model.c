@@ -1,0 +1,111 @@
+#include "../unit.h"
+
+#include "model/profile.h"
+
+static frame_id frame_named(struct profile *p, const char *name, uint32_t flags) {
+    function_id f = profile_function(p, &(struct profile_function){.name = profile_string(p, name)});
+    return profile_frame(p, &(struct profile_frame){.function = f, .flags = flags});
+}
+
+static void add(struct profile *p, stack_id stack, int64_t weight) {
+    profile_add_sample(p, &(struct profile_sample){.stack = stack}, &weight);
+}
+
+static struct profile *sample_profile(void) {
+    struct profile *p = profile_new();
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    stack_id main_ = profile_stack(p, 0, frame_named(p, "main", 0));
+    stack_id eval = profile_stack(p, main_, frame_named(p, "eval", FRAME_INTERNAL));
+    stack_id leaf = profile_stack(p, eval, frame_named(p, "leaf", 0));
+    add(p, leaf, 3);
+    add(p, main_, 1);
+    p->quality.samples_taken = 2;
+    profile_count_truncated(p, "why", 1);
+    return p;
+}
+
+static void equal_things_get_equal_ids(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    assert_int_equal(profile_string(p, "x"), profile_string(p, "x"));
+    assert_int_not_equal(profile_string(p, "x"), profile_string(p, "y"));
+    assert_int_equal(profile_string(p, ""), 0);
+    assert_int_equal(frame_named(p, "f", 0), frame_named(p, "f", 0));
+    stack_id a = profile_stack(p, 0, frame_named(p, "f", 0));
+    assert_int_not_equal(a, 0);
+    assert_int_equal(a, profile_stack(p, 0, frame_named(p, "f", 0)));
+    struct profile_label l = {.key = profile_string(p, "k"), .number = 4};
+    assert_int_equal(profile_labels(p, &l, 1), profile_labels(p, &l, 1));
+    assert_int_equal(profile_labels(p, &l, 0), 0);
+}
+
+static void merging_adds_samples_and_quality(void **state) {
+    _cleanup_(profile_freep) struct profile *a = sample_profile(), *b = sample_profile();
+    b->start_time_ns = 5;
+    assert_int_equal(profile_merge(a, b, NULL), 0);
+    assert_int_equal(a->n_samples, 4);
+    assert_int_equal(a->samples[0].stack, a->samples[2].stack);
+    assert_int_equal(a->samples[2].time_ns, 5);
+    assert_int_equal(a->quality.samples_taken, 4);
+    assert_int_equal(a->quality.n_truncated, 1);
+    assert_int_equal(a->quality.truncated[0].count, 2);
+}
+
+static void folding_leaves_out_internal_frames_only(void **state) {
+    _cleanup_(profile_freep) struct profile *p = sample_profile(), *folded = NULL;
+    assert_int_equal(profile_fold_internal(p, &folded, NULL), 0);
+    stack_id s = folded->samples[0].stack;
+    assert_int_equal(profile_stack_depth(folded, s), 2);
+    const struct profile_frame *leaf = &folded->frames[folded->stacks[s].frame];
+    assert_string_equal(folded->strings[folded->functions[leaf->function].name], "leaf");
+    assert_int_equal(profile_value(folded, 0, 0), 3);
+}
+
+static void stacks_may_be_very_deep(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new(), *copy = NULL;
+    profile_value_type(p, "samples", "count");
+    frame_id f = frame_named(p, "f", 0);
+    stack_id s = 0;
+    for (int i = 0; i < 200000; i++)
+        s = profile_stack(p, s, f);
+    add(p, s, 1);
+    assert_int_equal(profile_fold_internal(p, &copy, NULL), 0);
+    assert_int_equal(profile_stack_depth(copy, copy->samples[0].stack), 200000);
+}
+
+/* Every allocation fails in turn: nothing crashes, and the failure is never silent. */
+static void no_failed_allocation_goes_unnoticed(void **state) {
+    mem_fail_after(-1);
+    profile_free(sample_profile());
+    long n = mem_fail_after(-1);
+    assert_true(n > 10);
+    for (long i = 0; i < n; i++) {
+        mem_fail_after(i);
+        struct profile *p = profile_new();
+        bool noticed = !p;
+        if (p) {
+            profile_value_type(p, "samples", "count");
+            stack_id s = profile_stack(p, 0, frame_named(p, "main", 0));
+            s = profile_stack(p, s, frame_named(p, "eval", FRAME_INTERNAL));
+            s = profile_stack(p, s, frame_named(p, "leaf", 0));
+            add(p, s, 3);
+            add(p, s, 1);
+            profile_count_truncated(p, "why", 1);
+            noticed = p->profile_failed || mem_fail_after(-1) <= i;
+        }
+        mem_fail_after(-1);
+        profile_free(p);
+        assert_true(noticed);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_things_get_equal_ids),
+        cmocka_unit_test(merging_adds_samples_and_quality),
+        cmocka_unit_test(folding_leaves_out_internal_frames_only),
+        cmocka_unit_test(stacks_may_be_very_deep),
+        cmocka_unit_test(no_failed_allocation_goes_unnoticed),
+    };
+    return RUN_TESTS(tests);
+}
