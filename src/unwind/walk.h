@@ -110,7 +110,6 @@ struct walk_regs {
 /* ---- hosts ---- */
 
 struct walk_host;
-struct walk_stack;
 
 #ifndef __bpf__
 /* A host in user space. read() copies exactly `size` bytes or returns a negative errno. */
@@ -119,17 +118,24 @@ struct walk_host {
 };
 #endif
 
-/* State of a walk over one thread. Registers that a callee saved are located lazily: `saved_at[r]` is
- * the stack address where the caller's value lies, 0 while `regs.value[r]` is still good. */
+/* The part of a walk that is too large for BPF's stack; the host keeps it in scratch memory.
+ * Registers that a callee saved are located lazily: `saved_at[r]` is the stack address where the
+ * frame's value lies, 0 while `regs.value[r]` is still good. */
+struct walk_state {
+    struct walk_regs leaf; /* of the interrupted instruction: runtimes start from these */
+    struct walk_regs regs; /* of the frame being looked at */
+    u64 saved_at[WALK_REGISTERS];
+    u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
+};
+
+/* A walk over one thread. Lives on the host's stack: in BPF a pointer kept in map memory would lose
+ * its type, and this struct holds the pointers. */
 struct walk {
     struct walk_host *host; /* NULL in BPF */
     struct walk_stack *stack;
-    struct walk_regs regs;      /* of the frame being looked at */
-    struct walk_regs *leaf;     /* as they were at the leaf: runtimes start from these */
-    u64 saved_at[WALK_REGISTERS];
+    struct walk_state *state;
     u32 stream; /* index of the stream being filled */
-    u32 steps;
-    u32 tid;
+    u32 tid;    /* kernel thread id as the target's pid namespace numbers it */
 };
 
 /* 0, or negative when the bytes cannot be read. */
