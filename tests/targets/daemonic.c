@@ -1,0 +1,27 @@
+/* Makes the strange pids: prints {"ready": PID} of a child in the state asked for.
+ * usage: daemonic zombie|stopped [SECONDS] */
+#include "target.h"
+
+#include <sys/wait.h>
+
+int main(int argc, char **argv) {
+    if (argc < 2)
+        return 2;
+    pid_t pid = fork();
+    if (!pid) {
+        if (!strcmp(argv[1], "zombie"))
+            _exit(0);
+        for (;;)
+            pause();
+    }
+    siginfo_t info;
+    if (!strcmp(argv[1], "zombie"))
+        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    else
+        kill(pid, SIGSTOP);
+    printf("{\"ready\": %d}\n", (int)pid);
+    fflush(stdout);
+    sleep(argc > 2 ? (unsigned)atoi(argv[2]) : 60);
+    kill(pid, SIGKILL);
+    return 0;
+}
