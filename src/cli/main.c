@@ -1,0 +1,92 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/reference.h"
+#include "cli/terminal.h"
+
+enum { EXIT_DONE = 0, EXIT_COULD_NOT = 1, EXIT_BAD_USAGE = 2 };
+
+/* Two lines for a person: what happened, and what to do next. */
+static int complain(int code, const struct err *err) {
+    terminal_progress_end();
+    const char *text = err->text[0] ? err->text : strerror(code > CMD_BAD_USAGE ? -code : EINVAL);
+    fprintf(stderr, "scry: %s.\n", text);
+    if (err->advice[0]) {
+        char last = err->advice[strlen(err->advice) - 1];
+        fprintf(stderr, "  %s%s\n", err->advice, last == '?' || last == '.' ? "" : ".");
+    }
+    return code == CMD_BAD_USAGE ? EXIT_BAD_USAGE : EXIT_COULD_NOT;
+}
+
+/* Prints what was gathered; a pipe that closed early is not an error. */
+static int print(struct buf *out, FILE *to) {
+    if (out->failed)
+        return complain(-ENOMEM, &(struct err){0});
+    fwrite(out->data, 1, out->len, to);
+    return EXIT_DONE;
+}
+
+static int print_help(const char *name, FILE *to, int status) {
+    _cleanup_(buf_free) struct buf out = {0};
+    unsigned width = MIN(terminal_width(fileno(to)), 100u);
+    const struct verb *v = name ? verb_find(name) : NULL;
+    if (name && !v) {
+        struct options o;
+        struct err err = {0};
+        char *argv[] = {(char *)"scry", (char *)name};
+        int rc = options_parse(2, argv, &o, &err);
+        return complain(rc, &err);
+    }
+    if (v)
+        help_verb(&out, v, width);
+    else
+        help_program(&out, width);
+    int rc = print(&out, to);
+    return rc ? rc : status;
+}
+
+static int print_reference(int argc, char **argv) {
+    _cleanup_(buf_free) struct buf out = {0};
+    struct err err = {0};
+    int rc = reference_print(&out, argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : NULL, &err);
+    return rc < 0 ? complain(rc, &err) : print(&out, stdout);
+}
+
+static int run_verb(int argc, char **argv) {
+    _cleanup_(options_free) struct options o = {0};
+    struct err err = {0};
+    int rc = options_parse(argc, argv, &o, &err);
+    if (rc == 0 && o.help)
+        return print_help(o.verb->name, stdout, EXIT_DONE);
+    if (rc == 0)
+        rc = o.verb->run(&o, &err);
+    return rc < 0 ? complain(rc, &err) : rc;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c) {
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2)
+        return print_help(NULL, stderr, EXIT_BAD_USAGE);
+    if (is_one_of(argv[1], "help", "--help", "-h"))
+        return print_help(argc > 2 ? argv[2] : NULL, stdout, EXIT_DONE);
+    if (is_one_of(argv[1], "version", "--version", "-V"))
+        return puts("scry " SCRY_VERSION) < 0 ? EXIT_COULD_NOT : EXIT_DONE;
+    if (strcmp(argv[1], "_reference") == 0)
+        return print_reference(argc, argv);
+    return run_verb(argc, argv);
+}
+
+int main(int argc, char **argv) {
+    int status = dispatch(argc, argv);
+    terminal_progress_end();
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {
+        fprintf(stderr, "scry: Cannot write the standard output: %s.\n", strerror(errno));
+        return EXIT_COULD_NOT;
+    }
+    return status;
+}
