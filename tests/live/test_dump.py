@@ -1,0 +1,131 @@
+"""scry dump and scry ps."""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+from harness import SOURCES, Target, pythons, scry, target
+
+
+def walk(value):
+    """Every dictionary inside a JSON value."""
+    if isinstance(value, dict):
+        yield value
+        for one in value.values():
+            yield from walk(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from walk(one)
+
+
+def names_in(value):
+    return [d[k] for d in walk(value) for k in ("function", "name") if isinstance(d.get(k), str)]
+
+
+def test_dump_shows_every_thread_of_a_c_program():
+    with Target([target("threads"), 60, 50]) as t:
+        r = scry("dump", "-p", t.pid)
+        j = scry("dump", "-p", t.pid, "--json")
+        assert t.alive()
+    assert r.status == 0, r
+    for name in ("busy", "idle-1", "idle-49", "main"):
+        assert name in r.out, (name, r)
+    assert j.status == 0, j
+    threads = j.json.get("threads") or [d for d in walk(j.json) if "tid" in d]
+    assert len(threads) == 50
+    names = names_in(j.json)
+    assert names.count("idle") >= 49, names[:60]
+
+
+def test_dump_shows_python_frames_and_lines_of_every_thread():
+    with Target([pythons()[0], SOURCES / "threads.py", 60, 50]) as t:
+        r = scry("dump", "-p", t.pid)
+        j = scry("dump", "-p", t.pid, "--json")
+    assert r.status == 0, r
+    assert r.out.count("idle") >= 49 and "busy" in r.out and "main" in r.out
+    source = (SOURCES / "threads.py").read_text().splitlines()
+    waiting = {i for i, text in enumerate(source, 1)
+               if any(w in text for w in ("lock.acquire()", "condition.wait()", "box.get()", "os.read(", "time.sleep(10000)"))}
+    lines = {d["line"] for d in walk(j.json) if (d.get("function") or d.get("name")) == "idle" and "line" in d}
+    assert lines and lines <= waiting, (lines, waiting)
+
+
+def test_dump_of_a_deep_stack_is_whole():
+    with Target([target("recurse"), 60, 3000]) as t:
+        j = scry("dump", "-p", t.pid, "--json")
+    assert j.status == 0, j
+    assert names_in(j.json).count("descend") == 3000
+
+
+def test_dump_inside_the_kernel_shows_the_call():
+    with Target(["sleep", "60"], ready=False) as t:
+        time.sleep(0.2)
+        r = scry("dump", "-p", t.pid)
+    assert r.status == 0 and re.search(r"nanosleep", r.out), r
+
+
+def test_dump_leaves_the_target_as_it_was():
+    with Target([pythons()[0], SOURCES / "threads.py", 60, 20]) as t:
+        for _ in range(10):
+            assert scry("dump", "-p", t.pid).status == 0
+        before = t.ask()
+        time.sleep(0.3)
+        assert t.ask()["loops"] > before["loops"]
+        tracer = re.search(r"TracerPid:\s*(\d+)", open(f"/proc/{t.pid}/status").read()).group(1)
+        assert tracer == "0"
+
+
+def test_dump_of_a_core_file(tmp_path):
+    gcore = subprocess.run(["sh", "-c", "command -v gcore"], capture_output=True, text=True).stdout.strip()
+    if not gcore:
+        pytest.skip("gcore (gdb) is not installed")
+    with Target([pythons()[0], SOURCES / "threads.py", 60, 5]) as t:
+        made = subprocess.run([gcore, "-o", tmp_path / "core", str(t.pid)], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"gcore failed: {made.stderr[-200:]}")
+        r = scry("dump", "--core", tmp_path / f"core.{t.pid}")
+    assert r.status == 0 and "idle" in r.out and "busy" in r.out, r
+
+
+def test_dump_agrees_with_the_interpreters_own_answer(tmp_path):
+    source = tmp_path / "own.py"
+    source.write_text("import faulthandler, json, os, signal, sys, time\n"
+                      "faulthandler.register(signal.SIGUSR2, file=open(sys.argv[1], 'w'), all_threads=True)\n"
+                      "def inner():\n"
+                      "    sys.stdout.write(json.dumps({'ready': os.getpid()}) + '\\n')\n"
+                      "    sys.stdout.flush()\n"
+                      "    end = time.time() + 60\n"
+                      "    while time.time() < end:\n"
+                      "        time.sleep(100)\n"
+                      "def outer():\n"
+                      "    return [inner() for _ in range(1)]\n"
+                      "outer()\n")
+    out = tmp_path / "own.txt"
+    with Target([pythons()[0], source, out]) as t:
+        time.sleep(0.1)
+        j = scry("dump", "-p", t.pid, "--json")
+        import os
+        import signal
+        os.kill(t.pid, signal.SIGUSR2)
+        time.sleep(0.3)
+    own = re.findall(r'File ".*own\.py", line (\d+) in (.+)', out.read_text())
+    ours = [(str(d["line"]), (d.get("function") or d.get("name")).split(".")[-1]) for d in walk(j.json)
+            if str(d.get("file", "")).endswith("own.py")]
+    assert ours == [(line, name.split(".")[-1]) for line, name in own], (ours, own, j)
+
+
+def test_ps_lists_processes_with_their_runtime():
+    with Target([target("shares")]) as a, Target([pythons()[0], SOURCES / "shares.py"]) as b:
+        r = scry("ps")
+        j = scry("ps", "--json")
+    assert r.status == 0, r
+    rows = {line.split()[0]: line for line in r.out.splitlines() if line.strip()}
+    assert str(a.pid) in rows and str(b.pid) in rows, r
+    version = subprocess.run([pythons()[0], "-c", "import platform; print(platform.python_version())"],
+                             text=True, capture_output=True).stdout.strip()
+    assert version in rows[str(b.pid)], rows[str(b.pid)]
+    assert "python" not in rows[str(a.pid)].lower().replace("/work", ""), rows[str(a.pid)]
+    found = {d.get("pid"): d for d in walk(j.json) if "pid" in d}
+    assert a.pid in found and b.pid in found
+    assert version in json.dumps(found[b.pid])

@@ -1,0 +1,225 @@
+"""Beginnings and ends: of the target, of its children, of scry."""
+import gzip
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pprof
+import pytest
+from conftest import Capture, assert_shares, rooted
+from harness import SOURCES, Target, pythons, scry, start_scry, target
+
+
+def wait_until_sampling(process, seconds=1.5):
+    time.sleep(seconds)
+    assert process.poll() is None, process.communicate()
+
+
+def test_a_started_command_is_sampled_from_its_first_instruction(tmp_path):
+    path = tmp_path / "brief.pb.gz"
+    r = scry("cpu", "-F", 4999, "-o", path, "--", target("brief"), 300, 7)
+    assert r.status == 7, r
+    truth = [line for line in r.out.splitlines() if line.startswith('{"cpu_ns"')]
+    assert truth, "the command's own output must pass through"
+    p = pprof.read(path)
+    c = Capture(p, r, None, path)
+    assert c.samples >= 2000, r
+    assert_shares(c.total(), {"first": 0.5, "second": 0.5}, c.samples)
+    assert rooted(p) >= 0.995
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_commands_exit_status_is_ours(tmp_path, status):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", f"exit {status}")
+    assert r.status == status, r
+
+
+def test_a_command_killed_by_a_signal_gives_128_and_the_signal(tmp_path):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", "kill -TERM $$")
+    assert r.status == 128 + signal.SIGTERM, r
+
+
+def test_a_command_that_does_not_exist_is_said(tmp_path):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "/does/not/exist")
+    assert r.status in (1, 127) and "/does/not/exist" in r.err, r
+    assert not (tmp_path / "x.folded").exists()
+
+
+def test_children_are_followed(capture):
+    with Target([target("execs"), 60, 20]) as t:
+        c = capture(t)
+    truth = c.truth["ns"]["children"] / (c.truth["ns"]["children"] + c.truth["ns"]["parent"])
+    found = c.total()
+    assert found.get("child_work", 0) == pytest.approx(truth, abs=0.08), found
+    # Half of them live only after an exec.
+    assert found.get("exec_work", 0) >= 0.3 * truth, found
+    assert rooted(c.profile) >= 0.95
+
+
+def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
+    with Target([target("execs"), 60, 2]) as t:
+        c = capture(t, hz=1999)
+    truth = c.truth["ns"]["children"] / (c.truth["ns"]["children"] + c.truth["ns"]["parent"])
+    assert 1 - c.total().get("parent_work", 0) >= truth - 0.1, c.total()
+
+
+def test_a_target_that_dies_ends_the_capture_with_its_data(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("shares"), 3]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 30, "-F", 499, "-o", path)
+    assert r.status == 0 and r.seconds < 8, r
+    p = pprof.read(path)
+    assert pprof.count(p) >= 500 and "alpha" in pprof.shares(p)
+
+
+def test_a_target_that_is_killed_keeps_its_names(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([pythons()[0], SOURCES / "shares.py"]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 30, "-F", 499, "-o", path)
+        time.sleep(3)
+        t.process.kill()
+        t.process.wait()
+        _, err = s.communicate(timeout=20)
+    assert s.returncode == 0, err
+    found = pprof.shares(pprof.read(path))
+    for name in ("pure_loop", "one_round", "sort_words"):
+        assert name in found, sorted(found.items(), key=lambda kv: -kv[1])[:30]
+
+
+def test_a_target_that_execs_is_followed_into_the_new_program(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("execself"), 2, target("shares"), 30]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 4, "-F", 999, "-o", path)
+    assert r.status == 0, r
+    found = pprof.shares(pprof.read(path))
+    assert found.get("before_exec", 0) > 0.2 and found.get("alpha", 0) > 0.1, found
+    assert rooted(pprof.read(path)) >= 0.98
+
+
+def test_ctrl_c_keeps_what_was_captured(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-F", 999, "-o", path)
+        wait_until_sampling(s, 2)
+        s.send_signal(signal.SIGINT)
+        _, err = s.communicate(timeout=15)
+        assert s.returncode == 0, err
+        assert t.alive()
+    p = pprof.read(path)
+    assert pprof.count(p) >= 500 and "alpha" in pprof.shares(p)
+
+
+def test_sigterm_keeps_what_was_captured(tmp_path):
+    path = tmp_path / "x.folded"
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-F", 999, "-o", path)
+        wait_until_sampling(s)
+        s.send_signal(signal.SIGTERM)
+        _, err = s.communicate(timeout=15)
+    assert "alpha" in path.read_text(), err
+
+
+def test_ctrl_c_while_a_command_runs_reaches_both_and_loses_nothing(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    s = start_scry("cpu", "-F", 999, "-o", path, "--", target("shares"), 30, start_new_session=True)
+    wait_until_sampling(s, 2)
+    os.killpg(s.pid, signal.SIGINT)
+    s.communicate(timeout=15)
+    assert "alpha" in pprof.shares(pprof.read(path))
+
+
+@pytest.mark.parametrize("command", [[target("shares")], [pythons()[0], SOURCES / "shares.py"]], ids=["c", "python"])
+def test_killing_scry_leaves_the_target_running(command, tmp_path):
+    with Target(command) as t:
+        for verb in (["cpu", "-F", 999, "-o", tmp_path / "x.folded"], ["cpu", "-F", 9999, "-o", tmp_path / "y.folded"]):
+            s = start_scry(*verb, "-p", t.pid)
+            time.sleep(1)
+            s.kill()
+            s.communicate()
+            before = t.ask()
+            time.sleep(0.3)
+            assert t.ask()["loops"] > before["loops"]
+    assert not [f for f in os.listdir(tmp_path) if f.endswith((".folded",)) and os.path.getsize(tmp_path / f) == 0]
+
+
+def test_killing_scry_in_a_dump_leaves_the_target_running():
+    with Target([pythons()[0], SOURCES / "threads.py", 60, 50]) as t:
+        for delay in (0.001, 0.005, 0.01, 0.02, 0.05):
+            s = start_scry("dump", "-p", t.pid)
+            time.sleep(delay)
+            s.kill()
+            s.communicate()
+        before = t.ask()
+        time.sleep(0.3)
+        assert t.ask()["loops"] > before["loops"]
+
+
+def test_killing_scry_kills_no_command_half_way(tmp_path):
+    marker = tmp_path / "marker"
+    s = start_scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", f"sleep 2; echo done > {marker}")
+    time.sleep(1)
+    s.kill()
+    s.communicate()
+    time.sleep(2)
+    assert marker.exists()
+
+
+def test_two_at_a_time_do_not_disturb_each_other(capture, tmp_path):
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 3, "-F", 499, "-o", tmp_path / "other.pb.gz")
+        c = capture(t, seconds=3)
+        assert s.wait(20) == 0
+        s.communicate()
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert pprof.count(pprof.read(tmp_path / "other.pb.gz")) > 1000
+
+
+def test_several_pids_in_one_capture(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("shares")]) as a, Target([target("recurse"), 60, 10]) as b:
+        r = scry("cpu", "-p", a.pid, "-p", b.pid, "-d", 2, "-F", 499, "-o", path)
+    assert r.status == 0, r
+    found = pprof.shares(pprof.read(path))
+    assert "alpha" in found and "descend" in found, found
+
+
+def test_the_whole_host(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("shares")]), Target([pythons()[0], SOURCES / "shares.py"]):
+        s = start_scry("cpu", "-a", "-d", 4, "-F", 199, "-o", path)
+        time.sleep(1.5)
+        with Target([target("recurse"), 60, 10]):  # appears while watching
+            _, err = s.communicate(timeout=40)
+    assert s.returncode == 0, err
+    found = pprof.shares(pprof.read(path))
+    for name in ("alpha", "one_round", "descend"):
+        assert name in found, sorted(found.items(), key=lambda kv: -kv[1])[:40]
+
+
+def test_a_cgroup(tmp_path):
+    with Target([target("shares")]) as t:
+        group = next((line.strip().split(":", 2)[2] for line in open(f"/proc/{t.pid}/cgroup")
+                      if line.startswith("0::")), None)
+        base = "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.procs") or os.path.exists(
+            "/sys/fs/cgroup/cgroup.controllers") else None
+        if group is None or not base:
+            pytest.skip("no cgroup v2 here")
+        mine = f"{base}/scry-live-test"
+        try:
+            os.makedirs(mine, exist_ok=True)
+            with open(f"{mine}/cgroup.procs", "w") as f:
+                f.write(str(t.pid))
+        except OSError as e:
+            pytest.skip(f"cannot make a cgroup: {e}")
+        try:
+            with Target([target("recurse"), 60, 10]):
+                r = scry("cpu", "--cgroup", mine, "-d", 2, "-F", 499, "-o", tmp_path / "x.pb.gz")
+            assert r.status == 0, r
+            found = pprof.shares(pprof.read(tmp_path / "x.pb.gz"))
+            assert "alpha" in found and "descend" not in found, found
+        finally:
+            t.stop()
+            os.rmdir(mine)

@@ -1,0 +1,117 @@
+"""What a capture leaves behind: every format, the summary, report and convert."""
+import json
+import re
+import shutil
+import subprocess
+
+import pprof
+import pytest
+from conftest import assert_shares
+from harness import SOURCES, Target, pythons, scry, target
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """One capture of the Python target, as pprof."""
+    path = tmp_path_factory.mktemp("profiled") / "python.pb.gz"
+    with Target([pythons()[0], SOURCES / "shares.py"]) as t:
+        t.mark()
+        r = scry("cpu", "-p", t.pid, "-d", 3, "-F", 999, "-o", path, "--json")
+        truth = t.truth()
+    assert r.status == 0, r
+    return path, r, truth
+
+
+def test_the_summary_for_programs_is_json_and_tells_quality_first(profiled):
+    _, r, _ = profiled
+    summary = r.json
+    text = json.dumps(summary)
+    assert "quality" in summary, text[:500]
+    for word in ("taken", "lost", "truncated", "unnamed", "cpu", "rss", "slowdown"):
+        assert word in text, (word, text[:2000])
+
+
+def test_the_summary_for_people_is_short_and_names_the_file(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-o", tmp_path / "x.html")
+    text = r.out + r.err
+    assert "alpha" in text and "x.html" in text and len(text.splitlines()) < 60, r
+    assert "\x1b[" not in text, "no colours and no progress in a pipe"
+
+
+def test_without_an_output_one_html_page_appears_here(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, cwd=tmp_path)
+    assert r.status == 0, r
+    pages = list(tmp_path.glob("*.html"))
+    assert len(pages) == 1 and pages[0].name in r.out + r.err, r
+    page = pages[0].read_text()
+    assert "alpha" in page and page.lstrip().lower().startswith("<!doctype html")
+    assert not re.search(r'(src|href)="https?://', page), "the page must work offline"
+
+
+@pytest.mark.parametrize("ending", [".html", ".svg", ".folded", ".speedscope.json", ".json"])
+def test_every_format_holds_the_functions(profiled, tmp_path, ending):
+    path, _, _ = profiled
+    out = tmp_path / f"x{ending}"
+    r = scry("convert", path, out)
+    assert r.status == 0, r
+    text = out.read_text()
+    for name in ("pure_loop", "sort_words", "one_round"):
+        assert name in text
+    if ending.endswith("json"):
+        json.loads(text)
+    if ending == ".folded":
+        lines = text.splitlines()
+        assert all(re.fullmatch(r".+ \d+", line) for line in lines)
+        total = sum(int(line.rsplit(" ", 1)[1]) for line in lines)
+        assert total == pprof.count(pprof.read(path)) or total > 0
+
+
+def test_pprof_is_read_by_its_own_tool(profiled):
+    path, _, truth = profiled
+    go = shutil.which("go") or ("/usr/local/go/bin/go" if shutil.which("/usr/local/go/bin/go") else None)
+    if not go:
+        pytest.skip("go is not installed")
+    done = subprocess.run([go, "tool", "pprof", "-top", "-cum", "-nodecount=400", path], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    rows = {m[1]: float(m[0]) / 100 for m in re.findall(r"([\d.]+)%\s+(\S.*)$", done.stdout, re.M)}
+    samples = pprof.count(pprof.read(path))
+    assert samples >= 2000
+    found = {name.split(" ")[0].split(".")[-1]: share for name, share in rows.items()}
+    true = {name: ns / truth["cpu_ns"] for name, ns in truth["ns"].items()}
+    assert_shares(found, true, samples)
+    assert "(inline)" in done.stdout or True
+    check = subprocess.run([go, "tool", "pprof", "-raw", path], text=True, capture_output=True)
+    assert check.returncode == 0 and "Mappings" in check.stdout
+    assert re.search(r"libpython|python3", check.stdout)
+
+
+def test_report_agrees_with_pprof_reader(profiled):
+    path, _, _ = profiled
+    r = scry("report", path)
+    assert r.status == 0, r
+    j = scry("report", path, "--json")
+    assert j.status == 0
+    json.loads(j.out)
+    shares = pprof.shares(pprof.read(path))
+    for name in ("pure_loop", "compress", "sort_words"):
+        assert name in r.out, r
+        stated = [float(x) for line in r.out.splitlines() if re.search(rf"\b{name}\b", line)
+                  for x in re.findall(r"([\d.]+)\s*%", line)]
+        assert any(abs(x - 100 * shares[name]) < 0.6 for x in stated), (name, stated, shares[name])
+
+
+def test_threads_can_be_told_apart(tmp_path):
+    path = tmp_path / "x.folded"
+    with Target([target("shares"), 60, 2]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 499, "--threads", "-o", path)
+    assert r.status == 0, r
+    roots = {line.split(";")[0] for line in path.read_text().splitlines()}
+    assert len(roots) >= 2 and any("worker-1" in root for root in roots), roots
+
+
+def test_quality_is_in_the_pprof_too(profiled):
+    path, _, _ = profiled
+    comments = " ".join(pprof.read(path).comments)
+    assert re.search(r"lost", comments) and re.search(r"taken|samples", comments), comments

@@ -1,0 +1,179 @@
+"""Every bad request gets one sentence that says what happened and what to do next."""
+import os
+import subprocess
+import sys
+
+import pytest
+from harness import Target, scry, scry_path, start_scry, target
+
+
+def refused(r, status, *words):
+    """One sentence on standard error, the right status, all of the words in it."""
+    assert r.status == status, r
+    lines = [line for line in r.err.splitlines() if line.strip()]
+    assert 1 <= len(lines) <= 4, r
+    for forbidden in ("libbpf", "Assertion", "Sanitizer", "(null)", "errno"):
+        assert forbidden not in r.err, r
+    for word in words:
+        assert word.lower() in r.err.lower(), (word, r)
+
+
+def gone_pid():
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid
+
+
+def kernel_thread():
+    for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
+        if not open(f"/proc/{pid}/cmdline").read() and open(f"/proc/{pid}/status").read().find("VmSize") < 0:
+            return pid
+    pytest.skip("no kernel thread to be seen")
+
+
+@pytest.fixture(params=["cpu", "dump"])
+def verb(request, tmp_path):
+    return ["cpu", "-d", "1", "-o", tmp_path / "x.folded"] if request.param == "cpu" else ["dump"]
+
+
+def test_a_process_that_is_gone(verb):
+    pid = gone_pid()
+    refused(scry(*verb, "-p", pid), 1, str(pid))
+
+
+def test_a_zombie(verb):
+    with Target([target("daemonic"), "zombie", 20]) as t:
+        refused(scry(*verb, "-p", t.pid), 1, str(t.pid), "zombie")
+
+
+def test_a_kernel_thread(verb):
+    pid = kernel_thread()
+    refused(scry(*verb, "-p", pid), 1, str(pid), "kernel thread")
+
+
+def test_a_32_bit_process(verb):
+    if not target("shares32").exists():
+        pytest.skip("no compiler for 32-bit programs: install gcc-multilib")
+    with Target([target("shares32")]) as t:
+        refused(scry(*verb, "-p", t.pid), 1, str(t.pid), "32-bit")
+
+
+@pytest.mark.parametrize("name", ["cpu", "dump"])
+def test_another_users_process_names_what_is_missing(name, tmp_path):
+    os.chmod(tmp_path, 0o777)
+    for parent in tmp_path.parents:
+        if str(parent).startswith("/tmp/"):
+            os.chmod(parent, os.stat(parent).st_mode | 0o055)
+    program = tmp_path / "scry"
+    program.write_bytes(scry_path().read_bytes())
+    program.chmod(0o755)
+    with Target([target("shares")]) as t:
+        arguments = ["cpu", "-d", "1", "-o", "x.folded"] if name == "cpu" else ["dump"]
+        done = subprocess.run([program, *arguments, "-p", str(t.pid)], user=65534, group=65534, extra_groups=[],
+                              cwd=tmp_path, text=True, capture_output=True, timeout=30)
+    from harness import Result
+    r = Result(done.returncode, done.stdout, done.stderr, 0)
+    refused(r, 1)
+    assert "CAP_" in r.err or "root" in r.err or "sudo" in r.err, r
+
+
+@pytest.mark.parametrize("arguments,words", [
+    (["-F", "0"], ["-F"]), (["-F", "-5"], []), (["-F", "1000000"], ["-F"]), (["-F", "fast"], ["fast"]),
+    (["-d", "0"], ["-d"]), (["-d", "soon"], ["soon"]), (["-d", "-1"], []), (["--nonsense"], ["--nonsense"]),
+    (["-p", "self"], ["self"]), (["-p", "-4"], []), (["-p"], []),
+    (["-p", "99999999999999999999"], []),
+], ids=lambda v: " ".join(v) if isinstance(v, list) else None)
+def test_bad_usage_is_status_2_with_a_sentence(arguments, words, tmp_path):
+    with Target([target("shares")]) as t:
+        more = [] if "-p" in arguments else ["-p", t.pid]
+        refused(scry("cpu", "-o", tmp_path / "x.folded", *more, *arguments, timeout=10), 2, *words)
+
+
+def test_no_target_at_all_is_bad_usage(tmp_path):
+    refused(scry("cpu", "-d", 1, "-o", tmp_path / "x.folded"), 2, "-p")
+
+
+def test_an_unknown_verb(tmp_path):
+    refused(scry("cqu"), 2, "cqu")
+
+
+def test_help_and_version_are_status_0():
+    for arguments in (["--help"], ["cpu", "--help"], ["--version"], ["dump", "--help"], ["report", "--help"]):
+        r = scry(*arguments)
+        assert r.status == 0 and r.out and not r.err, r
+
+
+@pytest.mark.parametrize("path", ["/does/not/exist/x.pb.gz", "/proc/x.folded", "/"])
+def test_an_output_that_cannot_be_written_is_said_before_the_capture(path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 20, "-o", path)
+    refused(r, 2 if r.status == 2 else 1, path)
+    assert r.seconds < 10, "it must not capture for nothing"
+
+
+def test_an_unknown_ending_names_the_known_ones(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 20, "-o", tmp_path / "x.doc")
+    refused(r, 2, ".html", ".folded")
+    assert r.seconds < 5
+
+
+def test_a_full_disk_is_said(tmp_path):
+    link = tmp_path / "full.folded"
+    os.symlink("/dev/full", link)
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-o", link)
+    refused(r, 1, "full.folded", "space")
+    assert os.path.exists("/dev/full")
+
+
+def test_a_full_file_system_leaves_no_half_file(tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "small", mount], capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        with Target([target("shares")]) as t:
+            r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 999, "-o", mount / "x.html")
+        refused(r, 1, "x.html", "space")
+        assert os.listdir(mount) == []
+    finally:
+        subprocess.run(["umount", mount])
+
+
+def test_standard_output_that_is_closed_is_no_crash(tmp_path):
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 1, "-o", tmp_path / "x.folded")
+        s.stdout.close()
+        s.wait(20)
+        assert s.returncode >= 0, s.stderr.read()
+        s.stderr.close()
+    assert (tmp_path / "x.folded").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name,data", [
+    ("empty.pb.gz", b""), ("text.pb.gz", b"hello\n" * 100), ("gzip-cut.pb.gz", b"\x1f\x8b\x08\x00\x00\x00"),
+    ("noise.pb", os.urandom(4096)), ("cut.speedscope.json", b'{"$schema": "https://www.speedscope.app/file'),
+    ("deep.json", b"[" * 100000), ("noise.folded", b"\xff\xfe;;; x\n;;;\n \n1\n"),
+])
+def test_reading_a_broken_profile_is_a_sentence(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    for arguments in (["report", path], ["convert", path, tmp_path / "out.folded"]):
+        r = scry(*arguments, timeout=20)
+        if r.status != 0:
+            refused(r, 1, name)
+
+
+def test_reading_a_profile_that_is_not_there():
+    refused(scry("report", "/does/not/exist.pb.gz"), 1, "/does/not/exist.pb.gz")
+
+
+def test_a_stopped_process_is_profiled_as_idle(tmp_path):
+    with Target([target("daemonic"), "stopped", 20]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-o", tmp_path / "x.folded", timeout=15)
+        d = scry("dump", "-p", t.pid, timeout=15)
+        state = open(f"/proc/{t.pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    assert r.status in (0, 1) and "Traceback" not in r.err, r
+    assert d.status == 0 and "pause" in d.out and "main" in d.out, d
+    assert state == "T", "a stopped process must stay stopped"

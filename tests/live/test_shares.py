@@ -1,0 +1,80 @@
+"""Shares of the CPU, against programs that measure themselves."""
+import pytest
+from conftest import ROOTS, assert_shares, rooted
+from harness import SOURCES, Target, pythons, target
+
+
+@pytest.mark.parametrize("name", ["shares", "shares-O3", "shares-nopie", "shares-static", "shares-fp"])
+def test_shares_of_a_c_program_are_true_and_its_stacks_whole(capture, name):
+    with Target([target(name)]) as t:
+        c = capture(t)
+    assert c.samples >= 2000, c.result
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert rooted(c.profile, "main") >= 0.999
+    if name != "shares-fp":
+        assert rooted(c.profile) >= 0.999, {s.names[-1] for s in c.profile.samples if s.names[-1] not in ROOTS}
+
+
+def test_two_saturated_threads_are_both_seen(capture):
+    with Target([target("shares"), 60, 2]) as t:
+        c = capture(t)
+    assert c.samples >= 2000, c.result
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert rooted(c.profile) >= 0.999
+    assert c.holding("worker", "main") + c.holding("worker", "start_thread") >= 0.999, c.total()
+
+
+def test_a_stripped_program_still_has_whole_stacks(capture):
+    with Target([target("shares-stripped")]) as t:
+        c = capture(t)
+    assert rooted(c.profile, "__libc_start_main") + rooted(c.profile, "__libc_start_main_impl") + rooted(
+        c.profile, "__libc_start_call_main") >= 0.999, c.total()
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_shares_of_a_python_program_are_true(capture, python):
+    with Target([python, SOURCES / "shares.py"]) as t:
+        c = capture(t, seconds=4)
+    assert c.samples >= 2000, c.result
+    found = c.total()
+    found["add_up"] = found.get("add_up", 0) + found.get("Account.add_up", 0)
+    assert_shares(found, c.true_shares(), c.samples)
+    assert rooted(c.profile, "<module>") >= 0.999
+
+
+def test_a_program_in_step_with_the_sampler_keeps_its_proportions(capture):
+    with Target([target("instep")]) as t:
+        c = capture(t, seconds=12, hz=99)
+    found = c.total()
+    for name, share in c.true_shares().items():
+        assert abs(found.get(name, 0) - share) <= 0.06, (name, found.get(name), share, c.samples)
+
+
+def test_kernel_time_is_the_kernels_own_account(capture):
+    with Target([target("syscalls")]) as t:
+        c = capture(t)
+    index, kernel = c.profile.value_index(), 0
+    for sample in c.profile.samples:
+        leaf = sample.frames[0]
+        if leaf.address >> 63 or (leaf.mapping and "kernel" in leaf.mapping.file):
+            kernel += sample.values[index]
+    share = kernel / c.profile.total(index)
+    assert share == pytest.approx(c.true_shares()["kernel"], abs=0.08)
+    assert rooted(c.profile, "main") >= 0.999
+    assert c.holding("read", "reads", "main") + c.holding("__read", "reads", "main") + c.holding(
+        "__GI___libc_read", "reads", "main") + c.holding("__libc_read", "reads", "main") >= 0.2, c.total()
+
+
+def test_without_kernel_frames_the_time_stays(capture):
+    with Target([target("syscalls")]) as t:
+        c = capture(t, "--no-kernel", seconds=2)
+    assert not [f for s in c.profile.samples for f in s.frames if f.address >> 63]
+    assert c.samples >= 1500
+
+
+def test_the_rate_asked_for_is_the_rate_taken(capture):
+    with Target([target("shares")]) as t:
+        c = capture(t, seconds=3, hz=499)
+    expected = 499 * c.truth["cpu_ns"] / 1e9
+    assert 0.8 * 499 * 3 * 0.9 <= c.samples <= expected * 1.1, (c.samples, c.result)
+    assert c.profile.period_type and c.profile.period == pytest.approx(1e9 / 499, rel=0.1)

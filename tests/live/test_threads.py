@@ -1,0 +1,56 @@
+"""Threads: sleeping ones are never counted, many are bearable, names are kept."""
+import pytest
+from conftest import rooted
+from harness import SOURCES, Target, pythons, target
+
+
+def threads_of(profile):
+    """{thread name: samples}, by whatever label carries a thread."""
+    found = {}
+    for sample in profile.samples:
+        name = next((v for k, v in sample.labels.items() if k in ("thread", "thread_name", "thread name")), None)
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("command", [[target("threads")], [pythons()[0], SOURCES / "threads.py"]], ids=["c", "python"])
+def test_sleeping_threads_are_never_counted_as_running(capture, command):
+    with Target([*command, 60, 50]) as t:
+        c = capture(t, seconds=3)
+    assert c.holding("busy") >= 0.995, c.total()
+    # A sleeper that is woken by nothing may not appear at all.
+    assert "idle" not in c.total(), c.total()
+    assert c.samples <= 999 * 3 * 1.1
+
+
+def test_thread_names_are_kept(capture):
+    with Target([target("shares"), 60, 3]) as t:
+        c = capture(t, seconds=2)
+    found = threads_of(c.profile)
+    assert {"worker-1", "worker-2"} <= set(found), found
+
+
+def test_ten_thousand_threads(capture):
+    with Target([target("threads"), 60, 10000], ready=False) as t:
+        try:
+            t.pid = t.line(60)["ready"]
+        except EOFError:
+            pytest.skip("this machine does not allow 10,000 threads in a process")
+        c = capture(t, seconds=2)
+    assert c.holding("busy", "main") >= 0.99, c.total()
+    assert c.result.seconds < 10
+
+
+def test_threads_born_while_watching_are_followed(capture, tmp_path):
+    source = tmp_path / "born.py"
+    source.write_text("import threading, time, os, json\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "def born():\n"
+                      "    end = time.monotonic() + 0.2\n"
+                      "    while time.monotonic() < end: sum(range(1000))\n"
+                      "for i in range(100):\n"
+                      "    t = threading.Thread(target=born); t.start(); t.join()\n")
+    with Target([pythons()[0], source]) as t:
+        c = capture(t, seconds=2, truth=False)
+    assert c.holding("born", "run") + c.holding("born", "Thread.run") >= 0.9, c.total()
+    assert rooted(c.profile) >= 0.99

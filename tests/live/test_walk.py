@@ -1,0 +1,169 @@
+"""Stacks: whole, in order, across everything that makes walking hard."""
+import os
+import shutil
+import sys
+
+import pytest
+from conftest import assert_shares, rooted
+from harness import SOURCES, Target, pythons, target
+
+
+@pytest.mark.parametrize("depth", [900, 4000])
+def test_deep_c_recursion_is_whole(capture, depth):
+    with Target([target("recurse"), 60, depth]) as t:
+        c = capture(t, seconds=1, hz=199)
+    assert rooted(c.profile) >= 0.999
+    for sample in c.profile.samples:
+        if "bottom" in sample.names:
+            assert sample.names.count("descend") == depth, sample.names.count("descend")
+
+
+def test_recursion_beyond_the_limit_keeps_both_ends_and_marks_the_cut(capture):
+    with Target([target("recurse"), 60, 20000]) as t:
+        c = capture(t, seconds=1, hz=199)
+    names = max(c.profile.samples, key=lambda s: s.values[0]).names
+    assert "bottom" in names[:5] and "main" in names[-6:], (names[:5], names[-6:])
+    odd = [n for n in set(names) if n not in ("descend", "bottom", "main", "target_more") and "left out" in n
+           or "cut" in n or "…" in n or "..." in n or "frames" in n]
+    assert odd, set(names)
+
+
+@pytest.mark.parametrize("python", pythons())
+@pytest.mark.parametrize("depth", [900, 4000])
+def test_deep_python_recursion_is_whole(capture, python, depth):
+    with Target([python, SOURCES / "recurse.py", 60, depth]) as t:
+        c = capture(t, seconds=1, hz=199, truth=False)
+    deep = [s for s in c.profile.samples if "bottom" in s.names]
+    assert deep
+    for sample in deep:
+        assert sample.names.count("descend") == depth, sample.names.count("descend")
+        assert ("<module>" if depth < 2000 else "run") in [n.split(".")[-1] for n in sample.names]
+
+
+def test_work_in_a_signal_handler_shows_what_it_interrupted(capture):
+    with Target([target("signal")]) as t:
+        c = capture(t)
+    assert_shares(c.total(), {"handler_work": c.true_shares()["handler_work"]}, c.samples)
+    assert rooted(c.profile) >= 0.999
+    in_handler = c.total()["handler_work"]
+    assert c.holding("handler_work", "on_alarm", "main") >= in_handler * 0.999
+
+
+def test_libraries_that_come_and_go_are_told_apart(capture):
+    with Target([target("dlopen")]) as t:
+        c = capture(t, seconds=4)
+    assert_shares(c.self_(), c.true_shares(), c.samples, points=3)
+    assert rooted(c.profile) >= 0.99
+    assert c.holding("plugin_inner_a", "plugin_work", "visit", "main") >= 0.4
+    assert c.holding("plugin_inner_b", "plugin_work", "visit", "main") >= 0.4
+
+
+def test_assembly_without_unwind_information_is_crossed_by_frame_pointer(capture):
+    with Target([target("noframe")]) as t:
+        c = capture(t, seconds=2)
+    assert c.holding("callback", "asm_framed", "framed_path", "main") >= 0.98, c.total()
+    assert rooted(c.profile) >= 0.99
+
+
+def test_a_leaf_without_any_rule_does_not_invent_callers(capture):
+    with Target([target("noframe"), 60, "leaf"]) as t:
+        c = capture(t, seconds=2)
+    assert_shares(c.self_(), c.true_shares(), c.samples, points=3)
+    allowed = {"asm_leaf", "leaf_path", "main"}
+    for sample in c.profile.samples:
+        if sample.names[0] == "asm_leaf":
+            own = [n for n in sample.names if n in ("callback", "asm_framed", "framed_path")]
+            assert not own, (own, allowed)
+
+
+def test_tail_calls_do_not_break_the_stack(capture):
+    with Target([target("tailcall")]) as t:
+        c = capture(t, seconds=2)
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert c.holding("caller", "main") >= 0.98
+    assert rooted(c.profile) >= 0.999
+
+
+def test_realigned_stacks_are_crossed(capture):
+    with Target([target("drap")]) as t:
+        c = capture(t, seconds=2)
+    assert c.holding("drap_leaf", "drap_outer", "caller", "main") >= 0.98, c.total()
+    assert rooted(c.profile) >= 0.999
+
+
+def test_the_vdso_is_crossed_and_named(capture):
+    with Target([target("vdso")]) as t:
+        c = capture(t, seconds=2)
+    found = c.total()
+    assert rooted(c.profile) >= 0.999
+    assert c.holding("asks_time", "main") >= 0.95
+    assert sum(v for k, v in found.items() if "vdso" in k) > 0.3, found
+
+
+def test_plt_entries_are_crossed(capture):
+    with Target([target("plt")]) as t:
+        c = capture(t, seconds=2)
+    assert rooted(c.profile) >= 0.999
+    assert c.holding("calls_out", "main") >= 0.98, c.total()
+
+
+def line_of(path, mark):
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        if text.endswith(f"// {mark}"):
+            return number
+    raise AssertionError(mark)
+
+
+@pytest.mark.parametrize("name,source,chain", [
+    ("inlines-cc", "inlines.cc", ["Shop::tax", "Shop::price", "Shop::Cart<long>::total"]),
+    ("inlines-rs", "inlines.rs", ["inlines::shop::tax", "inlines::shop::price", "inlines::shop::Cart<T>::total"]),
+])
+def test_inlined_functions_are_frames_with_their_own_lines(capture, name, source, chain):
+    if not target(name).exists():
+        pytest.skip(f"{target(name)} is not built: its compiler is missing")
+    with Target([target(name)]) as t:
+        c = capture(t, seconds=2, truth=False)
+    file, hits, whole = SOURCES / source, 0, 0
+    middle, outer = line_of(file, "MIDDLE"), line_of(file, "OUTER")
+    short = [n.split("::")[-1] for n in chain]
+    for sample in c.profile.samples:
+        names = [n.split("(")[0].split("::")[-1] for n in sample.names]
+        whole += 1
+        for at in range(len(names) - 2):
+            if names[at:at + 3] == short:
+                a, b, d = sample.frames[at:at + 3]
+                assert a.inlined and b.inlined and not d.inlined
+                assert (b.line, d.line) == (middle, outer), (a, b, d)
+                assert a.file.endswith(source)
+                hits += 1
+                break
+    assert hits >= 0.95 * whole, (hits, whole, c.total())
+    assert "Shop::" in " ".join(c.total()) or "shop::" in " ".join(c.total())
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_file_that_is_gone_or_replaced_is_still_the_one_that_runs(capture, tmp_path, how):
+    path = tmp_path / "program"
+    shutil.copy(target("shares"), path)
+    with Target([path]) as t:
+        path.unlink()
+        if how == "replaced":
+            shutil.copy(target("recurse"), path)
+        c = capture(t, seconds=3)
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert rooted(c.profile) >= 0.999
+
+
+def test_real_python_with_c_extensions_is_whole(capture):
+    with Target([pythons()[0], SOURCES / "shares.py"]) as t:
+        c = capture(t, seconds=2)
+    assert rooted(c.profile) >= 0.999, {s.names[-1] for s in c.profile.samples}
+
+
+def test_a_callback_from_c_into_python_is_in_the_right_order(capture):
+    with Target([pythons()[0], SOURCES / "shares.py"]) as t:
+        c = capture(t, seconds=2)
+    found = c.total()
+    assert found.get("sort_key", 0) > 0.01
+    assert c.holding("sort_key", "sort_words", "one_round", "main", "<module>") >= 0.98 * found["sort_key"]
+    assert not c.holding("sort_words", "sort_key")
