@@ -93,16 +93,27 @@ static int unknown_option(const struct verb *v, const char *name, struct err *er
 struct taking {
     struct options *o;
     const struct option_spec *spec;
+    bool letter; /* the option was given by its letter, so messages call it so */
     const char *text;
     struct err *err;
 };
 
+static const char *given_as(const struct taking *t, char ret[64]) {
+    if (t->letter)
+        snprintf(ret, 64, "-%c", t->spec->letter);
+    else
+        snprintf(ret, 64, "--%s", t->spec->name);
+    return ret;
+}
+
 static int bad_value(const struct taking *t, const char *wanted) {
-    return err_set(t->err, CMD_BAD_USAGE, NULL, "--%s wants %s, not \"%s\"", t->spec->name, wanted, t->text);
+    char name[64];
+    return err_set(t->err, CMD_BAD_USAGE, NULL, "%s wants %s, not \"%s\"", given_as(t, name), wanted, t->text);
 }
 
 static int out_of_range(const struct taking *t, const char *unit) {
-    return err_set(t->err, CMD_BAD_USAGE, NULL, "--%s %s is out of range: it goes from %llu to %llu%s", t->spec->name,
+    char name[64];
+    return err_set(t->err, CMD_BAD_USAGE, NULL, "%s %s is out of range: it goes from %llu to %llu%s", given_as(t, name),
                    t->text, (unsigned long long)t->spec->least, (unsigned long long)t->spec->most, unit);
 }
 
@@ -160,10 +171,11 @@ static int take_duration(const struct taking *t) {
     for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
         if (strcmp(rest, units[i].name) != 0)
             continue;
+        char name[64];
         double ms = v * units[i].ms;
         if (ms < (double)t->spec->least || ms > (double)t->spec->most)
-            return err_set(t->err, CMD_BAD_USAGE, NULL, "--%s %s is out of range: it goes from 10ms to 30 days (720h)",
-                           t->spec->name, t->text);
+            return err_set(t->err, CMD_BAD_USAGE, NULL, "%s %s is out of range: it goes from 10ms to 30 days (720h)",
+                           given_as(t, name), t->text);
         *(uint64_t *)((char *)t->o + t->spec->at) = (uint64_t)llround(ms * 1e6);
         return 0;
     }
@@ -204,7 +216,8 @@ static int take_choice(const struct taking *t) {
             break;
         word += length + 1;
     }
-    return err_set(t->err, CMD_BAD_USAGE, NULL, "--%s is one of %s, not \"%s\"", t->spec->name, t->spec->choices,
+    char name[64];
+    return err_set(t->err, CMD_BAD_USAGE, NULL, "%s is one of %s, not \"%s\"", given_as(t, name), t->spec->choices,
                    t->text);
 }
 
@@ -245,10 +258,11 @@ struct words {
 };
 
 /* The value of an option that wants one: what is attached to it, or the next word. */
-static int option_value(struct words *w, const struct option_spec *s, const char *attached) {
-    struct taking t = {.o = w->o, .spec = s, .text = attached, .err = w->err};
+static int option_value(struct words *w, const struct option_spec *s, bool letter, const char *attached) {
+    struct taking t = {.o = w->o, .spec = s, .letter = letter, .text = attached, .err = w->err};
+    char name[64];
     if (!attached && w->at >= w->argc)
-        return err_set(w->err, CMD_BAD_USAGE, NULL, "--%s wants a value: %s", s->name, s->argument);
+        return err_set(w->err, CMD_BAD_USAGE, NULL, "%s wants a value: %s", given_as(&t, name), s->argument);
     if (!attached)
         t.text = w->argv[w->at++];
     return take_value(&t);
@@ -263,7 +277,7 @@ static int parse_long(struct words *w, const char *word) {
         return name ? unknown_option(w->o->verb, name, w->err) : err_nomem(w->err);
     }
     if (s->type != OPTION_FLAG)
-        return option_value(w, s, attached);
+        return option_value(w, s, false, attached);
     if (attached)
         return err_set(w->err, CMD_BAD_USAGE, NULL, "--%s takes no value", s->name);
     return take_value(&(struct taking){.o = w->o, .spec = s, .text = ""});
@@ -276,7 +290,7 @@ static int parse_letters(struct words *w, const char *letters) {
         if (!s)
             return err_set(w->err, CMD_BAD_USAGE, NULL, "scry %s has no option -%c", w->o->verb->name, *letters);
         if (s->type != OPTION_FLAG)
-            return option_value(w, s, letters[1] ? letters + 1 : NULL);
+            return option_value(w, s, true, letters[1] ? letters + 1 : NULL);
         take_value(&(struct taking){.o = w->o, .spec = s, .text = ""});
     }
     return 0;

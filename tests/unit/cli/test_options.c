@@ -103,26 +103,26 @@ static void operands_may_stand_among_options(void **state) {
 }
 
 static void nonsense_is_refused_with_a_sentence(void **state) {
-    assert_string_equal(refused("scry cpu -F 0 -a"), "--frequency 0 is out of range: it goes from 1 to 20000");
+    assert_string_equal(refused("scry cpu -F 0 -a"), "-F 0 is out of range: it goes from 1 to 20000");
     assert_string_equal(refused("scry cpu -F 1000000 -a"),
-                        "--frequency 1000000 is out of range: it goes from 1 to 20000");
-    assert_string_equal(refused("scry cpu -F -5 -a"), "--frequency -5 is out of range: it goes from 1 to 20000");
+                        "-F 1000000 is out of range: it goes from 1 to 20000");
+    assert_string_equal(refused("scry cpu -F -5 -a"), "-F -5 is out of range: it goes from 1 to 20000");
     assert_string_equal(refused("scry cpu -F 99999999999999999999 -a"),
-                        "--frequency 99999999999999999999 is out of range: it goes from 1 to 20000");
-    assert_string_equal(refused("scry cpu -F fast -a"), "--frequency wants a whole number, not \"fast\"");
-    assert_string_equal(refused("scry cpu -p 0"), "--pid 0 is out of range: it goes from 1 to 4194304");
-    assert_string_equal(refused("scry cpu -p python"), "--pid wants a process id, not \"python\"");
-    assert_string_equal(refused("scry cpu -p 1,"), "--pid wants a process id, not \"1,\"");
-    assert_string_equal(refused("scry cpu -a -d"), "--duration wants a value: TIME");
-    assert_string_equal(refused("scry cpu -a -d 1.2.3"), "--duration wants a time such as 10, 1.5s, 500ms or 2m, not \"1.2.3\"");
-    assert_string_equal(refused("scry cpu -a -d 0"), "--duration 0 is out of range: it goes from 10ms to 30 days (720h)");
+                        "-F 99999999999999999999 is out of range: it goes from 1 to 20000");
+    assert_string_equal(refused("scry cpu -F fast -a"), "-F wants a whole number, not \"fast\"");
+    assert_string_equal(refused("scry cpu -p 0"), "-p 0 is out of range: it goes from 1 to 4194304");
+    assert_string_equal(refused("scry cpu -p python"), "-p wants a process id, not \"python\"");
+    assert_string_equal(refused("scry cpu -p 1,"), "-p wants a process id, not \"1,\"");
+    assert_string_equal(refused("scry cpu -a -d"), "-d wants a value: TIME");
+    assert_string_equal(refused("scry cpu -a -d 1.2.3"), "-d wants a time such as 10, 1.5s, 500ms or 2m, not \"1.2.3\"");
+    assert_string_equal(refused("scry cpu -a -d 0"), "-d 0 is out of range: it goes from 10ms to 30 days (720h)");
     assert_string_equal(refused("scry cpu -a --json=1"), "--json takes no value");
     assert_string_equal(refused("scry cpu"), "There is nothing to profile");
     assert_string_equal(refused("scry cpu -a --"), "There is no command after \"--\"");
     assert_string_equal(refused("scry cpu -az"), "scry cpu has no option -z");
     assert_string_equal(refused("scry report"), "scry report wants FILE");
     assert_string_equal(refused("scry report a b"), "scry report does not know what to do with \"b\"");
-    assert_string_equal(refused("scry report f -s name"), "--sort is one of self|total, not \"name\"");
+    assert_string_equal(refused("scry report f -s name"), "-s is one of self|total, not \"name\"");
     assert_string_equal(refused("scry report f --min 101"), "--min 101 is out of range: it goes from 0 to 100 %");
     refused("scry cpu -a -p 1");
     refused("scry dump -p 1 -p 2");
