@@ -142,8 +142,8 @@ void complete_zsh(struct buf *out) {
             if (option_belongs(&option_specs[k], v))
                 zsh_option(out, &option_specs[k]);
         buf_adds(out, v->most == VERB_COMMAND ? " \\\n        '*::command:_normal'\n      ;;\n"
-                      : v->most > 0         ? " \\\n        '*:file:_files'\n      ;;\n"
-                                            : "\n      ;;\n");
+                      : v->most > 0           ? " \\\n        '*:file:_files'\n      ;;\n"
+                                              : "\n      ;;\n");
     }
     buf_adds(out, "    help) _describe verb verbs ;;\n  esac\n}\n_scry \"$@\"\n");
 }

@@ -79,8 +79,9 @@ static void manual_examples(struct buf *out, const char *examples) {
 }
 
 static void manual_exit(struct buf *out, const struct verb *v) {
-    buf_adds(out, ".Sh EXIT STATUS\n.Bl -tag -width Ds\n.It 0\ndone\n.It 1\ncould not; the standard error says why, and "
-                  "what to do next\n.It 2\nbad usage\n.El\n");
+    buf_adds(out,
+             ".Sh EXIT STATUS\n.Bl -tag -width Ds\n.It 0\ndone\n.It 1\ncould not; the standard error says why, and "
+             "what to do next\n.It 2\nbad usage\n.El\n");
     if (v && v->most == VERB_COMMAND)
         buf_adds(out, "With a command, its exit status, or 128 and the number of the signal that ended it.\n");
 }
@@ -195,8 +196,9 @@ int reference_print(struct buf *out, const char *what, const char *verb, struct 
     static const struct {
         const char *name;
         void (*print)(struct buf *out);
-    } all[] = {{"man", manual_program},        {"markdown", reference_markdown}, {"json", reference_json},
-               {"bash", complete_bash},        {"zsh", complete_zsh},            {"fish", complete_fish}};
+    } all[] = {{"man", manual_program},  {"markdown", reference_markdown},
+               {"json", reference_json}, {"bash", complete_bash},
+               {"zsh", complete_zsh},    {"fish", complete_fish}};
     const struct verb *v = verb ? verb_find(verb) : NULL;
     if (v && strcmp(what, "man") == 0) {
         manual_verb(out, v);

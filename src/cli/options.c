@@ -98,6 +98,10 @@ struct taking {
     struct err *err;
 };
 
+static void *field_of(const struct taking *t) {
+    return (char *)t->o + t->spec->at;
+}
+
 static const char *given_as(const struct taking *t, char ret[64]) {
     if (t->letter)
         snprintf(ret, 64, "-%c", t->spec->letter);
@@ -144,7 +148,7 @@ static int take_number(const struct taking *t) {
         return bad_value(t, "a whole number");
     if (errno || v < t->spec->least || v > t->spec->most)
         return out_of_range(t, "");
-    *(uint32_t *)((char *)t->o + t->spec->at) = (uint32_t)v;
+    *(uint32_t *)field_of(t) = (uint32_t)v;
     return 0;
 }
 
@@ -155,7 +159,7 @@ static int take_percent(const struct taking *t) {
         return bad_value(t, "a percentage");
     if (v < (double)t->spec->least || v > (double)t->spec->most)
         return out_of_range(t, " %");
-    *(double *)((char *)t->o + t->spec->at) = v;
+    *(double *)field_of(t) = v;
     return 0;
 }
 
@@ -176,7 +180,7 @@ static int take_duration(const struct taking *t) {
         if (ms < (double)t->spec->least || ms > (double)t->spec->most)
             return err_set(t->err, CMD_BAD_USAGE, NULL, "%s %s is out of range: it goes from 10ms to 30 days (720h)",
                            given_as(t, name), t->text);
-        *(uint64_t *)((char *)t->o + t->spec->at) = (uint64_t)llround(ms * 1e6);
+        *(uint64_t *)field_of(t) = (uint64_t)llround(ms * 1e6);
         return 0;
     }
     return bad_value(t, "a time such as 10, 1.5s, 500ms or 2m");
@@ -209,7 +213,7 @@ static int take_choice(const struct taking *t) {
     for (const char *word = t->spec->choices;; index++) {
         size_t length = strcspn(word, "|");
         if (length == n && memcmp(word, t->text, n) == 0) {
-            *(uint32_t *)((char *)t->o + t->spec->at) = index;
+            *(uint32_t *)field_of(t) = index;
             return 0;
         }
         if (!word[length])
@@ -222,7 +226,7 @@ static int take_choice(const struct taking *t) {
 }
 
 static int take_value(const struct taking *t) {
-    char *field = (char *)t->o + t->spec->at;
+    void *field = field_of(t);
     switch (t->spec->type) {
     case OPTION_FLAG:
         *(bool *)field = true;
@@ -326,13 +330,16 @@ static int check_operands(const struct options *o, struct err *err) {
 static int check_target(const struct options *o, struct err *err) {
     unsigned kinds = (o->n_pids > 0) + o->all + (o->cgroup != NULL) + (o->command != NULL) + (o->core != NULL);
     if (o->verb->id == VERB_cpu && kinds == 0)
-        return err_set(err, CMD_BAD_USAGE, "Name a process with -p PID, everything with -a, a group with --cgroup PATH, "
-                       "or a command after \"--\"; scry ps lists processes", "There is nothing to profile");
+        return err_set(err, CMD_BAD_USAGE,
+                       "Name a process with -p PID, everything with -a, a group with --cgroup PATH, "
+                       "or a command after \"--\"; scry ps lists processes",
+                       "There is nothing to profile");
     if (o->verb->id == VERB_dump && (kinds == 0 || o->n_pids > 1))
         return err_set(err, CMD_BAD_USAGE, "Say scry dump -p PID, or scry dump --core FILE; scry ps lists processes",
                        "scry dump looks at one process");
     if (kinds > 1 && o->verb->id != VERB_ps)
-        return err_set(err, CMD_BAD_USAGE, NULL, "Only one of -p, -a, --cgroup, --core and a command can be captured "
+        return err_set(err, CMD_BAD_USAGE, NULL,
+                       "Only one of -p, -a, --cgroup, --core and a command can be captured "
                        "at a time");
     return 0;
 }

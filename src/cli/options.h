@@ -83,10 +83,10 @@ struct options {
     bool internal;
     bool tree;
     const char *callers, *callees;
-    uint32_t sort;        /* enum report_sort */
-    uint32_t limit;       /* rows; 0: all */
-    double min_percent;   /* smallest share shown in a tree */
-    const char *value;    /* value type; NULL: the profile's default */
+    uint32_t sort;      /* enum report_sort */
+    uint32_t limit;     /* rows; 0: all */
+    double min_percent; /* smallest share shown in a tree */
+    const char *value;  /* value type; NULL: the profile's default */
     bool verbose, quiet;
 };
 
@@ -98,9 +98,9 @@ void options_free(struct options *o);
 /* ---- the option table, for help, man pages and completion ---- */
 
 enum option_type {
-    OPTION_FLAG,     /* bool */
-    OPTION_STRING,   /* const char *: a name or a pattern */
-    OPTION_FILE,     /* const char *: completed with file names */
+    OPTION_FLAG,   /* bool */
+    OPTION_STRING, /* const char *: a name or a pattern */
+    OPTION_FILE,   /* const char *: completed with file names */
     OPTION_DIRECTORY,
     OPTION_NUMBER,   /* uint32_t within [least, most] */
     OPTION_PERCENT,  /* double within [least, most] */

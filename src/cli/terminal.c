@@ -30,7 +30,7 @@ bool terminal_colour(int fd) {
 
 const char *terminal_style(int fd, enum terminal_style style) {
     static const char *const sequences[] = {
-        [STYLE_PLAIN] = "\033[0m",   [STYLE_BOLD] = "\033[1m",    [STYLE_DIM] = "\033[2m",   [STYLE_RED] = "\033[31m",
+        [STYLE_PLAIN] = "\033[0m",  [STYLE_BOLD] = "\033[1m",    [STYLE_DIM] = "\033[2m",   [STYLE_RED] = "\033[31m",
         [STYLE_GREEN] = "\033[32m", [STYLE_YELLOW] = "\033[33m", [STYLE_BLUE] = "\033[34m",
     };
     return terminal_colour(fd) ? sequences[style] : "";

@@ -6,9 +6,9 @@
 #include "cli/reference.h"
 
 /* The verbs themselves are not what is tested here. */
-#define VERB(name, ...)                                                                            \
-    int cmd_##name(const struct options *o, struct err *err) {                                     \
-        return 0;                                                                                  \
+#define VERB(name, ...)                                                                                                \
+    int cmd_##name(const struct options *o, struct err *err) {                                                         \
+        return 0;                                                                                                      \
     }
 #include "cli/verbs.def"
 #undef VERB
@@ -70,8 +70,11 @@ static void durations_have_units(void **state) {
     static const struct {
         const char *line;
         uint64_t ms;
-    } cases[] = {{"scry cpu -a -d 10", 10000}, {"scry cpu -a -d2m", 120000}, {"scry cpu -a -d 500ms", 500},
-                 {"scry cpu -a -d .5h", 1800000}, {"scry cpu -a --duration=3min", 180000}};
+    } cases[] = {{"scry cpu -a -d 10", 10000},
+                 {"scry cpu -a -d2m", 120000},
+                 {"scry cpu -a -d 500ms", 500},
+                 {"scry cpu -a -d .5h", 1800000},
+                 {"scry cpu -a --duration=3min", 180000}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err;
         _cleanup_(options_free) struct options o;
@@ -104,8 +107,7 @@ static void operands_may_stand_among_options(void **state) {
 
 static void nonsense_is_refused_with_a_sentence(void **state) {
     assert_string_equal(refused("scry cpu -F 0 -a"), "-F 0 is out of range: it goes from 1 to 20000");
-    assert_string_equal(refused("scry cpu -F 1000000 -a"),
-                        "-F 1000000 is out of range: it goes from 1 to 20000");
+    assert_string_equal(refused("scry cpu -F 1000000 -a"), "-F 1000000 is out of range: it goes from 1 to 20000");
     assert_string_equal(refused("scry cpu -F -5 -a"), "-F -5 is out of range: it goes from 1 to 20000");
     assert_string_equal(refused("scry cpu -F 99999999999999999999 -a"),
                         "-F 99999999999999999999 is out of range: it goes from 1 to 20000");
@@ -114,7 +116,8 @@ static void nonsense_is_refused_with_a_sentence(void **state) {
     assert_string_equal(refused("scry cpu -p python"), "-p wants a process id, not \"python\"");
     assert_string_equal(refused("scry cpu -p 1,"), "-p wants a process id, not \"1,\"");
     assert_string_equal(refused("scry cpu -a -d"), "-d wants a value: TIME");
-    assert_string_equal(refused("scry cpu -a -d 1.2.3"), "-d wants a time such as 10, 1.5s, 500ms or 2m, not \"1.2.3\"");
+    assert_string_equal(refused("scry cpu -a -d 1.2.3"),
+                        "-d wants a time such as 10, 1.5s, 500ms or 2m, not \"1.2.3\"");
     assert_string_equal(refused("scry cpu -a -d 0"), "-d 0 is out of range: it goes from 10ms to 30 days (720h)");
     assert_string_equal(refused("scry cpu -a --json=1"), "--json takes no value");
     assert_string_equal(refused("scry cpu"), "There is nothing to profile");
