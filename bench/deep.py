@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Deep stacks: 4,000 calls whole, in C and Python; 900 deep at 99 Hz the target keeps its speed.
+Bars: whole; 98 % (py-spy leaves 1–3 %)."""
+import lib
+from lib import SOURCES, Running, Target, pythons, target
+
+
+def kept(command, arm, hz, name="descend"):
+    """The median number of `name` frames per sample, and the share of samples with all of them."""
+    with Target(command) as t:
+        r = Running(arm, t.pid, hz, 2)
+        r.wait()
+    counts = [names.count(name) for names, _ in lib.stacks_of(arm, r.file)]
+    return counts
+
+
+def main():
+    args = lib.options(__doc__, seconds=3, pairs=3, hz=99)
+    rows = []
+    for name, command, depth, arms in (
+            ("C", [target("recurse"), 3600], 4000, ["scry", "perf -g", "perf dwarf"]),
+            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 4000, ["scry", "austin"]),
+            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 900, ["scry", "py-spy", "austin"])):
+        for arm in lib.available(arms, args.arms):
+            counts = kept([*command, depth], arm, args.hz)
+            full = 100 * sum(c == depth for c in counts) / max(1, len(counts))
+            rows.append((f"{name} {depth}", arm, len(counts), f"{lib.median(counts):g}", f"{full:.1f}"))
+    lib.table("Depth kept", ("target", "profiler", "samples", "frames kept (median)", "% of samples whole"), rows)
+    rows = []
+    for name, command, arms in (("C, 900 deep", [target("recurse"), 3600, 900], ["scry"]),
+                                ("C, 4,000 deep", [target("recurse"), 3600, 4000], ["scry"]),
+                                ("Python, 900 deep", [pythons()[0], SOURCES / "recurse.py", 3600, 900],
+                                 ["scry", "py-spy", "py-spy --nonblocking", "austin"])):
+        found = lib.interleave(lambda c=command: [Target(c)], lib.available(arms, args.arms), args.hz, args.seconds,
+                               args.pairs)
+        rows += [(name, arm, lib.spread(w), lib.spread(c)) for arm, (w, c, _) in found.items()]
+    lib.table(f"Speed kept at {args.hz} Hz", ("target", "profiler", "per wall second", "per CPU second"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""10,000 Hz on one busy process: samples missing of those that its CPU time calls for, and the slowdown.
+Bars: 1 % lost, 10 % slower."""
+import lib
+from lib import SOURCES, Running, Target, pythons, target
+
+
+def lost(command, arm, args):
+    with Target(command) as t:
+        seconds = int(args.seconds)
+        before = lib.cpu_ns(t.pid)
+        running = Running(arm, t.pid, args.hz, seconds)
+        running.wait()
+        used = lib.cpu_ns(t.pid) - before
+    if arm == "scry":
+        p = lib.pprof.read(running.file)
+        n, span = lib.pprof.count(p), p.duration_ns / 1e9
+    else:
+        n, span = sum(w if not arm.startswith("austin") else 1 for _, w in lib.stacks_of(arm, running.file)), seconds
+    return n / (args.hz * span), used, running
+
+
+def main():
+    args = lib.options(__doc__, seconds=4, pairs=3, hz=10000)
+    rows = []
+    for name, command, arms in (
+            ("C", [target("recurse"), 3600, 30], ["scry", "perf -g"]),
+            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600, 30], ["scry", "py-spy", "py-spy --nonblocking",
+                                                                         "austin"])):
+        arms = lib.available(arms, args.arms)
+        shares = {arm: [lost(command, arm, args)[0] for _ in range(args.pairs)] for arm in arms}
+        speeds = lib.interleave(lambda c=command: [Target(c)], arms, args.hz, args.seconds, args.pairs)
+        for arm in arms:
+            rows.append((name, arm, lib.spread([100 * s for s in shares[arm]], "{:.1f}"), lib.spread(speeds[arm][0]),
+                         lib.spread(speeds[arm][1])))
+    lib.table(f"{args.hz} Hz on one busy process", ("target", "profiler", "% of the samples asked for",
+                                                  "speed kept per wall second", "per CPU second"), rows)
+
+
+if __name__ == "__main__":
+    main()
