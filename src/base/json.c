@@ -37,19 +37,33 @@ void json_array_end(struct json *j) {
     close_nest(j, ']');
 }
 
-/* Length of the valid UTF-8 sequence at s, or 0. */
+/* What the first byte of a UTF-8 sequence promises: its length, and the range of its second byte, which
+ * rules out overlong forms, surrogates and what lies beyond Unicode. */
+struct utf8_lead {
+    unsigned char from, to;
+    unsigned char length, second_from, second_to;
+};
+
+static const struct utf8_lead utf8_leads[] = {
+    {0x00, 0x7f, 1, 0x00, 0xff}, {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
+    {0xe1, 0xec, 3, 0x80, 0xbf}, {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf},
+    {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
+};
+
+/* Length of the valid UTF-8 sequence at s, which ends with a NUL, or 0. */
 static size_t utf8_length(const unsigned char *s) {
-    if (s[0] < 0x80)
-        return 1;
-    size_t n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
+    for (size_t i = 0; i < ARRAY_SIZE(utf8_leads); i++) {
+        const struct utf8_lead *l = &utf8_leads[i];
+        if (s[0] < l->from || s[0] > l->to)
+            continue;
+        if (s[1] < l->second_from || s[1] > l->second_to)
             return 0;
-    if (n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0)))
-        return 0;
-    if (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90)))
-        return 0;
-    return n;
+        for (size_t k = 2; k < l->length; k++)
+            if ((s[k] & 0xc0) != 0x80)
+                return 0;
+        return l->length;
+    }
+    return 0;
 }
 
 static void add_escaped(struct buf *out, unsigned char c) {
