@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(items):
         reason = "needs root (BPF programs, other users' processes)"
     elif not os.path.exists("/sys/kernel/btf/vmlinux"):
         reason = "this kernel has no BTF"
+    elif harness.scry("cpu", "--help").status:
+        reason = "this build has no `scry cpu`"
     if reason:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
