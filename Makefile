@@ -69,7 +69,8 @@ fuzz: # Fuzz every parser for SECONDS each (60), starting from the corpora
 bench: # Measure against the tools people use today
 	@tools/setup test
 	@$(MAKE) --no-print-directory -s quiet-build
-	@bench/run $(BUILD)
+	@bench/setup
+	@for one in $$(ls bench/*.py | grep -v /lib.py); do echo "== $$one"; SCRY_BUILD=$(abspath $(BUILD)) python3 $$one || exit 1; done
 
 .PHONY: clean
 clean: # Remove what was built

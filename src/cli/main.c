@@ -10,7 +10,7 @@ enum { EXIT_DONE = 0, EXIT_COULD_NOT = 1, EXIT_BAD_USAGE = 2 };
 
 /* Two lines for a person: what happened, and what to do next. */
 static int complain(int code, const struct err *err) {
-    terminal_progress_end();
+    terminal_progress(NULL);
     const char *text = err->text[0] ? err->text : strerror(code > CMD_BAD_USAGE ? -code : EINVAL);
     fprintf(stderr, "scry: %s.\n", text);
     if (err->advice[0]) {
@@ -83,7 +83,7 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int status = dispatch(argc, argv);
-    terminal_progress_end();
+    terminal_progress(NULL);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {
         fprintf(stderr, "scry: Cannot write the standard output: %s.\n", strerror(errno));
         return EXIT_COULD_NOT;

@@ -1,6 +1,5 @@
 #include "cli/terminal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,25 +35,11 @@ const char *terminal_style(int fd, enum terminal_style style) {
     return terminal_colour(fd) ? sequences[style] : "";
 }
 
-static bool progress_shown;
-
-void terminal_progress(const char *fmt, ...) {
-    if (!terminal_is(STDERR_FILENO))
+void terminal_progress(const char *text) {
+    static bool shown;
+    if (!terminal_is(STDERR_FILENO) || (!text && !shown))
         return;
-    char line[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(line, sizeof(line), fmt, args);
-    va_end(args);
-    fprintf(stderr, "\r\033[K%.*s", (int)terminal_width(STDERR_FILENO) - 1, line);
+    fprintf(stderr, "\r\033[K%.*s", (int)terminal_width(STDERR_FILENO) - 1, text ? text : "");
     fflush(stderr);
-    progress_shown = true;
-}
-
-void terminal_progress_end(void) {
-    if (!progress_shown)
-        return;
-    fputs("\r\033[K", stderr);
-    fflush(stderr);
-    progress_shown = false;
+    shown = text != NULL;
 }

@@ -16,7 +16,6 @@ enum terminal_style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM, STYLE_RED, STYLE_GREEN
 /* The sequence that switches to a style; "" where colour is not welcome. */
 const char *terminal_style(int fd, enum terminal_style style);
 
-/* Rewrites the progress line on the standard error; does nothing when that is not a terminal. */
-void terminal_progress(const char *fmt, ...) _printf_(1, 2);
-/* Removes the progress line, before anything else is printed. */
-void terminal_progress_end(void);
+/* Rewrites the progress line on the standard error; NULL removes it, before anything else is printed there.
+ * Does nothing when the standard error is not a terminal. */
+void terminal_progress(const char *text);
