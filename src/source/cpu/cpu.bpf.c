@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/* The CPU sampler in the kernel: one perf event program that walks the interrupted thread's user
+ * stacks and its kernel stack, and three small ones that follow processes.
+ * Needs: Linux >= 5.17 (bpf_loop), BTF. No kprobes, no fentry, no mounted tracefs. */
+#include <linux/types.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s16 s16;
+typedef __s32 s32;
+typedef __s64 s64;
+
+#include "source/cpu/kernel_types.h"
+
+#include "source/cpu/cpu_record.h"
+
+const volatile u32 filter_mode = CPU_FILTER_PIDS;
+const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
+const volatile u32 own_tgid = 0;
+const volatile u8 want_kernel = 1;
+
+u64 period_ns[CPU_MAX_CPUS]; /* written by user space */
+u64 lost[CPU_MAX_CPUS];      /* samples the ring had no room for */
+u64 taken[CPU_MAX_CPUS];     /* samples begun */
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct cpu_scratch);
+} scratch SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4096);
+    __type(key, u32);
+    __type(value, struct table_process);
+} processes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, u32);
+    __type(value, u32);
+} targets SEC(".maps");
+
+/* How often a stack copy was shipped for a process; user space clears the entry when it changed
+ * something. Bounds the cost of a process that cannot be walked. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, u32);
+    __type(value, u32);
+} misses SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, u32);
+} cgroups SEC(".maps");
+
+struct rule_table {
+    struct unwind_rule rules[TABLE_MAX_RULES];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct rule_table);
+} rules SEC(".maps");
+
+struct chunk_bytes {
+    u8 bytes[TABLE_CHUNK_BYTES];
+};
+
+struct chunk_map {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct chunk_bytes);
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, TABLE_MAX_CHUNKS);
+    __type(key, u32);
+    __array(values, struct chunk_map);
+} chunks SEC(".maps");
+
+/* ---- the table host ---- */
+
+static __always_inline const void *table_chunk(struct walk *w, u32 chunk) {
+    u32 zero = 0;
+    void *map = bpf_map_lookup_elem(&chunks, &chunk);
+    return map ? bpf_map_lookup_elem(map, &zero) : NULL;
+}
+
+static __always_inline const struct unwind_rule *table_rules(struct walk *w) {
+    u32 zero = 0;
+    struct rule_table *t = bpf_map_lookup_elem(&rules, &zero);
+    return t ? t->rules : NULL;
+}
+
+#include "unwind/native_walk.h"
+
+#include "lang_walks.h"
+
+/* ---- who is it ---- */
+
+/* The id of a task in scry's own pid namespace; 0 when it is not visible there. */
+static __always_inline u32 visible_pid(struct task_struct *task) {
+    if (!pid_namespace)
+        return (u32)task->pid;
+    struct pid *pid = task->thread_pid;
+    if (!pid)
+        return 0;
+    u32 level = pid->level;
+    for (u32 i = 0; i < 8 && i <= level; i++) {
+        struct upid *upid = (struct upid *)((u8 *)pid + bpf_core_field_offset(struct pid, numbers) +
+                                            i * bpf_core_type_size(struct upid));
+        struct pid_namespace *ns = BPF_CORE_READ(upid, ns);
+        if (ns && BPF_CORE_READ(ns, ns.inum) == pid_namespace)
+            return (u32)BPF_CORE_READ(upid, nr);
+    }
+    return 0;
+}
+
+static __always_inline int wanted(u32 tgid) {
+    if (filter_mode == CPU_FILTER_ALL)
+        return tgid != own_tgid;
+    if (filter_mode == CPU_FILTER_CGROUP)
+        return tgid != own_tgid && bpf_current_task_under_cgroup(&cgroups, 0) == 1;
+    return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+}
+
+/* ---- registers ---- */
+
+static __always_inline void regs_from_interrupt(struct walk_regs *to, struct bpf_perf_event_data *ctx) {
+    to->value[0] = ctx->regs.rax;
+    to->value[1] = ctx->regs.rdx;
+    to->value[2] = ctx->regs.rcx;
+    to->value[3] = ctx->regs.rbx;
+    to->value[4] = ctx->regs.rsi;
+    to->value[5] = ctx->regs.rdi;
+    to->value[6] = ctx->regs.rbp;
+    to->value[7] = ctx->regs.rsp;
+    to->value[8] = ctx->regs.r8;
+    to->value[9] = ctx->regs.r9;
+    to->value[10] = ctx->regs.r10;
+    to->value[11] = ctx->regs.r11;
+    to->value[12] = ctx->regs.r12;
+    to->value[13] = ctx->regs.r13;
+    to->value[14] = ctx->regs.r14;
+    to->value[15] = ctx->regs.r15;
+    to->value[16] = ctx->regs.rip;
+}
+
+/* Returns orig_ax: negative unless the kernel was entered by a system call. */
+static __always_inline long regs_from_entry(struct walk_regs *to, struct task_struct *task) {
+    struct pt_regs___kernel *r = (void *)bpf_task_pt_regs(task);
+    to->value[0] = r->ax;
+    to->value[1] = r->dx;
+    to->value[2] = r->cx;
+    to->value[3] = r->bx;
+    to->value[4] = r->si;
+    to->value[5] = r->di;
+    to->value[6] = r->bp;
+    to->value[7] = r->sp;
+    to->value[8] = r->r8;
+    to->value[9] = r->r9;
+    to->value[10] = r->r10;
+    to->value[11] = r->r11;
+    to->value[12] = r->r12;
+    to->value[13] = r->r13;
+    to->value[14] = r->r14;
+    to->value[15] = r->r15;
+    to->value[16] = r->ip;
+    return (long)r->orig_ax;
+}
+
+static __always_inline void take_registers(struct bpf_perf_event_data *ctx, struct task_struct *task,
+                                           struct cpu_scratch *s) {
+    struct walk_regs *to = &s->state.leaf;
+    if (ctx->regs.cs & 3) {
+        regs_from_interrupt(to, ctx);
+    } else {
+        s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
+        if (regs_from_entry(to, task) >= 0)
+            s->sample.flags |= CPU_SAMPLE_INEXACT;
+    }
+    to->tls_base = task->thread.fsbase;
+    s->sample.regs = *to;
+}
+
+/* ---- the parts of a sample ---- */
+
+/* Ends that a copy of the stack and better tables cannot improve. */
+static __always_inline int walk_is_final(u8 end) {
+    return end == WALK_END_ROOT || end == WALK_END_LIMIT || end == WALK_END_FAULT;
+}
+
+/* Walks every stream. Returns how the native one ended. */
+static __always_inline int walk_user(struct cpu_scratch *s, struct table_process *process, u32 tid) {
+    struct walk w = {.stack = &s->sample.walk, .state = &s->state, .tid = tid};
+    u8 exact = !(s->sample.flags & CPU_SAMPLE_INEXACT);
+    int end = native_walk(&w, process->mappings_at, process->n_mappings, exact);
+    walk_runtimes(&w, process->langs, process->config);
+    return end;
+}
+
+/* Whether this process may still ship stack copies. */
+static __always_inline int may_miss(u32 tgid) {
+    u32 one = 1, *count = bpf_map_lookup_elem(&misses, &tgid);
+    if (!count) {
+        bpf_map_update_elem(&misses, &tgid, &one, BPF_ANY);
+        return 1;
+    }
+    if (*count >= 64)
+        return 0;
+    (*count)++;
+    return 1;
+}
+
+enum { FRAMES_AND_TAIL = WALK_CAPACITY * sizeof(struct raw_frame) + CPU_SAMPLE_TAIL_BYTES };
+
+static __always_inline u32 tail_offset(struct cpu_sample *sample) {
+    u32 n = sample->walk.n_frames;
+    return (n < WALK_CAPACITY ? n : WALK_CAPACITY) * sizeof(struct raw_frame);
+}
+
+struct copy_loop {
+    u8 *to;
+    u32 offset, copied;
+    u64 from;
+};
+
+/* Up to the page's end first, then whole pages: behind the stack's last page there is nothing. */
+static long copy_page(u32 i, void *arg) {
+    struct copy_loop *c = arg;
+    u32 at = c->offset + c->copied;
+    u32 n = 4096 - (u32)(c->from & 4095);
+    if (at > FRAMES_AND_TAIL - 4096 || n > 4096)
+        return 1;
+    if (bpf_probe_read_user(c->to + at, n, (void *)c->from) < 0)
+        return 1;
+    c->from += n;
+    c->copied += n;
+    return 0;
+}
+
+static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
+    u32 cpu = bpf_get_smp_processor_id();
+    u64 flags = BPF_RB_NO_WAKEUP;
+    if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > 1 << 20)
+        flags = BPF_RB_FORCE_WAKEUP;
+    if (size > sizeof(s->sample) + sizeof(s->tail))
+        return;
+    if (bpf_ringbuf_output(&events, &s->sample, size, flags) < 0 && cpu < CPU_MAX_CPUS)
+        lost[cpu]++;
+}
+
+static __always_inline void begin_sample(struct cpu_scratch *s, struct task_struct *task, u32 tgid, u32 cpu) {
+    struct cpu_sample *sample = &s->sample;
+    sample->head.type = CPU_RECORD_SAMPLE;
+    sample->head.tgid = tgid;
+    sample->head.tid = visible_pid(task);
+    sample->head.child = 0;
+    sample->head.time_ns = bpf_ktime_get_ns();
+    bpf_get_current_comm(sample->head.comm, sizeof(sample->head.comm));
+    sample->cpu = cpu;
+    sample->flags = 0;
+    sample->generation = 0;
+    sample->n_kernel = 0;
+    sample->stack_bytes = 0;
+    sample->period_ns = cpu < CPU_MAX_CPUS ? period_ns[cpu] : 0;
+    sample->walk.n_streams = 0;
+    sample->walk.n_frames = 0;
+    if (cpu < CPU_MAX_CPUS)
+        taken[cpu]++;
+}
+
+/* Walks user space. Returns whether user space must finish the walk from a copy of the stack. */
+static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct task_struct *task,
+                                       struct cpu_scratch *s, u32 tgid) {
+    struct cpu_sample *sample = &s->sample;
+    sample->flags |= CPU_SAMPLE_USER;
+    take_registers(ctx, task, s);
+    struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
+    if (!process) {
+        sample->flags |= CPU_SAMPLE_UNKNOWN;
+        return may_miss(tgid);
+    }
+    sample->generation = process->generation;
+    int end = walk_user(s, process, sample->head.tid);
+    return !walk_is_final((u8)end) && may_miss(tgid);
+}
+
+SEC("perf_event")
+int sample_cpu(struct bpf_perf_event_data *ctx) {
+    struct task_struct *task = bpf_get_current_task_btf();
+    u32 cpu = bpf_get_smp_processor_id();
+    if (task->pid == 0)
+        return 0;
+    u32 tgid = visible_pid(task->group_leader);
+    if (!tgid || !wanted(tgid))
+        return 0;
+    struct cpu_scratch *s = bpf_map_lookup_elem(&scratch, &cpu);
+    if (!s)
+        return 0;
+    begin_sample(s, task, tgid, cpu);
+    int missed = 0;
+    if (!(task->flags & KERNEL_PF_KTHREAD) && task->mm)
+        missed = sample_user(ctx, task, s, tgid);
+    else
+        s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
+
+    u8 *frames = (u8 *)s->sample.walk.frames;
+    u32 at = tail_offset(&s->sample);
+    if (want_kernel && !(ctx->regs.cs & 3)) {
+        long n = bpf_get_stack(ctx, frames + at, CPU_MAX_KERNEL_FRAMES * 8, 0);
+        if (n > 0 && n <= CPU_MAX_KERNEL_FRAMES * 8) {
+            s->sample.n_kernel = (u32)n / 8;
+            at += (u32)n;
+        }
+    }
+    if (missed) {
+        struct copy_loop copy = {.to = frames, .offset = at, .from = s->sample.regs.value[ARCH_STACK_POINTER]};
+        bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
+        s->sample.stack_bytes = copy.copied;
+        at += copy.copied;
+    }
+    output(s, CPU_SAMPLE_HEAD_BYTES + (u64)at, missed);
+    return 0;
+}
+
+/* ---- following processes ---- */
+
+static __always_inline void say(u32 type, struct task_struct *task, u32 tgid, u32 child) {
+    struct cpu_record_head *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+    if (!r)
+        return;
+    r->type = type;
+    r->tgid = tgid;
+    r->tid = tgid;
+    r->child = child;
+    r->time_ns = bpf_ktime_get_ns();
+    bpf_core_read(r->comm, sizeof(r->comm), &task->comm);
+    bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline int followed(u32 tgid) {
+    return bpf_map_lookup_elem(&targets, &tgid) || bpf_map_lookup_elem(&processes, &tgid);
+}
+
+/* A child starts with its parent's memory, so what is known of the parent holds for it. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child) {
+    if (parent->tgid == child->tgid)
+        return 0;
+    u32 from = visible_pid(parent->group_leader), to = visible_pid(child);
+    if (!from || !to || !followed(from))
+        return 0;
+    u32 one = 1;
+    if (filter_mode == CPU_FILTER_PIDS)
+        bpf_map_update_elem(&targets, &to, &one, BPF_ANY);
+    struct table_process *process = bpf_map_lookup_elem(&processes, &from);
+    if (process)
+        bpf_map_update_elem(&processes, &to, process, BPF_ANY);
+    say(CPU_RECORD_FORK, child, from, to);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(follow_exec, struct task_struct *task) {
+    u32 tgid = visible_pid(task->group_leader);
+    if (!tgid || !followed(tgid))
+        return 0;
+    bpf_map_delete_elem(&processes, &tgid);
+    bpf_map_delete_elem(&misses, &tgid);
+    say(CPU_RECORD_EXEC, task, tgid, 0);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(follow_exit, struct task_struct *task) {
+    if (task->signal->live.counter != 0)
+        return 0;
+    u32 tgid = visible_pid(task->group_leader);
+    if (!tgid || !followed(tgid))
+        return 0;
+    bpf_map_delete_elem(&processes, &tgid);
+    bpf_map_delete_elem(&targets, &tgid);
+    say(CPU_RECORD_EXIT, task, tgid, 0);
+    return 0;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

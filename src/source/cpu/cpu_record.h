@@ -1,0 +1,67 @@
+/* What the CPU sampler's BPF programs and user space say to each other.
+ * May use: unwind/walk.h, unwind/table.h.
+ * Must not: contain pointers or padding that differs between the two compilers. */
+#pragma once
+
+#include "unwind/table.h"
+#include "unwind/walk.h"
+
+enum cpu_record_type {
+    CPU_RECORD_SAMPLE = 1,
+    CPU_RECORD_FORK, /* tgid forked `child`, a new process */
+    CPU_RECORD_EXEC, /* tgid runs another program now */
+    CPU_RECORD_EXIT, /* the last thread of tgid ended */
+};
+
+/* Every record starts like this. Ids are as scry's own pid namespace numbers them. */
+struct cpu_record_head {
+    u32 type;
+    u32 tgid, tid;
+    u32 child;   /* CPU_RECORD_FORK */
+    u64 time_ns; /* CLOCK_MONOTONIC */
+    char comm[16];
+};
+
+enum cpu_sample_flags {
+    CPU_SAMPLE_USER = 1,      /* has user registers: not a kernel thread */
+    CPU_SAMPLE_IN_KERNEL = 2, /* was running kernel code */
+    CPU_SAMPLE_UNKNOWN = 4,   /* the process was not known yet: nothing was walked */
+    CPU_SAMPLE_INEXACT = 8,   /* the user pc is behind a system call instruction */
+};
+
+enum {
+    CPU_MAX_KERNEL_FRAMES = 127,
+    CPU_STACK_PAGES = 16, /* stack copy shipped when a walk could not be finished */
+    CPU_STACK_BYTES = CPU_STACK_PAGES * 4096,
+    CPU_MAX_CPUS = 1024,
+};
+
+/* In the ring: the head up to `walk.frames`, then n_frames raw frames, n_kernel addresses (u64), and
+ * stack_bytes of stack starting at the user stack pointer. */
+struct cpu_sample {
+    struct cpu_record_head head;
+    u32 cpu;
+    u32 flags;      /* enum cpu_sample_flags */
+    u32 generation; /* of the process's mapping list */
+    u32 n_kernel;
+    u32 stack_bytes;
+    u32 pad;
+    u64 period_ns; /* the sampling period in force */
+    struct walk_regs regs;
+    struct walk_stack walk; /* its frames[] may be cut short in the ring */
+};
+
+enum {
+    CPU_SAMPLE_HEAD_BYTES = offsetof(struct cpu_sample, walk.frames),
+    CPU_SAMPLE_TAIL_BYTES = CPU_MAX_KERNEL_FRAMES * 8 + CPU_STACK_BYTES,
+};
+
+/* One per CPU: where a sample is put together. */
+struct cpu_scratch {
+    struct walk_state state;
+    struct cpu_sample sample;
+    u8 tail[CPU_SAMPLE_TAIL_BYTES];
+};
+
+/* Which tasks are sampled: a constant that user space sets before loading. */
+enum cpu_filter { CPU_FILTER_PIDS, CPU_FILTER_ALL, CPU_FILTER_CGROUP };
