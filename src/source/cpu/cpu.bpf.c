@@ -28,8 +28,8 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
+const volatile u64 period_ns = 0; /* mean sampling period: the weight of a sample */
 
-u64 period_ns[CPU_MAX_CPUS]; /* written by user space */
 u64 lost[CPU_MAX_CPUS];      /* samples the ring had no room for */
 u64 taken[CPU_MAX_CPUS];     /* samples begun */
 
@@ -87,16 +87,12 @@ struct {
     __type(value, struct rule_table);
 } rules SEC(".maps");
 
-struct chunk_bytes {
-    u8 bytes[TABLE_CHUNK_BYTES];
-};
-
 struct chunk_map {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 1);
-    __type(key, u32);
-    __type(value, struct chunk_bytes);
+    __uint(key_size, 4);
+    __uint(value_size, TABLE_CHUNK_BYTES);
 };
 
 struct {
@@ -272,6 +268,7 @@ static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
     u64 flags = BPF_RB_NO_WAKEUP;
     if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > 1 << 20)
         flags = BPF_RB_FORCE_WAKEUP;
+    barrier_var(size); /* the compiler must check and use one and the same register */
     if (size > sizeof(s->sample) + sizeof(s->tail))
         return;
     if (bpf_ringbuf_output(&events, &s->sample, size, flags) < 0 && cpu < CPU_MAX_CPUS)
@@ -291,7 +288,7 @@ static __always_inline void begin_sample(struct cpu_scratch *s, struct task_stru
     sample->generation = 0;
     sample->n_kernel = 0;
     sample->stack_bytes = 0;
-    sample->period_ns = cpu < CPU_MAX_CPUS ? period_ns[cpu] : 0;
+    sample->period_ns = period_ns;
     sample->walk.n_streams = 0;
     sample->walk.n_frames = 0;
     if (cpu < CPU_MAX_CPUS)

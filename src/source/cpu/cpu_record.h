@@ -46,7 +46,7 @@ struct cpu_sample {
     u32 n_kernel;
     u32 stack_bytes;
     u32 pad;
-    u64 period_ns; /* the sampling period in force */
+    u64 period_ns; /* CPU time this sample stands for */
     struct walk_regs regs;
     struct walk_stack walk; /* its frames[] may be cut short in the ring */
 };

@@ -1,0 +1,311 @@
+#include "source/cpu/cpu.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/mem.h"
+#include "source/cpu/cpu_bpf.skel.h"
+#include "source/cpu/cpu_open.h"
+
+/* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */
+enum { TIMERS_PER_CPU = 4 };
+static const double timer_ratio[TIMERS_PER_CPU] = {0.8409, 0.9518, 1.0731, 1.2247};
+
+struct cpu_source {
+    struct cpu_options options;
+    struct cpu_bpf *bpf;
+    struct ring_buffer *ring;
+    int *timers; /* TIMERS_PER_CPU per CPU; -1 where not open */
+    size_t n_timers;
+    struct bpf_link **links;
+    int stats_fd;
+    int chunk_fd[TABLE_MAX_CHUNKS]; /* inner maps, 0 = none */
+    unsigned n_chunks;
+    struct unwind_rule *rules;
+    cpu_take_fn *take; /* during a poll */
+    void *take_ctx;
+    int taken_now;
+};
+
+/* ---- opening ---- */
+
+static int on_record(void *ctx, void *data, size_t size) {
+    struct cpu_source *s = ctx;
+    if (size >= sizeof(struct cpu_record_head)) {
+        s->take(s->take_ctx, data, size);
+        s->taken_now++;
+    }
+    return 0;
+}
+
+static uint32_t pid_namespace_inode(void) {
+    struct stat st;
+    const uint32_t initial = 0xEFFFFFFCu; /* PROC_PID_INIT_INO */
+    if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == initial)
+        return 0;
+    return (uint32_t)st.st_ino;
+}
+
+static int configure(struct cpu_source *s) {
+    struct cpu_bpf *b = s->bpf;
+    b->rodata->filter_mode = s->options.filter;
+    b->rodata->pid_namespace = pid_namespace_inode();
+    b->rodata->own_tgid = (u32)getpid();
+    b->rodata->want_kernel = s->options.kernel;
+    b->rodata->period_ns = 1000000000u / s->options.frequency;
+    int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0)
+        return cpus;
+    int rc = bpf_map__set_max_entries(b->maps.scratch, (u32)cpus);
+    if (!rc && s->options.max_processes) {
+        rc = bpf_map__set_max_entries(b->maps.processes, s->options.max_processes);
+        if (!rc)
+            rc = bpf_map__set_max_entries(b->maps.targets, s->options.max_processes);
+    }
+    if (!rc && s->options.frequency > 2000)
+        rc = bpf_map__set_max_entries(b->maps.events, 16 << 20);
+    return rc;
+}
+
+static int map_rules(struct cpu_source *s) {
+    void *p = mmap(NULL, sizeof(struct unwind_rule) * TABLE_MAX_RULES, PROT_READ | PROT_WRITE, MAP_SHARED,
+                   bpf_map__fd(s->bpf->maps.rules), 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    s->rules = p;
+    return 0;
+}
+
+static int load(struct cpu_source *s, struct err *err) {
+    s->bpf = cpu_bpf__open();
+    if (!s->bpf)
+        return err_nomem(err);
+    int rc = configure(s);
+    if (rc == 0)
+        rc = cpu_bpf__load(s->bpf);
+    if (rc == 0)
+        rc = map_rules(s);
+    if (rc < 0)
+        return cpu_explain_failure(rc, err);
+    if (s->options.filter == CPU_FILTER_CGROUP) {
+        u32 zero = 0, fd = (u32)s->options.cgroup_fd;
+        if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.cgroups), &zero, &fd, BPF_ANY) < 0)
+            return err_set(err, -errno, "Name a cgroup v2 directory under /sys/fs/cgroup",
+                           "That is not a cgroup v2 directory");
+    }
+    s->ring = ring_buffer__new(bpf_map__fd(s->bpf->maps.events), on_record, s, NULL);
+    return s->ring ? 0 : cpu_explain_failure(-errno, err);
+}
+
+int cpu_source_open(const struct cpu_options *options, struct cpu_source **ret, struct err *err) {
+    int rc = cpu_check_kernel(err);
+    if (rc < 0)
+        return rc;
+    _cleanup_(cpu_source_closep) struct cpu_source *s = mem_zalloc(1, sizeof(*s));
+    if (!s)
+        return err_nomem(err);
+    s->options = *options;
+    s->stats_fd = -1;
+    cpu_capture_messages(options->verbose);
+    rc = load(s, err);
+    if (rc < 0)
+        return rc;
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+void cpu_source_close(struct cpu_source *s) {
+    if (!s)
+        return;
+    cpu_source_stop(s);
+    if (s->stats_fd >= 0)
+        close(s->stats_fd);
+    ring_buffer__free(s->ring);
+    for (u32 i = 0; i < TABLE_MAX_CHUNKS; i++)
+        if (s->chunk_fd[i])
+            close(s->chunk_fd[i]);
+    if (s->rules)
+        munmap(s->rules, sizeof(struct unwind_rule) * TABLE_MAX_RULES);
+    cpu_bpf__destroy(s->bpf);
+    free(s->timers);
+    free(s->links);
+    free(s);
+}
+
+/* ---- table memory ---- */
+
+void *cpu_source_new_chunk(void *source, u32 index) {
+    struct cpu_source *s = source;
+    if (index >= TABLE_MAX_CHUNKS || s->chunk_fd[index])
+        return NULL;
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+    int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "scry_chunk", 4, TABLE_CHUNK_BYTES, 1, &opts);
+    if (fd < 0)
+        return NULL;
+    void *p = mmap(NULL, TABLE_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED || bpf_map_update_elem(bpf_map__fd(s->bpf->maps.chunks), &index, &fd, BPF_ANY) < 0) {
+        if (p != MAP_FAILED)
+            munmap(p, TABLE_CHUNK_BYTES);
+        close(fd);
+        return NULL;
+    }
+    s->chunk_fd[index] = fd;
+    s->n_chunks++;
+    return p;
+}
+
+void cpu_source_free_chunk(void *source, u32 index, void *chunk) {
+    struct cpu_source *s = source;
+    if (index >= TABLE_MAX_CHUNKS || !s->chunk_fd[index])
+        return;
+    bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.chunks), &index);
+    munmap(chunk, TABLE_CHUNK_BYTES);
+    close(s->chunk_fd[index]);
+    s->chunk_fd[index] = 0;
+    s->n_chunks--;
+}
+
+struct unwind_rule *cpu_source_rules(struct cpu_source *s) {
+    return s->rules;
+}
+
+/* ---- processes ---- */
+
+int cpu_source_add_target(struct cpu_source *s, u32 pid) {
+    u32 one = 1;
+    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &one, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int cpu_source_set_process(struct cpu_source *s, u32 pid, const struct table_process *process) {
+    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.processes), &pid, process, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void cpu_source_forget_process(struct cpu_source *s, u32 pid) {
+    bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.processes), &pid);
+    cpu_source_clear_misses(s, pid);
+}
+
+void cpu_source_clear_misses(struct cpu_source *s, u32 pid) {
+    bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.misses), &pid);
+}
+
+/* ---- sampling ---- */
+
+static int open_timer(int cpu, uint64_t period) {
+    struct perf_event_attr attr = {
+        .size = sizeof(attr),
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_CPU_CLOCK,
+        .sample_period = period,
+        .exclude_idle = 1,
+    };
+    int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The timers' rates add up to the frequency asked for. */
+static uint64_t timer_period(const struct cpu_source *s, unsigned timer) {
+    double rate_sum = 0;
+    for (unsigned i = 0; i < TIMERS_PER_CPU; i++)
+        rate_sum += 1 / timer_ratio[i];
+    return (uint64_t)(1e9 * timer_ratio[timer] * rate_sum / s->options.frequency);
+}
+
+static int start_cpu(struct cpu_source *s, int cpu, struct err *err) {
+    for (unsigned t = 0; t < TIMERS_PER_CPU; t++) {
+        int fd = open_timer(cpu, timer_period(s, t));
+        if (fd == -ENODEV) /* the CPU is offline */
+            return 0;
+        if (fd < 0)
+            return cpu_explain_failure(fd, err);
+        struct bpf_link *link = bpf_program__attach_perf_event(s->bpf->progs.sample_cpu, fd);
+        if (!link) {
+            int rc = -errno;
+            close(fd);
+            return cpu_explain_failure(rc, err);
+        }
+        s->timers[s->n_timers] = fd;
+        s->links[s->n_timers++] = link;
+    }
+    return 0;
+}
+
+int cpu_source_start(struct cpu_source *s, struct err *err) {
+    int cpus = libbpf_num_possible_cpus();
+    size_t n = (size_t)MAX(cpus, 1) * TIMERS_PER_CPU;
+    s->timers = mem_zalloc(n, sizeof(*s->timers));
+    s->links = mem_zalloc(n, sizeof(struct bpf_link *));
+    if (!s->timers || !s->links)
+        return err_nomem(err);
+    cpu_raise_file_limit(n * 2 + TABLE_MAX_CHUNKS + 256);
+    int rc = cpu_bpf__attach(s->bpf); /* the programs that follow processes */
+    if (rc < 0)
+        return cpu_explain_failure(rc, err);
+    s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+    for (int cpu = 0; cpu < cpus && rc == 0; cpu++)
+        rc = start_cpu(s, cpu, err);
+    return rc;
+}
+
+void cpu_source_stop(struct cpu_source *s) {
+    for (size_t i = 0; i < s->n_timers; i++)
+        bpf_link__destroy(s->links[i]); /* closes the timer as well */
+    s->n_timers = 0;
+    if (s->bpf)
+        cpu_bpf__detach(s->bpf);
+}
+
+int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx) {
+    struct pollfd fds[2] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    s->take = take;
+    s->take_ctx = ctx;
+    s->taken_now = 0;
+    if (timeout_ms > 0 && poll(fds, fd >= 0 ? 2 : 1, timeout_ms) < 0 && errno != EINTR)
+        return -errno;
+    int rc = ring_buffer__consume(s->ring);
+    return rc < 0 && rc != -EINTR ? rc : s->taken_now;
+}
+
+/* ---- what it cost ---- */
+
+static uint64_t map_bytes(int fd) {
+    char path[64], line[128];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    unsigned long long bytes = 0;
+    while (fgets(line, sizeof(line), f))
+        if (sscanf(line, "memlock: %llu", &bytes) == 1)
+            break;
+    fclose(f);
+    return bytes;
+}
+
+void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
+    *ret = (struct cpu_stats){0};
+    for (unsigned i = 0; i < CPU_MAX_CPUS; i++) {
+        ret->taken += s->bpf->bss->taken[i];
+        ret->lost += s->bpf->bss->lost[i];
+    }
+    struct bpf_prog_info info = {0};
+    u32 size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(s->bpf->progs.sample_cpu), &info, &size) == 0) {
+        ret->run_ns = info.run_time_ns;
+        ret->runs = info.run_cnt;
+    }
+    struct bpf_map *map;
+    bpf_object__for_each_map(map, s->bpf->obj) ret->map_bytes += map_bytes(bpf_map__fd(map));
+    for (u32 i = 0; i < TABLE_MAX_CHUNKS; i++)
+        if (s->chunk_fd[i])
+            ret->map_bytes += map_bytes(s->chunk_fd[i]);
+}

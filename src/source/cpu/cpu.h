@@ -1,0 +1,56 @@
+/* The CPU sampler, seen from user space: load, start, drain, stop.
+ * May use: base/, unwind/table.h, source/cpu/cpu_record.h, libbpf.
+ * Must not: interpret stacks or know runtimes; it moves records from the kernel to a callback.
+ *
+ * Several timers per CPU with periods that share no common measure make up the sampling rate: no
+ * program, whatever its own rhythm, runs in step with all of them. */
+#pragma once
+
+#include "base/err.h"
+#include "source/cpu/cpu_record.h"
+
+struct cpu_options {
+    unsigned frequency; /* samples per second and CPU, 1 … 20,000 */
+    bool kernel;        /* take kernel stacks */
+    enum cpu_filter filter;
+    int cgroup_fd;      /* with CPU_FILTER_CGROUP */
+    unsigned max_processes;
+    bool verbose;       /* let libbpf speak to stderr */
+};
+
+struct cpu_source;
+
+/* Loads the programs; nothing is sampled yet. The error names what is missing (BTF, a capability, a
+ * kernel feature) and the command that would help. -EPERM: privileges; -ENOTSUP: the kernel. */
+int cpu_source_open(const struct cpu_options *options, struct cpu_source **ret, struct err *err) _must_check_;
+void cpu_source_close(struct cpu_source *s);
+DEFINE_CLEANUP(struct cpu_source, cpu_source_close)
+
+/* Table memory for unwind/tables.h: chunk `index` as memory shared with the BPF programs. */
+void *cpu_source_new_chunk(void *source, u32 index);
+void cpu_source_free_chunk(void *source, u32 index, void *chunk);
+struct unwind_rule *cpu_source_rules(struct cpu_source *s);
+
+/* CPU_FILTER_PIDS: sample this process and its future children. */
+int cpu_source_add_target(struct cpu_source *s, u32 pid);
+/* Tells the walk about a process, or forgets it. Replacing is atomic. */
+int cpu_source_set_process(struct cpu_source *s, u32 pid, const struct table_process *process);
+void cpu_source_forget_process(struct cpu_source *s, u32 pid);
+/* Lets a process ship stack copies again, after its tables were improved. */
+void cpu_source_clear_misses(struct cpu_source *s, u32 pid);
+
+int cpu_source_start(struct cpu_source *s, struct err *err) _must_check_;
+void cpu_source_stop(struct cpu_source *s);
+
+/* Hands every waiting record to `take`; waits at most timeout_ms for one (0: does not wait; -1 is not
+ * allowed). `fd`, if >= 0, ends the wait when it becomes readable. Returns the number of records, or
+ * negative errno. A record is valid only during the call; `size` bytes are readable. */
+typedef void cpu_take_fn(void *ctx, const struct cpu_record_head *record, size_t size);
+int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx);
+
+struct cpu_stats {
+    uint64_t taken, lost;   /* samples */
+    uint64_t run_ns, runs;  /* of the sampling program, all CPUs */
+    uint64_t map_bytes;     /* kernel memory of the maps */
+};
+void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret);

@@ -1,0 +1,91 @@
+#include "source/cpu/cpu_open.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+static char last_message[256];
+static bool speak;
+
+static int on_message(enum libbpf_print_level level, const char *fmt, va_list args) {
+    if (speak)
+        return vfprintf(stderr, fmt, args);
+    if (level == LIBBPF_WARN) {
+        vsnprintf(last_message, sizeof(last_message), fmt, args);
+        last_message[strcspn(last_message, "\n")] = '\0';
+    }
+    return 0;
+}
+
+void cpu_capture_messages(bool verbose) {
+    speak = verbose;
+    libbpf_set_print(on_message);
+}
+
+int cpu_check_kernel(struct err *err) {
+    struct utsname u;
+    unsigned major = 0, minor = 0;
+    if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 17)))
+        return err_set(err, -ENOTSUP, "Run it on Linux 5.17 or newer, or use scry dump, which needs no BPF",
+                       "This kernel (%s) is too old for scry's sampler", u.release);
+    if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+        return err_set(err, -ENOTSUP,
+                       "Boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution's is), or use "
+                       "scry dump, which needs no BPF",
+                       "This kernel has no BTF type information (/sys/kernel/btf/vmlinux: %s)", strerror(errno));
+    return 0;
+}
+
+static bool has_capability(unsigned cap) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return false;
+    return data[cap / 32].effective >> (cap % 32) & 1;
+}
+
+static int explain_privilege(int rc, struct err *err) {
+    char missing[128] = "";
+    static const struct {
+        unsigned cap;
+        const char *name;
+    } needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}};
+    bool admin = has_capability(CAP_SYS_ADMIN);
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+        if (!admin && !has_capability(needed[i].cap)) {
+            strcat(missing, missing[0] ? " and " : "");
+            strcat(missing, needed[i].name);
+        }
+    if (!missing[0])
+        return err_set(err, rc, "Check seccomp profiles, kernel lockdown (/sys/kernel/security/lockdown) and container settings",
+                       "The kernel refuses BPF although the capabilities are there (%s)",
+                       last_message[0] ? last_message : strerror(-rc));
+    return err_set(err, -EPERM,
+                   "Run it with sudo, or grant the capabilities once: "
+                   "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog,cap_checkpoint_restore+ep \"$(command -v scry)\"",
+                   "Sampling needs %s, which this user does not have", missing);
+}
+
+int cpu_explain_failure(int rc, struct err *err) {
+    if (rc == -EPERM || rc == -EACCES)
+        return explain_privilege(rc, err);
+    if (rc == -ENOMEM)
+        return err_nomem(err);
+    if (rc == -EMFILE)
+        return err_set(err, rc, "Raise the limit on open files (ulimit -n)", "Too many open files");
+    return err_set(err, rc, "Run again with --verbose and report the messages", "The kernel did not accept the sampler: %s",
+                   last_message[0] ? last_message : strerror(-rc));
+}
+
+void cpu_raise_file_limit(size_t n) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= n)
+        return;
+    limit.rlim_cur = MIN((rlim_t)n, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
