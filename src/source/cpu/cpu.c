@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 
 #include "base/mem.h"
-#include "source/cpu/cpu_bpf.skel.h"
+#include "cpu_bpf.skel.h"
 #include "source/cpu/cpu_open.h"
 
 /* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */

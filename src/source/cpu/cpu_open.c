@@ -49,26 +49,36 @@ static bool has_capability(unsigned cap) {
     return data[cap / 32].effective >> (cap % 32) & 1;
 }
 
-static int explain_privilege(int rc, struct err *err) {
-    char missing[128] = "";
+int cpu_check_privileges(struct err *err) {
+    char missing[64] = "";
     static const struct {
         unsigned cap;
         const char *name;
     } needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}};
-    bool admin = has_capability(CAP_SYS_ADMIN);
+    if (has_capability(CAP_SYS_ADMIN))
+        return 0;
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
-        if (!admin && !has_capability(needed[i].cap)) {
+        if (!has_capability(needed[i].cap)) {
             strcat(missing, missing[0] ? " and " : "");
             strcat(missing, needed[i].name);
         }
     if (!missing[0])
-        return err_set(err, rc, "Check seccomp profiles, kernel lockdown (/sys/kernel/security/lockdown) and container settings",
-                       "The kernel refuses BPF although the capabilities are there (%s)",
-                       last_message[0] ? last_message : strerror(-rc));
+        return 0;
     return err_set(err, -EPERM,
-                   "Run it with sudo, or grant the capabilities once: "
-                   "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog,cap_checkpoint_restore+ep \"$(command -v scry)\"",
+                   "Run it with sudo, or grant the capabilities once: sudo setcap "
+                   "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog,cap_checkpoint_restore+ep "
+                   "\"$(command -v scry)\"",
                    "Sampling needs %s, which this user does not have", missing);
+}
+
+static int explain_privilege(int rc, struct err *err) {
+    int missing = cpu_check_privileges(err);
+    if (missing < 0)
+        return missing;
+    return err_set(err, rc,
+                   "Look at kernel lockdown (/sys/kernel/security/lockdown), seccomp profiles and the container's settings",
+                   "The kernel refuses BPF although the capabilities are there (%s)",
+                   last_message[0] ? last_message : strerror(-rc));
 }
 
 int cpu_explain_failure(int rc, struct err *err) {

@@ -8,6 +8,9 @@
 /* 0, or -ENOTSUP with the reason: too old, no BTF, no BPF. */
 int cpu_check_kernel(struct err *err);
 
+/* 0, or -EPERM with the capabilities that are missing and how to get them. */
+int cpu_check_privileges(struct err *err);
+
 /* Turns a failure of loading or attaching into a sentence: -EPERM names the missing capabilities and
  * the command that grants them; anything else quotes the kernel's last words. */
 int cpu_explain_failure(int rc, struct err *err);

@@ -1,0 +1,323 @@
+#include "session/assemble.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const walk_end_sentence[WALK_END_COUNT] = {
+#define WALK_END(name, whole, sentence) [WALK_END_##name] = sentence,
+#include "unwind/walk_ends.def"
+#undef WALK_END
+};
+
+enum { MAX_CACHED_STACKS = 1 << 20 };
+
+struct cached_stack {
+    uint64_t hash;
+    uint64_t process; /* serial number */
+    struct assembled result;
+};
+
+struct assembler {
+    struct session_files *files;
+    struct symbol_kernel *kernel;
+    string_id kind_kernel;
+    mapping_id kernel_mapping;
+    struct u64_map kernel_frames; /* address → frame_id */
+    struct hash_index index;
+    struct cached_stack *cache;
+    size_t n_cache, cap_cache;
+    bool learned;
+    /* Working memory of one sample; allocated once. */
+    struct raw_frame *streams[2];
+    struct lang_merged *merged;
+    frame_id *frames; /* root last */
+    size_t n_frames, cap_frames;
+};
+
+int assembler_new(struct session_files *files, struct assembler **ret, struct err *err) {
+    _cleanup_(assembler_freep) struct assembler *a = mem_zalloc(1, sizeof(*a));
+    if (!a)
+        return err_nomem(err);
+    a->files = files;
+    a->streams[0] = mem_alloc((WALK_CAPACITY + 1) * sizeof(struct raw_frame));
+    a->streams[1] = mem_alloc((WALK_CAPACITY + 1) * sizeof(struct raw_frame));
+    a->merged = mem_alloc(2 * (WALK_CAPACITY + 1) * sizeof(*a->merged));
+    if (!a->streams[0] || !a->streams[1] || !a->merged)
+        return err_nomem(err);
+    a->kind_kernel = profile_string(files->profile, "kernel");
+    a->kernel_mapping = profile_mapping(
+        files->profile, &(struct profile_mapping){.file = profile_string(files->profile, "[kernel]"),
+                                                  .start = 1ull << 63,
+                                                  .limit = UINT64_MAX});
+    struct err why = {0};
+    if (symbol_kernel_open(&a->kernel, &why) < 0)
+        profile_note(files->profile, "Kernel frames have no names: %s", why.text);
+    *ret = TAKE_PTR(a);
+    return 0;
+}
+
+void assembler_free(struct assembler *a) {
+    if (!a)
+        return;
+    symbol_kernel_close(a->kernel);
+    u64_map_free(&a->kernel_frames);
+    hash_index_free(&a->index);
+    free(a->cache);
+    free(a->streams[0]);
+    free(a->streams[1]);
+    free(a->merged);
+    free(a->frames);
+    free(a);
+}
+
+bool assembler_learned(struct assembler *a) {
+    bool learned = a->learned;
+    a->learned = false;
+    return learned;
+}
+
+static void push(struct assembler *a, frame_id frame) {
+    if (mem_grow((void **)&a->frames, &a->cap_frames, a->n_frames + 1, sizeof(*a->frames)) < 0) {
+        a->files->profile->profile_failed = true;
+        return;
+    }
+    a->frames[a->n_frames++] = frame;
+}
+
+static void push_mark(struct assembler *a, const char *text) {
+    push(a, session_frame_of_text(a->files, text, 0, FRAME_MARK));
+}
+
+/* ---- kernel frames ---- */
+
+static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) {
+    uint64_t *known = u64_map_get(&a->kernel_frames, address);
+    if (known)
+        return (frame_id)*known;
+    struct profile *p = a->files->profile;
+    const char *module = "";
+    const char *name = a->kernel ? symbol_kernel_lookup(a->kernel, exact ? address : address - 1, &module) : "";
+    char text[256];
+    if (module[0] && name[0])
+        snprintf(text, sizeof(text), "%s [%s]", name, module);
+    else
+        snprintf(text, sizeof(text), "%s", name[0] ? name : "[kernel]");
+    struct profile_function function = {.name = profile_string(p, text)};
+    frame_id id = profile_frame(p, &(struct profile_frame){.function = profile_function(p, &function),
+                                                           .kind = a->kind_kernel,
+                                                           .flags = name[0] ? 0 : FRAME_UNNAMED,
+                                                           .mapping = a->kernel_mapping,
+                                                           .address = address});
+    if (u64_map_put(&a->kernel_frames, address, id) < 0)
+        p->profile_failed = true;
+    return id;
+}
+
+/* ---- native frames ---- */
+
+static const char *perf_map_name(struct session_process *p, uint64_t address) {
+    if (!p->perf_map_tried) {
+        p->perf_map_tried = true;
+        symbol_perf_map_open(p->target, &p->perf_map);
+    }
+    return p->perf_map ? symbol_perf_map_lookup(p->perf_map, address) : "";
+}
+
+static frame_id generated_frame(struct assembler *a, const struct assemble_input *in, uint64_t address, bool exact,
+                                bool mapped) {
+    const char *name = perf_map_name(in->process, exact ? address : address - 1);
+    if (name[0])
+        return session_frame_of_text(a->files, name, 0, 0);
+    char text[64];
+    snprintf(text, sizeof(text), mapped ? "[generated code]" : "[unmapped address]");
+    return session_frame_of_text(a->files, text, 0, FRAME_UNNAMED);
+}
+
+/* Marks a frame approximate or internal without disturbing the cached one. */
+static frame_id with_flags(struct assembler *a, frame_id id, uint32_t flags) {
+    struct profile_frame f = a->files->profile->frames[id];
+    if ((f.flags & flags) == flags)
+        return id;
+    f.flags |= flags;
+    return profile_frame(a->files->profile, &f);
+}
+
+static bool is_internal(const struct assemble_input *in, frame_id id, uint64_t address) {
+    struct session_process *p = in->process;
+    if (!p->runtime || !langs[p->lang]->is_internal)
+        return false;
+    const struct profile *profile = p->files->profile;
+    const char *name = profile_str(profile, profile->functions[profile->frames[id].function].name);
+    return langs[p->lang]->is_internal(p->runtime, address, name);
+}
+
+static void push_native(struct assembler *a, const struct assemble_input *in, const struct raw_frame *f,
+                        bool internal) {
+    uint64_t address = raw_address(f);
+    bool exact = f->word[1] & (RAW_EXACT | RAW_SIGNAL);
+    uint32_t flags = f->word[1] & RAW_APPROXIMATE ? FRAME_APPROXIMATE : 0;
+    const struct process_code *c = session_process_find(in->snapshot, exact ? address : address - 1);
+    if (!c || !c->file) {
+        frame_id id = generated_frame(a, in, address, exact, c != NULL);
+        push(a, with_flags(a, id, flags | (internal ? FRAME_INTERNAL : 0)));
+        return;
+    }
+    struct name_ref ref = session_file_name(a->files, c->file, address - c->bias, exact);
+    for (uint32_t i = 0; i < ref.count; i++) {
+        frame_id id = a->files->frames[ref.first + i];
+        uint32_t more = flags;
+        if (internal || is_internal(in, id, address))
+            more |= FRAME_INTERNAL;
+        push(a, with_flags(a, id, more));
+    }
+}
+
+/* ---- streams ---- */
+
+/* Copies a stream leaf first, unrolling its ring; a cut becomes one entry of kind 0. */
+static u32 straighten(const struct walk_stack *w, const struct walk_stream *s, struct raw_frame *to) {
+    u32 leaf = MIN(s->total, (u32)s->leaf_capacity), n = 0;
+    u32 limit = MIN(w->n_frames, (u32)WALK_CAPACITY);
+    for (u32 i = 0; i < leaf && s->first + i < limit; i++)
+        to[n++] = w->frames[s->first + i];
+    if (s->total <= leaf)
+        return n;
+    u32 rest = s->total - leaf, root = MIN(rest, (u32)s->root_capacity), start = 0;
+    if (rest > root) {
+        to[n++] = (struct raw_frame){.word = {0, rest - root}};
+        start = rest % s->root_capacity;
+    }
+    for (u32 i = 0; i < root; i++) {
+        u32 slot = s->first + leaf + (start + i) % s->root_capacity;
+        if (slot < limit)
+            to[n++] = w->frames[slot];
+    }
+    return n;
+}
+
+static void push_cut(struct assembler *a, const struct raw_frame *f) {
+    char text[64];
+    snprintf(text, sizeof(text), "[%llu frames cut]", (unsigned long long)f->word[1]);
+    push_mark(a, text);
+}
+
+static void push_runtime(struct assembler *a, const struct assemble_input *in, const struct raw_frame *f) {
+    frame_id id = langs[in->process->lang]->name(in->process->runtime, a->files->profile, f);
+    if (id)
+        push(a, id);
+}
+
+static void push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
+    const struct lang *lang = langs[in->process->lang];
+    u32 n = lang->merge(in->process->runtime, streams, a->merged);
+    for (u32 i = 0; i < n; i++) {
+        const struct lang_merged *m = &a->merged[i];
+        const struct raw_frame *f = m->lang ? &streams->runtime[m->index] : &streams->native[m->index];
+        if (raw_kind(f) == 0)
+            push_cut(a, f);
+        else if (m->lang)
+            push_runtime(a, in, f);
+        else
+            push_native(a, in, f, m->internal);
+    }
+}
+
+static const struct walk_stream *stream_of(const struct walk_stack *w, unsigned lang) {
+    for (u32 i = 0; i < MIN(w->n_streams, (u32)WALK_MAX_STREAMS); i++)
+        if (w->streams[i].lang == lang)
+            return &w->streams[i];
+    return NULL;
+}
+
+/* Pushes the user part of the stack and returns how its native walk ended. */
+static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
+    const struct walk_stream *native = stream_of(in->walk, 0);
+    if (!native)
+        return WALK_END_NONE;
+    struct lang_streams streams = {.leaf_sp = in->leaf_sp, .exact = in->runtime_exact};
+    streams.n_native = straighten(in->walk, native, a->streams[0]);
+    streams.native = a->streams[0];
+    const struct walk_stream *runtime = in->process->runtime ? stream_of(in->walk, in->process->lang) : NULL;
+    if (runtime && runtime->total) {
+        streams.n_runtime = straighten(in->walk, runtime, a->streams[1]);
+        streams.runtime = a->streams[1];
+        push_merged(a, in, &streams);
+        return native->end;
+    }
+    for (u32 i = 0; i < streams.n_native; i++) {
+        if (raw_kind(&streams.native[i]) == 0)
+            push_cut(a, &streams.native[i]);
+        else
+            push_native(a, in, &streams.native[i], false);
+    }
+    return native->end;
+}
+
+/* ---- the whole stack ---- */
+
+static uint64_t hash_input(const struct assemble_input *in) {
+    uint64_t h = hash_mix(in->process ? in->process->serial : 0, in->snapshot ? in->snapshot->generation : 0);
+    h = hash_mix(h, in->kernel_thread);
+    h = hash_mix(h, hash_bytes(in->kernel, in->n_kernel * sizeof(*in->kernel)));
+    if (in->missing)
+        h = hash_mix(h, hash_bytes(in->missing, strlen(in->missing)));
+    if (in->walk) {
+        u32 n = MIN(in->walk->n_frames, (u32)WALK_CAPACITY);
+        h = hash_mix(h, hash_bytes(in->walk->streams, sizeof(in->walk->streams[0]) * MIN(in->walk->n_streams, 3u)));
+        h = hash_mix(h, hash_bytes(in->walk->frames, n * sizeof(struct raw_frame)));
+    }
+    return h;
+}
+
+struct cache_key {
+    const struct assembler *a;
+    uint64_t hash, process;
+};
+
+static bool cache_equal(const void *ctx, uint32_t id) {
+    const struct cache_key *k = ctx;
+    return k->a->cache[id].hash == k->hash && k->a->cache[id].process == k->process;
+}
+
+static struct assembled build(struct assembler *a, const struct assemble_input *in) {
+    struct profile *p = a->files->profile;
+    struct assembled r = {.end = WALK_END_ROOT};
+    a->n_frames = 0;
+    for (size_t i = 0; i < in->n_kernel; i++)
+        push(a, kernel_frame(a, in->kernel[i], i == 0));
+    if (!in->kernel_thread) {
+        r.end = in->walk && in->process && in->snapshot ? push_user(a, in) : WALK_END_NONE;
+        if (in->missing) {
+            push_mark(a, in->missing);
+        } else if (r.end != WALK_END_ROOT) {
+            char text[160];
+            snprintf(text, sizeof(text), "[truncated: %s]", walk_end_sentence[MIN(r.end, WALK_END_COUNT - 1)]);
+            push_mark(a, text);
+        }
+    }
+    for (size_t i = a->n_frames; i-- > 0;) {
+        uint32_t flags = p->frames[a->frames[i]].flags;
+        r.stack = profile_stack(p, r.stack, a->frames[i]);
+        r.frames += !(flags & FRAME_MARK);
+        r.unnamed += (flags & FRAME_UNNAMED) != 0;
+        r.approximate += (flags & FRAME_APPROXIMATE) != 0;
+    }
+    return r;
+}
+
+struct assembled assemble(struct assembler *a, const struct assemble_input *in) {
+    uint64_t hash = hash_input(in);
+    uint64_t process = in->process ? in->process->serial : 0;
+    struct cache_key key = {.a = a, .hash = hash, .process = process};
+    uint32_t id = hash_index_find(&a->index, hash, cache_equal, &key);
+    if (id != UINT32_MAX)
+        return a->cache[id].result;
+    a->learned = true;
+    struct assembled r = build(a, in);
+    if (a->n_cache < MAX_CACHED_STACKS &&
+        mem_grow((void **)&a->cache, &a->cap_cache, a->n_cache + 1, sizeof(*a->cache)) == 0 &&
+        hash_index_add(&a->index, hash, (uint32_t)a->n_cache) == 0)
+        a->cache[a->n_cache++] = (struct cached_stack){.hash = hash, .process = process, .result = r};
+    return r;
+}

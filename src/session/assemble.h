@@ -1,0 +1,40 @@
+/* From raw frames to a stack of the profile: straighten the streams, merge them, name every frame.
+ * Private to session/.
+ * May use: lang/, session/process.h, model/.
+ * Must not: know sources or records; the same code serves samples, dumps and cores. */
+#pragma once
+
+#include "session/process.h"
+
+struct assemble_input {
+    struct session_process *process; /* NULL: unknown process or kernel thread */
+    const struct process_snapshot *snapshot; /* that was in force when the walk ran */
+    const struct walk_stack *walk;   /* NULL when user space was not walked */
+    uint64_t leaf_sp;
+    bool runtime_exact;              /* the streams belong to the same instant */
+    const uint64_t *kernel;          /* kernel addresses, leaf first */
+    size_t n_kernel;
+    bool kernel_thread;
+    const char *missing;             /* user space is missing for this reason; NULL = it is not */
+};
+
+struct assembled {
+    stack_id stack;
+    uint32_t frames, unnamed, approximate;
+    uint8_t end; /* enum walk_end; WALK_END_ROOT for kernel threads */
+};
+
+struct assembler;
+
+int assembler_new(struct session_files *files, struct assembler **ret, struct err *err);
+void assembler_free(struct assembler *a);
+DEFINE_CLEANUP(struct assembler, assembler_free)
+
+/* Equal input gives the cached answer. */
+struct assembled assemble(struct assembler *a, const struct assemble_input *in);
+
+/* Whether assembling named something new since the last call: the capture then polls sooner, because
+ * names of things that die must be read early. */
+bool assembler_learned(struct assembler *a);
+
+extern const char *const walk_end_sentence[WALK_END_COUNT];

@@ -1,0 +1,83 @@
+#include "session/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static void run_child(char *const *argv, int gate, int failure) {
+    char c;
+    while (read(gate, &c, 1) < 0 && errno == EINTR)
+        ;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execvp(argv[0], argv);
+    int code = errno;
+    if (write(failure, &code, sizeof(code)) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+int command_prepare(char *const *argv, struct command *ret, struct err *err) {
+    int gate[2] = {-1, -1}, failure[2] = {-1, -1};
+    *ret = (struct command){.gate = -1, .failure = -1};
+    if (pipe2(gate, O_CLOEXEC) < 0)
+        return err_set(err, -errno, NULL, "Cannot make a pipe: %s", strerror(errno));
+    if (pipe2(failure, O_CLOEXEC) < 0) {
+        int rc = -errno;
+        close(gate[0]);
+        close(gate[1]);
+        return err_set(err, rc, NULL, "Cannot make a pipe: %s", strerror(-rc));
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(gate[1]);
+        close(failure[0]);
+        run_child(argv, gate[0], failure[1]);
+    }
+    int rc = pid < 0 ? -errno : 0;
+    close(gate[0]);
+    close(failure[1]);
+    if (rc < 0) {
+        close(gate[1]);
+        close(failure[0]);
+        return err_set(err, rc, NULL, "Cannot start a process: %s", strerror(-rc));
+    }
+    *ret = (struct command){.pid = pid, .gate = gate[1], .failure = failure[0]};
+    return 0;
+}
+
+int command_run(struct command *c, const char *name, struct err *err) {
+    int code = 0;
+    if (write(c->gate, "", 1) < 0)
+        code = errno;
+    close(TAKE_FD(c->gate));
+    ssize_t n;
+    while ((n = read(c->failure, &code, sizeof(code))) < 0 && errno == EINTR)
+        ;
+    close(TAKE_FD(c->failure));
+    if (n <= 0)
+        return 0;
+    waitpid(c->pid, &c->status, 0);
+    c->reaped = true;
+    return err_set(err, -code, code == ENOENT ? "Check the name, or give a path" : NULL, "Cannot run %s: %s", name,
+                   strerror(code));
+}
+
+bool command_ended(struct command *c) {
+    if (c->pid && !c->reaped && waitpid(c->pid, &c->status, WNOHANG) == c->pid)
+        c->reaped = true;
+    return c->reaped;
+}
+
+void command_release(struct command *c) {
+    if (c->gate >= 0) { /* it never ran */
+        kill(c->pid, SIGKILL);
+        close(TAKE_FD(c->gate));
+        waitpid(c->pid, &c->status, 0);
+    }
+    if (c->failure >= 0)
+        close(TAKE_FD(c->failure));
+}

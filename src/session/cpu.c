@@ -1,0 +1,418 @@
+/* The CPU capture: drains the sampler, keeps processes and tables up to date, fills the profile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "session/assemble.h"
+#include "session/command.h"
+#include "session/session.h"
+#include "session/stack_copy.h"
+#include "source/cpu/cpu.h"
+
+enum {
+    MAX_PROCESSES = 16384,
+    POLL_SHORT_MS = 10, /* after something new was seen: what has no name yet may die soon */
+    POLL_LONG_MS = 100,
+    REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
+};
+
+struct capture {
+    const struct session_options *options;
+    struct profile *profile;
+    struct cpu_source *source;
+    struct tables *tables;
+    struct session_files files;
+    struct assembler *assembler;
+    struct u64_map by_pid; /* pid → index + 1 into processes, 0 = gone */
+    struct session_process **processes;
+    size_t n_processes, cap_processes;
+    struct command command;
+    uint64_t began_ns, self_cpu_ns;
+    uint64_t last_reclaim_ns, last_progress_ns;
+    unsigned targets_alive;
+    struct walk_stack *walk; /* of walks finished in user space */
+};
+
+/* ---- processes ---- */
+
+static struct session_process *known_process(struct capture *c, u32 pid) {
+    uint64_t *i = u64_map_get(&c->by_pid, pid);
+    return i && *i ? c->processes[*i - 1] : NULL;
+}
+
+static void publish(struct capture *c, struct session_process *p) {
+    cpu_source_set_process(c->source, (u32)p->pid, &p->table);
+    cpu_source_clear_misses(c->source, (u32)p->pid);
+}
+
+static struct session_process *open_process(struct capture *c, u32 pid, struct err *err) {
+    struct session_process *p;
+    if (c->n_processes >= MAX_PROCESSES) {
+        profile_note(c->profile, "More than %d processes were seen; the rest has no names", MAX_PROCESSES);
+        return NULL;
+    }
+    if (session_process_open(&c->files, (pid_t)pid, &p, err) < 0)
+        return NULL;
+    if (mem_grow((void **)&c->processes, &c->cap_processes, c->n_processes + 1, sizeof(struct session_process *)) < 0 ||
+        u64_map_put(&c->by_pid, pid, c->n_processes + 1) < 0) {
+        session_process_close(p);
+        return NULL;
+    }
+    c->processes[c->n_processes++] = p;
+    publish(c, p);
+    return p;
+}
+
+/* Forgets a process: it ended, or became another program. */
+static void drop_process(struct capture *c, u32 pid) {
+    uint64_t *i = u64_map_get(&c->by_pid, pid);
+    if (!i || !*i)
+        return;
+    size_t at = (size_t)*i - 1;
+    cpu_source_forget_process(c->source, pid);
+    session_process_close(c->processes[at]);
+    *i = 0;
+    size_t last = --c->n_processes;
+    if (at != last) {
+        c->processes[at] = c->processes[last];
+        if (u64_map_put(&c->by_pid, (uint64_t)c->processes[at]->pid, at + 1) < 0)
+            c->profile->profile_failed = true;
+    }
+}
+
+/* ---- samples ---- */
+
+/* A view of a sample record with every length checked against the bytes that arrived. */
+struct sample_view {
+    const struct cpu_sample *sample;
+    const uint64_t *kernel;
+    const uint8_t *stack;
+};
+
+static bool view_sample(const struct cpu_record_head *record, size_t size, struct sample_view *ret) {
+    const struct cpu_sample *s = (const void *)record;
+    if (size < CPU_SAMPLE_HEAD_BYTES || s->walk.n_frames > WALK_CAPACITY || s->n_kernel > CPU_MAX_KERNEL_FRAMES ||
+        s->stack_bytes > CPU_STACK_BYTES)
+        return false;
+    size_t frames = s->walk.n_frames * sizeof(struct raw_frame), kernel = s->n_kernel * 8u;
+    if (size < CPU_SAMPLE_HEAD_BYTES + frames + kernel + s->stack_bytes)
+        return false;
+    const uint8_t *p = (const uint8_t *)record + CPU_SAMPLE_HEAD_BYTES;
+    *ret = (struct sample_view){.sample = s, .kernel = (const void *)(p + frames), .stack = p + frames + kernel};
+    return true;
+}
+
+/* Finishes in user space what the kernel could not walk: its tables were not loaded yet. */
+static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, const struct sample_view *v) {
+    struct stack_copy copy;
+    stack_copy_init(&copy, p->target, v->sample->regs.value[7], v->stack, v->sample->stack_bytes);
+    u32 generation = p->table.generation;
+    bool exact = !(v->sample->flags & CPU_SAMPLE_INEXACT);
+    session_process_walk(p, &copy.host, &v->sample->regs, v->sample->head.tid, exact, false, c->walk);
+    if (p->table.generation != generation)
+        publish(c, p);
+    /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
+    for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
+        if (v->sample->walk.streams[i].lang)
+            stack_copy_stream(c->walk, &v->sample->walk, i);
+    return c->walk;
+}
+
+static void count_quality(struct capture *c, const struct assembled *a) {
+    struct profile_quality *q = &c->profile->quality;
+    q->samples_taken++;
+    q->frames += a->frames;
+    q->frames_unnamed += a->unnamed;
+    q->frames_approximate += a->approximate;
+    if (a->end == WALK_END_ROOT)
+        q->stacks_whole++;
+    else
+        profile_count_truncated(c->profile, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
+}
+
+static thread_id thread_of(struct capture *c, struct session_process *p, const struct cpu_sample *s) {
+    char comm[17] = {0};
+    memcpy(comm, s->head.comm, 16);
+    if (p)
+        return session_process_thread(p, s->head.tid, comm);
+    string_id name = profile_string(c->profile, comm);
+    struct profile_thread t = {.pid = s->head.tgid, .tid = s->head.tid, .process_name = name, .thread_name = name};
+    return profile_thread(c->profile, &t);
+}
+
+static void keep_fresh(struct capture *c, struct session_process *p, uint64_t now) {
+    bool changed = false;
+    if (now - p->refreshed_ns > REFRESH_NS)
+        changed = session_process_refresh(p);
+    if (session_process_attach_runtime(p, now) || changed)
+        publish(c, p);
+}
+
+static void take_sample(struct capture *c, const struct sample_view *v) {
+    const struct cpu_sample *s = v->sample;
+    bool user = s->flags & CPU_SAMPLE_USER;
+    struct session_process *p = user ? known_process(c, s->head.tgid) : NULL;
+    if (user && !p)
+        p = open_process(c, s->head.tgid, NULL);
+    if (p)
+        keep_fresh(c, p, clock_monotonic_ns());
+    struct assemble_input in = {
+        .process = p,
+        .walk = user && s->walk.n_streams ? &s->walk : NULL,
+        .leaf_sp = s->regs.value[7],
+        .runtime_exact = true,
+        .kernel = v->kernel,
+        .n_kernel = s->n_kernel,
+        .kernel_thread = !user,
+    };
+    if (user && p && s->stack_bytes)
+        in.walk = finish_walk(c, p, v);
+    if (p)
+        in.snapshot = !s->stack_bytes && p->before.count && s->generation <= p->before.generation ? &p->before : &p->now;
+    if (user && !in.walk)
+        in.missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
+    struct assembled a = assemble(c->assembler, &in);
+    count_quality(c, &a);
+    struct profile_sample sample = {
+        .stack = a.stack,
+        .thread = thread_of(c, p, s),
+        .time_ns = s->head.time_ns > c->began_ns ? s->head.time_ns - c->began_ns : 0,
+    };
+    profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)s->period_ns});
+}
+
+static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
+    struct capture *c = ctx;
+    struct sample_view v;
+    switch (record->type) {
+    case CPU_RECORD_SAMPLE:
+        if (view_sample(record, size, &v))
+            take_sample(c, &v);
+        break;
+    case CPU_RECORD_FORK:
+        if (known_process(c, record->tgid) && !known_process(c, record->child))
+            open_process(c, record->child, NULL);
+        break;
+    case CPU_RECORD_EXEC:
+        drop_process(c, record->tgid);
+        open_process(c, record->tgid, NULL);
+        break;
+    case CPU_RECORD_EXIT:
+        drop_process(c, record->tgid);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- setting up ---- */
+
+static int open_cgroup(const char *path, int *ret, struct err *err) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "Name a directory under /sys/fs/cgroup", "Cannot open the cgroup %s: %s", path,
+                       strerror(errno));
+    *ret = fd;
+    return 0;
+}
+
+static int open_source(struct capture *c, struct err *err) {
+    const struct session_options *o = c->options;
+    _cleanup_(closep) int cgroup = -1;
+    struct cpu_options options = {
+        .frequency = o->frequency,
+        .kernel = o->kernel,
+        .filter = o->cgroup ? CPU_FILTER_CGROUP : o->all ? CPU_FILTER_ALL : CPU_FILTER_PIDS,
+        .max_processes = o->all || o->cgroup ? MAX_PROCESSES : 4096,
+        .verbose = o->verbose,
+    };
+    int rc = o->cgroup ? open_cgroup(o->cgroup, &cgroup, err) : 0;
+    options.cgroup_fd = cgroup;
+    return rc < 0 ? rc : cpu_source_open(&options, &c->source, err);
+}
+
+static int prepare_profile(struct capture *c, struct err *err) {
+    struct profile *p = c->profile = profile_new();
+    if (!p)
+        return err_nomem(err);
+    profile_value_type(p, "samples", "count");
+    p->default_value = profile_value_type(p, "cpu", "nanoseconds");
+    p->period_ns = 1000000000u / c->options->frequency;
+    struct tables_memory memory = {
+        .new_chunk = cpu_source_new_chunk,
+        .free_chunk = cpu_source_free_chunk,
+        .ctx = c->source,
+        .rules = cpu_source_rules(c->source),
+    };
+    int rc = tables_new(&memory, &c->tables);
+    if (rc == 0)
+        rc = session_files_init(&c->files, p, c->tables);
+    c->walk = mem_alloc(sizeof(*c->walk));
+    if (rc < 0 || !c->walk)
+        return err_nomem(err);
+    return assembler_new(&c->files, &c->assembler, err);
+}
+
+/* The targets named on the command line must exist; what appears later may fail in silence. */
+static int add_targets(struct capture *c, struct err *err) {
+    const struct session_options *o = c->options;
+    for (size_t i = 0; i < o->n_pids; i++) {
+        if (!open_process(c, (u32)o->pids[i], err))
+            return err && err->code ? err->code : -EIO;
+        cpu_source_add_target(c->source, (u32)o->pids[i]);
+        struct err *why = &known_process(c, (u32)o->pids[i])->attach_error;
+        if (why->code)
+            profile_note(c->profile, "%s", why->text);
+    }
+    if (o->command) {
+        int rc = command_prepare(o->command, &c->command, err);
+        if (rc < 0)
+            return rc;
+        cpu_source_add_target(c->source, (u32)c->command.pid);
+    }
+    return 0;
+}
+
+/* ---- the loop ---- */
+
+static bool targets_ended(struct capture *c) {
+    const struct session_options *o = c->options;
+    if (o->command)
+        return command_ended(&c->command);
+    if (o->all || o->cgroup)
+        return false;
+    return c->n_processes == 0;
+}
+
+static bool stop_requested(const struct session_options *o) {
+    struct pollfd p = {.fd = o->stop_fd, .events = POLLIN};
+    return o->stop_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+static void report_progress(struct capture *c, uint64_t now) {
+    if (!c->options->progress || now - c->last_progress_ns < 100000000)
+        return;
+    c->last_progress_ns = now;
+    struct cpu_stats stats;
+    cpu_source_stats(c->source, &stats);
+    c->options->progress(c->options->progress_ctx,
+                         &(struct session_progress){.seconds = (double)(now - c->began_ns) / 1e9,
+                                                    .samples = c->profile->quality.samples_taken,
+                                                    .lost = stats.lost,
+                                                    .processes = (unsigned)c->n_processes});
+}
+
+static int run(struct capture *c, struct err *err) {
+    const struct session_options *o = c->options;
+    uint64_t end = o->duration > 0 ? c->began_ns + (uint64_t)(o->duration * 1e9) : UINT64_MAX;
+    int wait_ms = POLL_SHORT_MS;
+    for (;;) {
+        uint64_t now = clock_monotonic_ns();
+        if (now >= end || stop_requested(o) || targets_ended(c))
+            return 0;
+        uint64_t left_ms = (end - now) / 1000000 + 1;
+        int rc = cpu_source_poll(c->source, (int)MIN((uint64_t)wait_ms, left_ms), o->stop_fd, take_record, c);
+        if (rc < 0)
+            return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
+        if (c->profile->profile_failed)
+            return err_nomem(err);
+        wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(wait_ms * 2, POLL_LONG_MS);
+        if (now - c->last_reclaim_ns > 1000000000) {
+            tables_reclaim(c->tables);
+            c->last_reclaim_ns = now;
+        }
+        report_progress(c, now);
+    }
+}
+
+/* ---- what it cost ---- */
+
+static void finish_quality(struct capture *c) {
+    struct profile *p = c->profile;
+    struct profile_quality *q = &p->quality;
+    struct cpu_stats stats;
+    struct rusage usage;
+    cpu_source_stats(c->source, &stats);
+    getrusage(RUSAGE_SELF, &usage);
+    q->samples_lost = stats.taken > q->samples_taken ? stats.taken - q->samples_taken : 0;
+    q->self_cpu_ns = clock_cpu_ns() - c->self_cpu_ns;
+    q->self_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    q->self_map_bytes = stats.map_bytes;
+    q->probe_ns = stats.run_ns;
+    q->probe_runs = stats.runs;
+    /* The program's own time plus 2 µs for each interrupt, over the CPU time of what was sampled. */
+    double sampled_ns = (double)stats.taken * (double)p->period_ns;
+    if (sampled_ns > 0)
+        q->slowdown_bound = ((double)stats.run_ns + 2000.0 * (double)stats.taken) / sampled_ns;
+    p->duration_ns = clock_monotonic_ns() - c->began_ns;
+}
+
+static void describe(struct capture *c) {
+    struct profile *p = c->profile;
+    const struct session_options *o = c->options;
+    char host[256] = "", text[512] = "";
+    gethostname(host, sizeof(host) - 1);
+    p->host = profile_string(p, host);
+    if (o->command)
+        snprintf(text, sizeof(text), "%s", o->command[0]);
+    else if (o->n_pids == 1 && c->n_processes)
+        snprintf(text, sizeof(text), "%s (pid %d)", profile_str(p, c->processes[0]->name), (int)o->pids[0]);
+    else if (o->n_pids)
+        snprintf(text, sizeof(text), "%zu processes", o->n_pids);
+    else
+        snprintf(text, sizeof(text), "%s", o->cgroup ? o->cgroup : "the whole host");
+    p->command = profile_string(p, text);
+}
+
+static void capture_free(struct capture *c) {
+    command_release(&c->command);
+    assembler_free(c->assembler);
+    for (size_t i = 0; i < c->n_processes; i++)
+        session_process_close(c->processes[i]);
+    free(c->processes);
+    u64_map_free(&c->by_pid);
+    session_files_free(&c->files);
+    tables_free(c->tables);
+    cpu_source_close(c->source);
+    profile_free(c->profile);
+    free(c->walk);
+}
+
+int session_cpu(const struct session_options *o, struct profile **ret, int *ret_status, struct err *err) {
+    _cleanup_(capture_free) struct capture c = {
+        .options = o, .command = {.gate = -1, .failure = -1}, .self_cpu_ns = clock_cpu_ns()};
+    struct err local = {0};
+    if (!err)
+        err = &local;
+    *ret_status = -1;
+    int rc = open_source(&c, err);
+    if (rc == 0)
+        rc = prepare_profile(&c, err);
+    if (rc == 0)
+        rc = add_targets(&c, err);
+    if (rc < 0)
+        return rc;
+    describe(&c);
+    c.profile->start_time_ns = clock_realtime_ns();
+    c.began_ns = clock_monotonic_ns();
+    rc = cpu_source_start(c.source, err);
+    if (rc == 0 && o->command)
+        rc = command_run(&c.command, o->command[0], err);
+    if (rc == 0)
+        rc = run(&c, err);
+    cpu_source_stop(c.source);
+    if (rc < 0)
+        return rc;
+    cpu_source_poll(c.source, 0, -1, take_record, &c);
+    finish_quality(&c);
+    if (c.command.reaped)
+        *ret_status = c.command.status;
+    *ret = TAKE_PTR(c.profile);
+    return 0;
+}

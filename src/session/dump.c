@@ -1,0 +1,158 @@
+/* Every thread's stack at one instant: of a stopped live process, or of a core file. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "session/assemble.h"
+#include "session/session.h"
+
+struct dump {
+    struct profile *profile;
+    struct tables *tables;
+    struct unwind_rule *rules;
+    struct session_files files;
+    struct assembler *assembler;
+    struct session_process *process;
+    struct walk_stack *walk;
+};
+
+/* A walk host that reads a stopped target. */
+struct target_host {
+    struct walk_host host; /* must be first */
+    struct target *target;
+};
+
+static int read_target(struct walk_host *host, u64 address, void *dst, size_t size) {
+    return target_read(((struct target_host *)host)->target, address, dst, size);
+}
+
+static void dump_free(struct dump *d) {
+    assembler_free(d->assembler);
+    session_process_close(d->process);
+    session_files_free(&d->files);
+    tables_free(d->tables);
+    profile_free(d->profile);
+    free(d->rules);
+    free(d->walk);
+}
+
+static int dump_init(struct dump *d, struct err *err) {
+    d->profile = profile_new();
+    d->rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*d->rules));
+    d->walk = mem_alloc(sizeof(*d->walk));
+    if (!d->profile || !d->rules || !d->walk)
+        return err_nomem(err);
+    profile_value_type(d->profile, "threads", "count");
+    if (tables_new(&(struct tables_memory){.rules = d->rules}, &d->tables) < 0 ||
+        session_files_init(&d->files, d->profile, d->tables) < 0)
+        return err_nomem(err);
+    return assembler_new(&d->files, &d->assembler, err);
+}
+
+static int open_process(struct dump *d, const struct session_dump_options *o, struct err *err) {
+    if (!o->core)
+        return session_process_open(&d->files, o->pid, &d->process, err);
+    struct target *t;
+    int rc = target_open_core(o->core, o->sysroot ? o->sysroot : "", &t, err);
+    return rc < 0 ? rc : session_process_of(&d->files, t, &d->process, err);
+}
+
+static labels_id state_label(struct dump *d, char state) {
+    if (!state)
+        return 0;
+    char text[2] = {state, 0};
+    struct profile_label l = {.key = profile_string(d->profile, "state"), .text = profile_string(d->profile, text)};
+    return profile_labels(d->profile, &l, 1);
+}
+
+static void count(struct dump *d, const struct assembled *a) {
+    struct profile_quality *q = &d->profile->quality;
+    q->samples_taken++;
+    q->frames += a->frames;
+    q->frames_unnamed += a->unnamed;
+    q->frames_approximate += a->approximate;
+    if (a->end == WALK_END_ROOT)
+        q->stacks_whole++;
+    else
+        profile_count_truncated(d->profile, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
+}
+
+static void dump_thread(struct dump *d, pid_t tid, char state) {
+    struct target_registers registers;
+    struct session_process *p = d->process;
+    if (target_thread_registers(p->target, tid, &registers, NULL) < 0)
+        return; /* it ended */
+    struct walk_regs regs = {.tls_base = registers.tls_base};
+    memcpy(regs.value, registers.value, sizeof(regs.value));
+    struct target_host host = {.host = {.read = read_target}, .target = p->target};
+    session_process_walk(p, &host.host, &regs, (u32)tid, !registers.in_syscall, true, d->walk);
+    struct assemble_input in = {
+        .process = p,
+        .snapshot = &p->now,
+        .walk = d->walk,
+        .leaf_sp = regs.value[7],
+        .runtime_exact = true,
+    };
+    struct assembled a = assemble(d->assembler, &in);
+    count(d, &a);
+    struct profile_sample s = {
+        .stack = a.stack, .thread = session_process_thread(p, (u32)tid, NULL), .labels = state_label(d, state)};
+    profile_add_sample(d->profile, &s, (int64_t[]){1});
+}
+
+static int dump_threads(struct dump *d, struct err *err) {
+    struct target *t = d->process->target;
+    pid_t *tids = NULL;
+    size_t n = 0;
+    int rc = target_threads(t, &tids, &n);
+    if (rc < 0)
+        return err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc));
+    /* States are read first: stopping a thread changes its letter. */
+    char *states = mem_zalloc(n, 1);
+    for (size_t i = 0; states && i < n; i++)
+        states[i] = target_thread_state(t, tids[i]);
+    uint64_t began = clock_monotonic_ns();
+    rc = states ? target_stop(t, err) : err_nomem(err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dump_thread(d, tids[i], states[i]);
+    if (rc == 0)
+        target_resume(t);
+    d->profile->quality.probe_ns = clock_monotonic_ns() - began;
+    d->profile->quality.probe_runs = 1;
+    free(states);
+    free(tids);
+    return rc;
+}
+
+static void describe(struct dump *d, const struct session_dump_options *o) {
+    char text[512];
+    const char *name = profile_str(d->profile, d->process->name);
+    if (o->core)
+        snprintf(text, sizeof(text), "%s (core file %s)", name, o->core);
+    else
+        snprintf(text, sizeof(text), "%s (pid %d)", name, (int)o->pid);
+    d->profile->command = profile_string(d->profile, text);
+    if (d->process->attach_error.code)
+        profile_note(d->profile, "%s", d->process->attach_error.text);
+}
+
+int session_dump(const struct session_dump_options *o, struct profile **ret, struct err *err) {
+    _cleanup_(dump_free) struct dump d = {0};
+    uint64_t cpu = clock_cpu_ns();
+    int rc = dump_init(&d, err);
+    if (rc == 0)
+        rc = open_process(&d, o, err);
+    if (rc < 0)
+        return rc;
+    describe(&d, o);
+    d.profile->start_time_ns = clock_realtime_ns();
+    rc = dump_threads(&d, err);
+    if (rc < 0)
+        return rc;
+    d.profile->quality.self_cpu_ns = clock_cpu_ns() - cpu;
+    if (d.profile->profile_failed)
+        return err_nomem(err);
+    *ret = TAKE_PTR(d.profile);
+    return 0;
+}

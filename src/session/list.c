@@ -1,0 +1,105 @@
+/* The processes of this machine and what can be asked of them. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lang/lang.h"
+#include "session/session.h"
+#include "source/cpu/cpu_open.h"
+#include "target/target.h"
+
+void session_list_free(struct session_listed *list, size_t count) {
+    for (size_t i = 0; list && i < count; i++) {
+        free(list[i].user);
+        free(list[i].command);
+        free(list[i].runtime);
+        free(list[i].container);
+        free(list[i].missing);
+    }
+    free(list);
+}
+
+static char *user_name(uid_t uid) {
+    struct passwd *pw = getpwuid(uid);
+    return pw ? mem_strdup(pw->pw_name) : mem_printf("%u", (unsigned)uid);
+}
+
+static char *runtime_of(struct target *t, char **ret_missing) {
+    for (unsigned i = 1; i < LANG_COUNT; i++) {
+        struct lang_process *lp = NULL;
+        struct err why = {0};
+        int rc = langs[i]->attach ? langs[i]->attach(t, &lp, &why) : -ENOENT;
+        if (rc == 0) {
+            char *text = mem_printf("%s %s", langs[i]->name, langs[i]->version(lp));
+            langs[i]->detach(lp);
+            return text;
+        }
+        if (rc != -ENOENT) {
+            *ret_missing = mem_printf("%s frames: %s", langs[i]->title, why.text);
+            return mem_strdup(langs[i]->name);
+        }
+    }
+    return mem_strdup("native");
+}
+
+static bool fill(struct session_listed *l, pid_t pid) {
+    struct target *t = NULL;
+    struct err err = {0};
+    l->pid = pid;
+    if (target_open(pid, &t, &err) < 0) {
+        if (err.code != -EPERM)
+            return false; /* gone, a kernel thread, a zombie: not for this list */
+        struct target_info info;
+        if (target_read_info(pid, &info) < 0)
+            return false;
+        l->user = user_name(info.uid);
+        l->command = mem_strdup(info.command_line && info.command_line[0] ? info.command_line : info.comm);
+        l->container = mem_strdup(info.container);
+        l->runtime = mem_strdup("?");
+        l->missing = mem_strdup(err.text);
+        target_info_clear(&info);
+        return true;
+    }
+    const struct target_info *info = target_get_info(t);
+    pid_t *tids = NULL;
+    size_t n = 0;
+    if (target_threads(t, &tids, &n) == 0)
+        l->threads = (unsigned)n;
+    free(tids);
+    l->user = user_name(info->uid);
+    l->command = mem_strdup(info->command_line && info->command_line[0] ? info->command_line : info->comm);
+    l->container = mem_strdup(info->container);
+    l->runtime = runtime_of(t, &l->missing);
+    l->can_read = true;
+    target_close(t);
+    return true;
+}
+
+int session_list(struct session_listed **ret, size_t *ret_count, struct err *err) {
+    pid_t *pids = NULL;
+    size_t n = 0;
+    int rc = target_list(&pids, &n);
+    if (rc < 0)
+        return err_set(err, rc, "Mount /proc", "Cannot read /proc: %s", strerror(-rc));
+    struct session_listed *list = mem_zalloc(n, sizeof(*list));
+    if (!list) {
+        free(pids);
+        return err_nomem(err);
+    }
+    struct err why = {0};
+    bool can_sample = cpu_check_kernel(&why) == 0 && cpu_check_privileges(&why) == 0;
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (pids[i] == getpid() || !fill(&list[k], pids[i]))
+            continue;
+        list[k].can_sample = can_sample;
+        if (!can_sample && !list[k].missing)
+            list[k].missing = mem_strdup(why.text);
+        k++;
+    }
+    free(pids);
+    *ret = list;
+    *ret_count = k;
+    return 0;
+}

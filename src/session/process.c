@@ -1,0 +1,249 @@
+#include "session/process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "unwind/walk_native.h"
+
+/* ---- snapshots of the code mappings ---- */
+
+const struct process_code *session_process_find(const struct process_snapshot *s, uint64_t address) {
+    size_t low = 0, high = s->count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (s->code[mid].end <= address)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < s->count && address >= s->code[low].start ? &s->code[low] : NULL;
+}
+
+static void describe_code(struct session_process *p, const struct target_mapping *m, struct process_code *ret) {
+    *ret = (struct process_code){.start = m->start, .end = m->end};
+    bool has_file = m->path[0] == '/' || strcmp(m->path, "[vdso]") == 0;
+    if (!has_file)
+        return;
+    struct session_file *f = session_files_get(p->files, p->target, m);
+    if (!f || !f->symbols || symbol_file_bias(f->symbols, m, &ret->bias) < 0)
+        return;
+    ret->file = f;
+}
+
+static int take_snapshot(struct session_process *p) {
+    size_t n;
+    const struct target_mapping *all = target_mappings(p->target, &n);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += (all[i].protection & PROT_EXEC) != 0;
+    count = MIN(count, (size_t)TABLE_MAX_MAPPINGS);
+    struct process_code *code = mem_zalloc(count, sizeof(*code));
+    if (!code)
+        return -ENOMEM;
+    size_t k = 0;
+    for (size_t i = 0; i < n && k < count; i++)
+        if (all[i].protection & PROT_EXEC && all[i].start < 1ull << 63) /* not [vsyscall] */
+            describe_code(p, &all[i], &code[k++]);
+    free(p->before.code);
+    p->before = p->now;
+    p->now = (struct process_snapshot){.code = code, .count = k, .generation = p->before.generation + 1};
+    return 0;
+}
+
+/* ---- the walk's view ---- */
+
+static void fill_mapping(const struct process_code *c, struct table_mapping *ret) {
+    *ret = (struct table_mapping){.start = c->start, .end = c->end, .bias = c->bias};
+    if (!c->file)
+        ret->flags = TABLE_MAPPING_ANONYMOUS;
+    else if (c->file->tables_state == FILE_TABLES_NONE ||
+             (c->file->tables_state == FILE_TABLES_LOADED && !tables_file_covers(&c->file->tables, c->start - c->bias)))
+        ret->flags = TABLE_MAPPING_NO_TABLE;
+    else if (c->file->tables_state == FILE_TABLES_LOADED) {
+        ret->flags = TABLE_MAPPING_LOADED;
+        ret->pages_at = tables_file_pages_at(&c->file->tables, c->start - c->bias);
+    }
+}
+
+/* Puts the present snapshot where the walk looks. */
+static int publish_mappings(struct session_process *p) {
+    struct table_mapping *list = mem_zalloc(p->now.count, sizeof(*list));
+    if (!list)
+        return -ENOMEM;
+    for (size_t i = 0; i < p->now.count; i++)
+        fill_mapping(&p->now.code[i], &list[i]);
+    u32 at = 0;
+    int rc = tables_publish_mappings(p->files->tables, list, (u32)p->now.count, &at);
+    free(list);
+    if (rc < 0)
+        return rc;
+    if (p->table_published)
+        tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table_mappings);
+    p->table.mappings_at = at;
+    p->table.n_mappings = p->table_mappings = (u32)p->now.count;
+    p->table.generation = p->now.generation;
+    p->table_published = true;
+    return 0;
+}
+
+bool session_process_refresh(struct session_process *p) {
+    bool changed = false;
+    p->refreshed_ns = clock_monotonic_ns();
+    if (target_refresh_mappings(p->target, &changed, NULL) < 0 || !changed)
+        return false;
+    if (take_snapshot(p) < 0 || publish_mappings(p) < 0)
+        return false;
+    if (!p->runtime)
+        p->next_attach_ns = 1;
+    return true;
+}
+
+bool session_process_load_tables(struct session_process *p, uint64_t pc) {
+    const struct process_code *c = session_process_find(&p->now, pc);
+    if (!c || !c->file || c->file->tables_state != FILE_TABLES_UNKNOWN)
+        return false;
+    session_file_load_tables(p->files, c->file);
+    p->now.generation++;
+    return publish_mappings(p) == 0;
+}
+
+/* ---- runtimes ---- */
+
+/* A runtime that is there but not ready is asked again, ever more rarely. */
+static void plan_next_attach(struct session_process *p, uint64_t now_ns) {
+    p->next_attach_ns = now_ns + (10000000ull << MIN(p->attach_tries, 9u));
+    p->attach_tries++;
+}
+
+bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns) {
+    if (p->runtime || p->next_attach_ns == 0 || now_ns < p->next_attach_ns)
+        return false;
+    p->next_attach_ns = 0;
+    for (unsigned i = 1; i < LANG_COUNT; i++) {
+        if (!langs[i]->attach)
+            continue;
+        int rc = langs[i]->attach(p->target, &p->runtime, &p->attach_error);
+        if (rc == 0) {
+            p->lang = (enum lang_id)i;
+            p->table.langs = 1u << i;
+            p->attach_error = (struct err){0};
+            langs[i]->config(p->runtime, p->table.config);
+            char text[128];
+            snprintf(text, sizeof(text), "%s %s", langs[i]->name, langs[i]->version(p->runtime));
+            p->runtime_name = profile_string(p->files->profile, text);
+            u64_map_free(&p->threads); /* they carry the runtime's name */
+            return true;
+        }
+        if (rc != -ENOENT)
+            plan_next_attach(p, now_ns);
+    }
+    return false;
+}
+
+/* ---- life ---- */
+
+int session_process_of(struct session_files *files, struct target *target, struct session_process **ret,
+                       struct err *err) {
+    struct session_process *p = mem_zalloc(1, sizeof(*p));
+    if (!p) {
+        target_close(target);
+        return err_nomem(err);
+    }
+    p->pid = target_pid(target);
+    p->serial = ++files->last_serial;
+    p->target = target;
+    p->files = files;
+    const struct target_info *info = target_get_info(target);
+    p->name = profile_string(files->profile, info ? info->comm : "");
+    p->container = profile_string(files->profile, info ? info->container : "");
+    p->refreshed_ns = clock_monotonic_ns();
+    p->next_attach_ns = 1;
+    if (take_snapshot(p) < 0 || publish_mappings(p) < 0) {
+        session_process_close(p);
+        return err_nomem(err);
+    }
+    session_process_attach_runtime(p, clock_monotonic_ns());
+    *ret = p;
+    return 0;
+}
+
+int session_process_open(struct session_files *files, pid_t pid, struct session_process **ret, struct err *err) {
+    struct target *target;
+    int rc = target_open(pid, &target, err);
+    return rc < 0 ? rc : session_process_of(files, target, ret, err);
+}
+
+void session_process_close(struct session_process *p) {
+    if (!p)
+        return;
+    if (p->runtime)
+        langs[p->lang]->detach(p->runtime);
+    if (p->table_published)
+        tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table_mappings);
+    symbol_perf_map_close(p->perf_map);
+    target_close(p->target);
+    free(p->now.code);
+    free(p->before.code);
+    u64_map_free(&p->threads);
+    free(p);
+}
+
+/* ---- walking in user space ---- */
+
+/* Improves what stopped a walk at `pc`. Returns whether it is worth walking again. */
+static bool improve(struct session_process *p, int end, uint64_t pc, bool *refreshed) {
+    if (end == WALK_END_NO_TABLE)
+        return session_process_load_tables(p, pc);
+    if (end == WALK_END_UNMAPPED && !*refreshed) {
+        *refreshed = true;
+        return session_process_refresh(p);
+    }
+    return false;
+}
+
+void session_process_walk(struct session_process *p, struct walk_host *host, const struct walk_regs *regs, u32 tid,
+                          bool exact, bool runtime, struct walk_stack *ret) {
+    struct walk_state state;
+    struct walk w = {.host = host, .stack = ret, .state = &state, .tid = tid};
+    bool refreshed = false;
+    for (unsigned tries = 0;; tries++) {
+        memset(&state, 0, sizeof(state));
+        state.leaf = *regs;
+        ret->n_streams = 0;
+        ret->n_frames = 0;
+        int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, exact);
+        uint64_t pc = state.regs.value[16];
+        if (tries >= 256 || !improve(p, end, pc ? pc - 1 : 0, &refreshed))
+            break;
+    }
+    if (runtime && p->runtime)
+        langs[p->lang]->walk(&w, p->table.config);
+}
+
+/* ---- threads ---- */
+
+thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm) {
+    uint64_t *known = u64_map_get(&p->threads, tid);
+    if (known)
+        return (thread_id)*known;
+    char name[64] = "";
+    if (comm)
+        snprintf(name, sizeof(name), "%s", comm);
+    else
+        target_thread_name(p->target, (pid_t)tid, name, sizeof(name));
+    struct profile_thread t = {
+        .pid = (uint32_t)p->pid,
+        .tid = tid,
+        .process_name = p->name,
+        .thread_name = profile_string(p->files->profile, name),
+        .container = p->container,
+        .runtime = p->runtime_name,
+    };
+    thread_id id = profile_thread(p->files->profile, &t);
+    if (u64_map_put(&p->threads, tid, id) < 0)
+        p->files->profile->profile_failed = true;
+    return id;
+}

@@ -1,0 +1,69 @@
+/* One process under observation: its target, its code mappings as the walk sees them, its runtime.
+ * Private to session/.
+ * May use: target/, symbol/, unwind/, lang/, session/files.h.
+ * Must not: know sources; whoever samples publishes `table` where its walk looks. */
+#pragma once
+
+#include "lang/lang.h"
+#include "session/files.h"
+
+/* A code mapping and the file behind it. */
+struct process_code {
+    uint64_t start, end, bias;
+    struct session_file *file; /* NULL: generated code, or a file that cannot be had */
+};
+
+/* The code mappings at one time. */
+struct process_snapshot {
+    struct process_code *code; /* sorted by address */
+    size_t count;
+    u32 generation;
+};
+
+struct session_process {
+    pid_t pid;
+    uint64_t serial; /* unique within the session: pids are reused */
+    struct target *target;
+    struct session_files *files;
+    struct process_snapshot now, before; /* `before` names samples taken just before a change */
+    struct table_process table;          /* published to the walk */
+    u32 table_mappings;                  /* how many slots table.mappings_at has */
+    bool table_published;
+
+    enum lang_id lang;                /* of `runtime`; 0 = native only */
+    struct lang_process *runtime;
+    uint64_t next_attach_ns;          /* when to look for a runtime again; 0 = at the next change */
+    unsigned attach_tries;
+    struct err attach_error;          /* why the runtime that is there cannot be read */
+
+    struct symbol_perf_map *perf_map;
+    bool perf_map_tried;
+    uint64_t refreshed_ns;
+    string_id name, container, runtime_name; /* in the profile */
+    struct u64_map threads;                  /* tid → thread_id */
+};
+
+/* Opens a process, reads its mappings and looks for a runtime. */
+int session_process_open(struct session_files *files, pid_t pid, struct session_process **ret, struct err *err);
+/* The same over a target that was opened already (a core file); takes it over. */
+int session_process_of(struct session_files *files, struct target *target, struct session_process **ret,
+                       struct err *err);
+void session_process_close(struct session_process *p);
+DEFINE_CLEANUP(struct session_process, session_process_close)
+
+/* Re-reads the mappings. Returns whether code mappings changed; then `table` is new. */
+bool session_process_refresh(struct session_process *p);
+/* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
+bool session_process_load_tables(struct session_process *p, uint64_t pc);
+/* Looks for a runtime if that is due. Returns whether `table` changed. */
+bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns);
+
+/* Walks all streams of a thread in user space, loading tables as they are needed. `host` reads the
+ * target; `runtime` says whether its memory belongs to the same instant as the registers. */
+void session_process_walk(struct session_process *p, struct walk_host *host, const struct walk_regs *regs, u32 tid,
+                          bool exact, bool runtime, struct walk_stack *ret);
+
+/* The profile's thread for a tid. `comm` may be NULL: then the target is asked. */
+thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);
+
+const struct process_code *session_process_find(const struct process_snapshot *s, uint64_t address);

@@ -1,0 +1,54 @@
+/* The session: puts targets, runtimes and sources together and fills a profile.
+ * May use: every room of the capture wing, base/, model/.
+ * Must not: print, parse options, know an output format. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "model/profile.h"
+
+struct session_progress {
+    double seconds;         /* since sampling began */
+    uint64_t samples, lost;
+    unsigned processes;     /* seen so far */
+};
+
+struct session_options {
+    const pid_t *pids;
+    size_t n_pids;
+    bool all;
+    const char *cgroup;   /* path of a cgroup v2 directory, or NULL */
+    char *const *command; /* NULL-terminated; started, profiled to its end */
+    double duration;      /* seconds; 0 = until stopped or the targets end */
+    unsigned frequency;
+    bool kernel;
+    bool verbose;
+    int stop_fd;          /* readable = stop now and keep what was captured; -1 = none */
+    void (*progress)(void *ctx, const struct session_progress *p); /* about ten times a second; may be NULL */
+    void *progress_ctx;
+};
+
+/* Samples CPU. On success *ret is the profile, and *ret_status the command's wait status (-1 when none
+ * was started or it still runs). */
+int session_cpu(const struct session_options *o, struct profile **ret, int *ret_status, struct err *err) _must_check_;
+
+/* Every thread's stack at one instant: one sample per thread, in thread order, whose values are
+ * threads/count and whose label "state" is the scheduler's letter. Give a pid, or a core file. */
+struct session_dump_options {
+    pid_t pid;
+    const char *core;    /* NULL = live */
+    const char *sysroot; /* for a core's files; NULL = / */
+};
+int session_dump(const struct session_dump_options *o, struct profile **ret, struct err *err) _must_check_;
+
+/* One process as `scry ps` shows it. Strings are owned by the list. */
+struct session_listed {
+    pid_t pid;
+    char *user, *command, *runtime, *container;
+    unsigned threads;
+    bool can_sample, can_read; /* CPU sampling; reading its memory (runtime frames, dump) */
+    char *missing;             /* what is missing for the rest, "" when nothing is */
+};
+int session_list(struct session_listed **ret, size_t *ret_count, struct err *err) _must_check_;
+void session_list_free(struct session_listed *list, size_t count);

@@ -1,0 +1,28 @@
+#include "session/stack_copy.h"
+
+static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, size_t size) {
+    struct stack_copy *c = (struct stack_copy *)host;
+    if (address >= c->start && address - c->start < c->size && size <= c->size - (address - c->start)) {
+        memcpy(dst, c->bytes + (address - c->start), size);
+        return 0;
+    }
+    return target_read(c->target, address, dst, size);
+}
+
+void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size) {
+    *c = (struct stack_copy){
+        .host = {.read = read_copy_or_target}, .target = t, .bytes = bytes, .start = start, .size = size};
+}
+
+void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i) {
+    const struct walk_stream *s = &from->streams[i];
+    u32 kept = walk_stream_kept(s), last = to->n_streams;
+    if (last >= WALK_MAX_STREAMS || s->first > WALK_CAPACITY || kept > WALK_CAPACITY - s->first ||
+        kept > WALK_CAPACITY - to->n_frames)
+        return;
+    to->streams[last] = *s;
+    to->streams[last].first = to->n_frames;
+    memcpy(to->frames + to->n_frames, from->frames + s->first, kept * sizeof(struct raw_frame));
+    to->n_frames += kept;
+    to->n_streams = last + 1;
+}
