@@ -27,10 +27,11 @@ void session_files_free(struct session_files *fs) {
     *fs = (struct session_files){0};
 }
 
-static uint64_t identity_guard(int fd) {
+static uint64_t identity_guard(int fd, uint64_t *ret_size) {
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return 0;
+    *ret_size = (uint64_t)st.st_size;
     return hash_mix((uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
 }
 
@@ -46,7 +47,9 @@ static struct session_file *find_file(struct session_files *fs, const struct tar
 
 struct session_file *session_files_get(struct session_files *fs, struct target *t, const struct target_mapping *m) {
     _cleanup_(closep) int fd = target_open_mapping(t, m, NULL);
-    uint64_t guard = m->inode ? identity_guard(fd) : 0;
+    uint64_t size = m->end - m->start, guard = identity_guard(fd, &size);
+    if (!m->inode)
+        guard = 0; /* the vDSO comes as a fresh memory file each time */
     struct session_file *f = find_file(fs, m, guard);
     if (f)
         return f;
@@ -63,6 +66,7 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     f->inode = m->inode;
     f->size_and_time = guard;
     f->path = path;
+    f->size = size;
     struct symbol_search search = {.target = t};
     if (fd >= 0 && symbol_file_open(TAKE_FD(fd), path, &search, &f->symbols, NULL) < 0)
         f->symbols = NULL;
@@ -94,11 +98,8 @@ static mapping_id file_mapping(struct session_files *fs, struct session_file *f)
     struct profile_mapping m = {
         .file = profile_string(fs->profile, f->path),
         .build_id = profile_string(fs->profile, build_id),
-        .limit = UINT64_MAX >> 1,
+        .limit = f->size,
     };
-    uint64_t size = 0;
-    if (f->symbols && symbol_file_extent(f->symbols, &size) == 0)
-        m.limit = size;
     f->mapping = profile_mapping(fs->profile, &m);
     return f->mapping;
 }

@@ -14,6 +14,7 @@ enum file_tables { FILE_TABLES_UNKNOWN, FILE_TABLES_LOADED, FILE_TABLES_NONE };
 struct session_file {
     uint64_t device, inode; /* identity; 0, 0 for the vDSO */
     uint64_t size_and_time; /* guards against an inode reused */
+    uint64_t size;
     char *path;
     struct symbol_file *symbols; /* NULL when it could not be opened */
     enum file_tables tables_state;

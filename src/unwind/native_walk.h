@@ -111,7 +111,7 @@ static __always_inline int native_cfa(struct native_walk *n, const struct unwind
 /* Notes where the caller's values of the callee-saved registers lie. */
 static __always_inline void native_locate_saved(struct native_walk *n, const struct unwind_rule *rule, u64 base) {
     static const u8 registers[RULE_SAVED] = RULE_SAVED_REGISTERS;
-#pragma unroll
+    WALK_UNROLL
     for (int i = 0; i < RULE_SAVED; i++)
         if (rule->saved[i] != RULE_NOT_SAVED)
             n->w->state->saved_at[registers[i]] = base + (u64)((s64)rule->saved[i] * 8);
@@ -144,7 +144,7 @@ static __always_inline int native_by_signal(struct native_walk *n, struct native
     if (walk_read(n->w, state->scratch, 8 * ARCH_SIGNAL_REGS, sp + ARCH_SIGNAL_REGS_OFFSET) < 0)
         return WALK_END_FAULT;
     arch_signal_regs(state->scratch, &state->regs);
-#pragma unroll
+    WALK_UNROLL
     for (int r = 0; r < WALK_REGISTERS; r++)
         state->saved_at[r] = 0;
     n->exact = 1;
@@ -208,7 +208,7 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
                             .volatiles = 1,
                             .end = WALK_END_LIMIT};
     w->state->regs = w->state->leaf;
-#pragma unroll
+    WALK_UNROLL
     for (int r = 0; r < WALK_REGISTERS; r++)
         w->state->saved_at[r] = 0;
     if (walk_begin(w->stack, 0, &w->stream) < 0)

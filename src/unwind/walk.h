@@ -27,6 +27,13 @@ typedef __s64 s64;
 #endif
 #endif
 
+/* Before a loop that must be unrolled: older BPF verifiers know no loops. */
+#ifdef __clang__
+#define WALK_UNROLL _Pragma("unroll")
+#else
+#define WALK_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 /* ---- raw frames ---- */
 
 /* word[0]: kind in the top 8 bits, a user-space address or pointer in the low 56.
@@ -113,8 +120,11 @@ struct walk_host;
 
 #ifndef __bpf__
 /* A host in user space. read() copies exactly `size` bytes or returns a negative errno. */
+struct unwind_rule;
 struct walk_host {
     int (*read)(struct walk_host *host, u64 address, void *dst, size_t size);
+    const void *const *table_chunks; /* set by walk_native() */
+    const struct unwind_rule *table_rules;
 };
 #endif
 

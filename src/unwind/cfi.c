@@ -1,0 +1,493 @@
+#include "unwind/cfi.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "unwind/cfi_state.h"
+
+enum { MAX_REMEMBERED = 16, MAX_ROWS_PER_BYTE = 1 };
+
+/* ---- rows and rules ---- */
+
+void cfi_rows_free(struct cfi_rows *rows) {
+    free(rows->rows);
+    free(rows->rules);
+    if (rows->rule_index)
+        hash_index_free(rows->rule_index);
+    free(rows->rule_index);
+    *rows = (struct cfi_rows){0};
+}
+
+struct rule_key {
+    const struct cfi_rows *rows;
+    const struct unwind_rule *rule;
+};
+
+static bool rule_equal(const void *ctx, uint32_t id) {
+    const struct rule_key *k = ctx;
+    return memcmp(&k->rows->rules[id], k->rule, sizeof(*k->rule)) == 0;
+}
+
+u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule) {
+    if (!rows->rule_index) {
+        rows->rule_index = mem_zalloc(1, sizeof(*rows->rule_index));
+        struct unwind_rule none = {0};
+        if (!rows->rule_index)
+            return 0;
+        cfi_rule(rows, &none);
+    }
+    struct rule_key key = {.rows = rows, .rule = rule};
+    uint64_t hash = hash_bytes(rule, sizeof(*rule));
+    uint32_t id = hash_index_find(rows->rule_index, hash, rule_equal, &key);
+    if (id != UINT32_MAX)
+        return id;
+    if (mem_grow((void **)&rows->rules, &rows->cap_rules, rows->n_rules + 1, sizeof(*rule)) < 0 ||
+        hash_index_add(rows->rule_index, hash, (uint32_t)rows->n_rules) < 0)
+        return 0;
+    rows->rules[rows->n_rules] = *rule;
+    return (u32)rows->n_rules++;
+}
+
+int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule) {
+    if (rows->count) {
+        struct cfi_row *last = &rows->rows[rows->count - 1];
+        if (last->address == address) { /* nothing ran under the earlier rule */
+            last->rule = rule;
+            return 0;
+        }
+        if (last->rule == rule)
+            return 0;
+    }
+    if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
+        return -ENOMEM;
+    rows->rows[rows->count++] = (struct cfi_row){.address = address, .rule = rule};
+    return 0;
+}
+
+/* ---- entries ---- */
+
+struct cie {
+    u64 offset; /* in the section: its identity */
+    u64 code_align;
+    s64 data_align;
+    u64 ra_register;
+    u8 fde_encoding;
+    bool signal, augmented;
+    const u8 *program;
+    size_t program_size;
+};
+
+struct fde {
+    u64 start, end;
+    u32 cie;
+    const u8 *program;
+    size_t program_size;
+};
+
+struct compiler {
+    const struct cfi_section *section;
+    struct cie *cies;
+    size_t n_cies, cap_cies;
+    struct fde *fdes;
+    size_t n_fdes, cap_fdes;
+    struct cfi_rows *out;
+};
+
+static u64 address_of(const struct compiler *c, const u8 *at) {
+    return c->section->address + (u64)(at - (const u8 *)c->section->data);
+}
+
+/* A pointer in one of the DW_EH_PE encodings. */
+static u64 encoded_pointer(const struct compiler *c, struct reader *r, u8 encoding) {
+    if (encoding == 0xff) /* DW_EH_PE_omit */
+        return 0;
+    u64 base = (encoding & 0x70) == 0x10 ? address_of(c, r->pos) : 0, value;
+    switch (encoding & 0x0f) {
+    case 0x00:
+    case 0x04:
+    case 0x0c:
+        value = reader_u64(r);
+        break;
+    case 0x01:
+        value = reader_uleb(r);
+        break;
+    case 0x02:
+        value = reader_u16(r);
+        break;
+    case 0x03:
+        value = reader_u32(r);
+        break;
+    case 0x09:
+        value = (u64)reader_sleb(r);
+        break;
+    case 0x0a:
+        value = (u64)(s64)(int16_t)reader_u16(r);
+        break;
+    case 0x0b:
+        value = (u64)(s64)(int32_t)reader_u32(r);
+        break;
+    default:
+        r->failed = true;
+        return 0;
+    }
+    return value + base;
+}
+
+/* The data of an augmentation string "z…". */
+static void read_augmentation(const struct compiler *c, struct reader *r, const char *letters, struct cie *ret) {
+    ret->augmented = true;
+    u64 size = reader_uleb(r);
+    const u8 *data = reader_bytes(r, size);
+    struct reader a = reader_of(data, data ? size : 0);
+    for (; *letters; letters++) {
+        if (*letters == 'R')
+            ret->fde_encoding = reader_u8(&a);
+        else if (*letters == 'L')
+            reader_u8(&a);
+        else if (*letters == 'P')
+            encoded_pointer(c, &a, reader_u8(&a));
+        else if (*letters == 'S')
+            ret->signal = true;
+        else if (*letters != 'B')
+            break;
+    }
+}
+
+static bool read_cie(const struct compiler *c, struct reader r, u64 offset, struct cie *ret) {
+    *ret = (struct cie){.offset = offset};
+    u8 version = reader_u8(&r);
+    const char *augmentation = reader_cstr(&r);
+    if (version >= 4) {
+        u8 address_size = reader_u8(&r), segment_size = reader_u8(&r);
+        if (address_size != 8 || segment_size != 0)
+            return false;
+    }
+    ret->code_align = reader_uleb(&r);
+    ret->data_align = reader_sleb(&r);
+    ret->ra_register = version == 1 ? reader_u8(&r) : reader_uleb(&r);
+    if (augmentation[0] == 'z')
+        read_augmentation(c, &r, augmentation + 1, ret);
+    else if (augmentation[0])
+        return false;
+    ret->program = r.pos;
+    ret->program_size = reader_left(&r);
+    return !r.failed && ret->ra_register == 16;
+}
+
+/* Index of the CIE at an offset, reading it at first use; UINT32_MAX when it is broken. Files have
+ * few CIEs and FDEs come in runs of one, so the search starts at the newest. */
+static u32 cie_at(struct compiler *c, u64 offset) {
+    for (size_t i = c->n_cies; i-- > 0;)
+        if (c->cies[i].offset == offset)
+            return c->cies[i].program ? (u32)i : UINT32_MAX;
+    if (offset >= c->section->size || c->n_cies > 4096 ||
+        mem_grow((void **)&c->cies, &c->cap_cies, c->n_cies + 1, sizeof(*c->cies)) < 0)
+        return UINT32_MAX;
+    struct reader r = reader_of((const u8 *)c->section->data + offset, c->section->size - offset);
+    u64 length = reader_u32(&r);
+    bool wide = length == 0xffffffff;
+    if (wide)
+        length = reader_u64(&r);
+    const u8 *body = reader_bytes(&r, length);
+    struct cie *cie = &c->cies[c->n_cies];
+    size_t skip = wide && !c->section->eh_frame ? 8 : 4;
+    bool ok = body && length > skip && read_cie(c, reader_of(body + skip, length - skip), offset, cie);
+    if (!ok)
+        cie->program = NULL;
+    cie->offset = offset;
+    return ok ? (u32)c->n_cies++ : (c->n_cies++, UINT32_MAX);
+}
+
+static int read_fde(struct compiler *c, struct reader r, u64 cie_offset) {
+    u32 cie = cie_at(c, cie_offset);
+    if (cie == UINT32_MAX)
+        return -EBADMSG;
+    struct fde f = {.cie = cie};
+    u8 encoding = c->section->eh_frame ? c->cies[cie].fde_encoding : 0;
+    f.start = encoded_pointer(c, &r, encoding);
+    f.end = f.start + encoded_pointer(c, &r, encoding & 0x0f);
+    if (c->cies[cie].augmented)
+        reader_bytes(&r, reader_uleb(&r));
+    f.program = r.pos;
+    f.program_size = reader_left(&r);
+    if (r.failed || f.end <= f.start || f.end >> 63)
+        return -EBADMSG;
+    if (mem_grow((void **)&c->fdes, &c->cap_fdes, c->n_fdes + 1, sizeof(f)) < 0)
+        return -ENOMEM;
+    c->fdes[c->n_fdes++] = f;
+    return 0;
+}
+
+/* One entry, a CIE or an FDE. Returns -ENOMEM only; broken entries are counted. */
+static int read_entry(struct compiler *c, struct reader body, bool wide) {
+    u64 at = (u64)(body.pos - (const u8 *)c->section->data);
+    bool eh = c->section->eh_frame;
+    u64 id = wide && !eh ? reader_u64(&body) : reader_u32(&body);
+    if (body.failed || (eh && id == 0) || (!eh && id == (wide ? UINT64_MAX : 0xffffffffu)))
+        return 0; /* a CIE: read when an FDE asks for it */
+    int rc = read_fde(c, body, eh ? at - id : id);
+    if (rc == -EBADMSG)
+        c->out->statistics.broken++;
+    return rc == -ENOMEM ? rc : 0;
+}
+
+static int read_entries(struct compiler *c) {
+    struct reader r = reader_of(c->section->data, c->section->size);
+    while (reader_left(&r) >= 4) {
+        u64 length = reader_u32(&r);
+        bool wide = length == 0xffffffff;
+        if (wide)
+            length = reader_u64(&r);
+        if (length == 0) /* a terminator; linkers may leave one in the middle */
+            continue;
+        const u8 *body = reader_bytes(&r, length);
+        if (!body)
+            return 0;
+        int rc = read_entry(c, reader_of(body, length), wide);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- running a call-frame program ---- */
+
+struct machine {
+    const struct compiler *c;
+    const struct cie *cie;
+    struct cfi_state state, initial, remembered[MAX_REMEMBERED];
+    unsigned n_remembered;
+    u64 at, end;
+    bool emits; /* rows are wanted: the FDE's program, not the CIE's */
+    int error;
+};
+
+static void emit(struct machine *m) {
+    struct cfi_rows *out = m->c->out;
+    if (!m->emits || m->error)
+        return;
+    struct unwind_rule rule;
+    if (!cfi_state_rule(&m->state, m->cie->signal, &rule))
+        out->statistics.inexpressible++;
+    m->error = cfi_add_row(out, m->at, cfi_rule(out, &rule));
+}
+
+static void advance(struct machine *m, u64 delta) {
+    emit(m);
+    m->at += delta * m->cie->code_align;
+}
+
+static struct cfi_register *reg(struct machine *m, u64 number) {
+    static _Thread_local struct cfi_register ignored; /* vector registers and the like */
+    return number < WALK_REGISTERS ? &m->state.registers[number] : &ignored;
+}
+
+static void set(struct machine *m, u64 number, u8 how, s64 value) {
+    *reg(m, number) = (struct cfi_register){.how = how, .value = value};
+}
+
+static struct cfi_expression block(struct reader *r) {
+    u64 size = reader_uleb(r);
+    const u8 *bytes = reader_bytes(r, size);
+    return (struct cfi_expression){.bytes = bytes, .size = bytes ? (u32)size : 0};
+}
+
+static void set_expression(struct machine *m, struct reader *r, u8 how) {
+    u64 number = reader_uleb(r);
+    *reg(m, number) = (struct cfi_register){.how = how, .expression = block(r)};
+}
+
+static void define_cfa(struct machine *m, u64 number, s64 offset) {
+    m->state.cfa_is_expression = false;
+    m->state.cfa_register = number < WALK_REGISTERS ? (u32)number : WALK_REGISTERS;
+    m->state.cfa_offset = offset;
+}
+
+static bool step_cfa(struct machine *m, struct reader *r, u8 op) {
+    u64 number;
+    switch (op) {
+    case 0x0c: /* def_cfa */
+        number = reader_uleb(r);
+        define_cfa(m, number, (s64)reader_uleb(r));
+        return true;
+    case 0x12: /* def_cfa_sf */
+        number = reader_uleb(r);
+        define_cfa(m, number, reader_sleb(r) * m->cie->data_align);
+        return true;
+    case 0x0d: /* def_cfa_register */
+        define_cfa(m, reader_uleb(r), m->state.cfa_offset);
+        return true;
+    case 0x0e: /* def_cfa_offset */
+        define_cfa(m, m->state.cfa_register, (s64)reader_uleb(r));
+        return true;
+    case 0x13: /* def_cfa_offset_sf */
+        define_cfa(m, m->state.cfa_register, reader_sleb(r) * m->cie->data_align);
+        return true;
+    case 0x0f: /* def_cfa_expression */
+        m->state.cfa_is_expression = true;
+        m->state.cfa_expression = block(r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool step_register(struct machine *m, struct reader *r, u8 op) {
+    u64 number = 0;
+    s64 align = m->cie->data_align;
+    if (op == 0x10 || op == 0x16) { /* expression, val_expression */
+        set_expression(m, r, op == 0x10 ? CFI_EXPRESSION : CFI_VAL_EXPRESSION);
+        return true;
+    }
+    switch (op) {
+    case 0x05: /* offset_extended */
+        number = reader_uleb(r);
+        set(m, number, CFI_OFFSET, (s64)reader_uleb(r) * align);
+        return true;
+    case 0x11: /* offset_extended_sf */
+        number = reader_uleb(r);
+        set(m, number, CFI_OFFSET, reader_sleb(r) * align);
+        return true;
+    case 0x2f: /* GNU_negative_offset_extended */
+        number = reader_uleb(r);
+        set(m, number, CFI_OFFSET, -(s64)reader_uleb(r) * align);
+        return true;
+    case 0x14: /* val_offset */
+        number = reader_uleb(r);
+        set(m, number, CFI_VAL_OFFSET, (s64)reader_uleb(r) * align);
+        return true;
+    case 0x15: /* val_offset_sf */
+        number = reader_uleb(r);
+        set(m, number, CFI_VAL_OFFSET, reader_sleb(r) * align);
+        return true;
+    case 0x06: /* restore_extended */
+        number = reader_uleb(r);
+        *reg(m, number) = m->initial.registers[number < WALK_REGISTERS ? number : 0];
+        return true;
+    case 0x07: /* undefined */
+        set(m, reader_uleb(r), CFI_UNDEFINED, 0);
+        return true;
+    case 0x08: /* same_value */
+        set(m, reader_uleb(r), CFI_SAME, 0);
+        return true;
+    case 0x09: /* register */
+        number = reader_uleb(r);
+        set(m, number, CFI_REGISTER, (s64)reader_uleb(r));
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool step_other(struct machine *m, struct reader *r, u8 op) {
+    switch (op) {
+    case 0x00: /* nop */
+        return true;
+    case 0x01: /* set_loc */
+        emit(m);
+        m->at = encoded_pointer(m->c, r, m->c->section->eh_frame ? m->cie->fde_encoding : 0);
+        return true;
+    case 0x02: /* advance_loc1, 2, 4 */
+        advance(m, reader_u8(r));
+        return true;
+    case 0x03:
+        advance(m, reader_u16(r));
+        return true;
+    case 0x04:
+        advance(m, reader_u32(r));
+        return true;
+    case 0x0a: /* remember_state */
+        if (m->n_remembered == MAX_REMEMBERED)
+            return false;
+        m->remembered[m->n_remembered++] = m->state;
+        return true;
+    case 0x0b: /* restore_state */
+        if (m->n_remembered == 0)
+            return false;
+        m->state = m->remembered[--m->n_remembered];
+        return true;
+    case 0x2e: /* GNU_args_size */
+        reader_uleb(r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Returns 0, -EBADMSG or -ENOMEM. */
+static int run(struct machine *m, const u8 *program, size_t size) {
+    struct reader r = reader_of(program, size);
+    while (reader_left(&r) && !r.failed && !m->error && m->at < m->end) {
+        u8 op = reader_u8(&r), low = op & 0x3f;
+        if (op >> 6 == 1)
+            advance(m, low);
+        else if (op >> 6 == 2)
+            set(m, low, CFI_OFFSET, (s64)reader_uleb(&r) * m->cie->data_align);
+        else if (op >> 6 == 3)
+            *reg(m, low) = m->initial.registers[low < WALK_REGISTERS ? low : 0];
+        else if (!step_cfa(m, &r, op) && !step_register(m, &r, op) && !step_other(m, &r, op))
+            return -EBADMSG;
+    }
+    return m->error ? m->error : r.failed ? -EBADMSG : 0;
+}
+
+static int compile_fde(struct compiler *c, const struct fde *f) {
+    struct machine m = {.c = c, .cie = &c->cies[f->cie], .at = f->start, .end = f->end};
+    int rc = run(&m, m.cie->program, m.cie->program_size);
+    if (rc < 0)
+        return rc;
+    m.initial = m.state;
+    m.emits = true;
+    m.at = f->start;
+    rc = run(&m, f->program, f->program_size);
+    if (m.at < f->end)
+        emit(&m);
+    return rc < 0 ? rc : m.error;
+}
+
+static int by_start(const void *a, const void *b) {
+    const struct fde *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Rows of all functions in address order; between functions that do not touch there is no rule. */
+static int compile_all(struct compiler *c) {
+    u64 end = 0;
+    qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
+    for (size_t i = 0; i < c->n_fdes; i++) {
+        const struct fde *f = &c->fdes[i];
+        if (f->start < end) { /* overlaps the one before */
+            c->out->statistics.broken++;
+            continue;
+        }
+        if (end && f->start > end && cfi_add_row(c->out, end, 0) < 0)
+            return -ENOMEM;
+        int rc = compile_fde(c, f);
+        if (rc == -ENOMEM)
+            return rc;
+        if (rc < 0)
+            c->out->statistics.broken++;
+        c->out->statistics.functions++;
+        end = f->end;
+    }
+    return end ? cfi_add_row(c->out, end, 0) : 0;
+}
+
+int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct err *err) {
+    struct compiler c = {.section = section, .out = ret};
+    struct unwind_rule none = {0};
+    cfi_rule(ret, &none); /* rule 0 */
+    int rc = read_entries(&c);
+    if (rc == 0)
+        rc = compile_all(&c);
+    if (rc == 0 && c.n_fdes == 0)
+        rc = -EBADMSG;
+    free(c.cies);
+    free(c.fdes);
+    if (rc == -ENOMEM)
+        return err_nomem(err);
+    return rc < 0 ? err_set(err, rc, NULL, "The call-frame information is not readable") : 0;
+}

@@ -1,0 +1,52 @@
+/* Call-frame information compiled to rows: `.eh_frame` / `.debug_frame` → (address, rule).
+ * May use: base/, symbol/, unwind/table.h.
+ * Must not: trust a byte of it; know processes. Addresses are the file's own.
+ *
+ * Formats: DWARF 5 §6.4 (call frame information); LSB 5 §10.6 (.eh_frame, augmentations "zRPLSB");
+ * System V ABI AMD64 (register numbers). */
+#pragma once
+
+#include "base/err.h"
+#include "symbol/symbol.h"
+#include "unwind/table.h"
+
+struct cfi_row {
+    u64 address; /* the rule holds from here to the next row */
+    u32 rule;    /* index into rules */
+};
+
+/* Owned by the caller; zero-initialise, release with cfi_rows_free(). Rows are sorted by address; rules
+ * are distinct; rule 0 is RULE_NONE. */
+struct cfi_rows {
+    struct cfi_row *rows;
+    size_t count, capacity;
+    struct unwind_rule *rules;
+    size_t n_rules, cap_rules;
+    struct hash_index *rule_index; /* internal */
+    struct cfi_statistics {
+        u64 functions;       /* FDEs compiled */
+        u64 broken;          /* FDEs left out: malformed or overlapping */
+        u64 inexpressible;   /* rows whose rule this format cannot say; they became RULE_NONE */
+    } statistics;
+};
+
+void cfi_rows_free(struct cfi_rows *rows);
+
+/* One section of call-frame information. */
+struct cfi_section {
+    const void *data;
+    size_t size;
+    u64 address;  /* where it is mapped, for pc-relative pointers */
+    bool eh_frame; /* else .debug_frame */
+};
+
+/* Appends the rows of a section. -ENOMEM, or -EBADMSG when nothing of it could be read. Malformed
+ * entries are skipped and counted. Work and memory are linear in the section's size. */
+int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct err *err);
+
+/* The whole file: .eh_frame, or .debug_frame without it, and linkage stubs that have none. */
+int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err);
+
+/* Adds a rule to rows->rules and returns its index; 0 when memory is out. Private to unwind/. */
+u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule);
+int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule);

@@ -1,0 +1,56 @@
+/* Builder and owner of the table memory that the walk reads (layout: unwind/table.h).
+ * May use: base/, unwind/cfi.h, unwind/table.h.
+ * Must not: know BPF; whoever needs the memory elsewhere supplies it. */
+#pragma once
+
+#include "unwind/cfi.h"
+#include "unwind/table.h"
+
+/* Where chunks of TABLE_CHUNK_BYTES zeroed bytes come from. new_chunk NULL: ordinary memory. */
+struct tables_memory {
+    void *(*new_chunk)(void *ctx, u32 index); /* NULL when there is no more */
+    void (*free_chunk)(void *ctx, u32 index, void *chunk);
+    void *ctx;
+    struct unwind_rule *rules; /* room for TABLE_MAX_RULES, zeroed; owned by the caller */
+};
+
+struct tables;
+
+int tables_new(const struct tables_memory *memory, struct tables **ret) _must_check_;
+void tables_free(struct tables *t);
+
+/* A file's page table. */
+struct tables_file {
+    u32 pages_at, n_pages;
+    u64 first_page; /* address >> 16 of the first */
+};
+
+/* Copies rows into table memory. When the shared rule table is full, rules lose their saved registers,
+ * then become RULE_NONE; tables_statistics() counts both. 0 or -ENOMEM. */
+int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) _must_check_;
+
+static inline bool tables_file_covers(const struct tables_file *f, u64 address) {
+    return address >> 16 >= f->first_page && (address >> 16) - f->first_page < f->n_pages;
+}
+/* Reference to the page that covers a file address. */
+static inline u32 tables_file_pages_at(const struct tables_file *f, u64 address) {
+    return f->pages_at + (u32)((address >> 16) - f->first_page);
+}
+
+/* Copies a sorted list of at most TABLE_MAX_MAPPINGS mappings into table memory. 0 or -ENOMEM. */
+int tables_publish_mappings(struct tables *t, const struct table_mapping *list, u32 count, u32 *ret_at) _must_check_;
+/* Gives a list back. Its memory is used again only after two calls of tables_reclaim(): a walk that is
+ * under way may still read it. Call that about once a second. */
+void tables_retire_mappings(struct tables *t, u32 at, u32 count);
+void tables_reclaim(struct tables *t);
+
+struct tables_statistics {
+    u32 chunks, rules;
+    u64 rows, pages, mappings;
+    u64 rules_simplified, rules_dropped;
+};
+struct tables_statistics tables_statistics(const struct tables *t);
+
+/* The chunks, for walks in user space: TABLE_MAX_CHUNKS pointers, NULL where there is none. */
+const void *const *tables_chunks(const struct tables *t);
+const struct unwind_rule *tables_rules(const struct tables *t);
