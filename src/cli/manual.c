@@ -105,6 +105,23 @@ void manual_verb(struct buf *out, const struct verb *v) {
     buf_adds(out, ".Sh SEE ALSO\n.Xr scry 1\n");
 }
 
+/* Cross-references stand in the order of the alphabet. */
+static void manual_see_also(struct buf *out) {
+    const char *last = "", *separator = ".Sh SEE ALSO\n";
+    for (;;) {
+        const struct verb *next = NULL;
+        for (size_t i = 0; i < VERB_COUNT; i++)
+            if (verbs[i].run && strcmp(verbs[i].name, last) > 0 && (!next || strcmp(verbs[i].name, next->name) < 0))
+                next = &verbs[i];
+        if (!next)
+            break;
+        buf_addf(out, "%s.Xr scry-%s 1", separator, next->name);
+        separator = " ,\n";
+        last = next->name;
+    }
+    buf_addc(out, '\n');
+}
+
 void manual_program(struct buf *out) {
     manual_head(out, NULL);
     buf_adds(out, ".Nd look inside running programs\n.Sh SYNOPSIS\n.Nm scry\n.Ar VERB\n.Op Ar OPTION ...\n"
@@ -118,15 +135,7 @@ void manual_program(struct buf *out) {
     buf_adds(out, ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev NO_COLOR\nprint without colour\n.It Ev COLUMNS\n"
                   "width of text where there is no terminal to ask\n.El\n");
     manual_exit(out, NULL);
-    buf_adds(out, ".Sh SEE ALSO\n");
-    const char *separator = "";
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        if (!verbs[i].run)
-            continue;
-        buf_addf(out, "%s.Xr scry-%s 1", separator, verbs[i].name);
-        separator = " ,\n";
-    }
-    buf_addc(out, '\n');
+    manual_see_also(out);
 }
 
 /* ---- the guide's reference ---- */

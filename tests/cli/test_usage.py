@@ -1,0 +1,157 @@
+"""What a user meets before anything is captured: help, errors, exit statuses."""
+import os
+import re
+import subprocess
+
+import pytest
+from conftest import SCRY, TABLE, needs_verb
+
+VERBS = sorted(TABLE)
+
+
+def refused(r, status=2):
+    """Two lines on the standard error and nothing else: what happened, what to do next."""
+    assert r.returncode == status and r.stdout == "", r
+    lines = r.stderr.splitlines()
+    assert len(lines) == 2, r.stderr
+    assert re.fullmatch(r"scry: \S.*\.", lines[0]), lines[0]
+    assert re.fullmatch(r"  \S.*[.?]", lines[1]), lines[1]
+    return r.stderr
+
+
+def test_without_a_verb_the_help_is_on_the_standard_error(scry):
+    r = scry()
+    assert r.returncode == 2 and r.stdout == "" and "Usage: scry VERB" in r.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_help_names_every_verb(scry, words):
+    r = scry(*words)
+    assert r.returncode == 0 and r.stderr == ""
+    for verb, about in TABLE.items():
+        assert re.search(rf"^  {verb} +{re.escape(about['summary'])}$", r.stdout, re.M)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["version"]])
+def test_version(scry, words):
+    r = scry(*words)
+    assert r.returncode == 0 and re.fullmatch(r"scry \d+\.\d+\.\d+\n", r.stdout)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_is_the_same_by_all_ways(scry, verb):
+    a, b, c = scry(verb, "--help"), scry("help", verb), scry(verb, "-h")
+    assert a.returncode == 0 and a.stdout == b.stdout == c.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("columns", [40, 80, 100])
+def test_help_keeps_to_the_width(scry, verb, columns):
+    text = scry(verb, "--help", env={"COLUMNS": str(columns)}).stdout
+    prose = text.split("\nExamples:")[0]
+    for line in prose.splitlines():
+        assert line == line.rstrip()
+        # A word that is wider than its column cannot be broken.
+        assert len(line) <= columns or " " not in line.strip() or line.startswith(("scry ", "Usage: ")), line
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_asked_for_wins_over_what_is_missing(scry, verb):
+    assert scry(verb, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_unknown_option_of_every_verb(scry, verb):
+    assert f"scry {verb} has no option --nonsense" in refused(scry(verb, "--nonsense"))
+    assert f"scry {verb} has no option -Z" in refused(scry(verb, "-Z"))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_misspelt_option_is_suggested(scry, verb):
+    for option in TABLE[verb]["options"]:
+        name = option["name"]
+        if len(name) < 5:
+            continue
+        misspelt = name[:2] + "q" + name[3:]
+        assert f"Did you mean --{name}?" in refused(scry(verb, f"--{misspelt}")), misspelt
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_missing_value_is_said(scry, verb):
+    for option in TABLE[verb]["options"]:
+        if option["argument"]:
+            assert f"--{option['name']} wants a value: {option['argument']}" in refused(scry(verb, "--" + option["name"]))
+        else:
+            assert f"--{option['name']} takes no value" in refused(scry(verb, f"--{option['name']}=1"))
+
+
+def test_an_unknown_verb_is_suggested(scry):
+    assert "See scry --help" in refused(scry("xyzzy"))
+    for verb in VERBS:
+        if len(verb) > 3:
+            assert f"Did you mean scry {verb}?" in refused(scry(verb[:-1] + "q"))
+
+
+def test_help_of_an_unknown_verb(scry):
+    refused(scry("help", "xyzzy"))
+
+
+@needs_verb("cpu")
+@pytest.mark.parametrize("words, sentence", [
+    (["-F", "0", "-a"], "-F 0 is out of range: it goes from 1 to 20000"),
+    (["-F", "1000000", "-a"], "-F 1000000 is out of range: it goes from 1 to 20000"),
+    (["--frequency=1e3", "-a"], '--frequency wants a whole number, not "1e3"'),
+    (["-d", "soon", "-a"], '-d wants a time such as 10, 1.5s, 500ms or 2m, not "soon"'),
+    (["-d", "10years", "-a"], '-d wants a time such as 10, 1.5s, 500ms or 2m, not "10years"'),
+    (["-p", "self"], '-p wants a process id, not "self"'),
+    (["-p", "4194305"], "-p 4194305 is out of range: it goes from 1 to 4194304"),
+    ([], "There is nothing to profile"),
+    (["--"], 'There is no command after "--"'),
+    (["python3", "x.py"], 'scry cpu does not know what to do with "python3"'),
+    (["-a", "-p", "1"], "Only one of"),
+    (["-a", "-o", ""], '-o wants a name, not ""'),
+])
+def test_bad_usage_of_cpu(scry, words, sentence):
+    assert sentence in refused(scry("cpu", *words))
+
+
+@needs_verb("dump")
+def test_dump_wants_one_target(scry):
+    refused(scry("dump"))
+    refused(scry("dump", "-p", "1,2"))
+    refused(scry("dump", "-p", "1", "--core", "x"))
+
+
+@needs_verb("report")
+def test_report_wants_one_file(scry):
+    assert "scry report wants FILE" in refused(scry("report"))
+    assert "-s is one of self|total" in refused(scry("report", "-s", "name", "x"))
+    refused(scry("report", "/does/not/exist.pb.gz"), 1)
+
+
+@needs_verb("convert")
+def test_convert_wants_two_files(scry, tmp_path):
+    assert "scry convert wants IN OUT" in refused(scry("convert", "x"))
+
+
+def test_a_full_disk_is_not_taken_for_success():
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([SCRY, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert r.returncode == 1 and "No space left" in r.stderr
+
+
+def test_a_closed_pipe_does_not_crash():
+    r = subprocess.run(f"{SCRY} --help | true; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash")
+    assert r.returncode in (0, 141)
+
+
+def test_there_is_no_colour_without_a_terminal(scry):
+    assert "\x1b" not in scry("--help").stdout + scry("xyzzy").stderr
+
+
+def test_strange_words_do_no_harm(scry):
+    for word in ["", "-", "--", "---", "-=", "--=", "\n", "%s%n", "x" * 70000, "\udcff"]:
+        for words in ([word], ["help", word], ["report", word], ["cpu", word], ["cpu", "--pid", word], ["_reference", word]):
+            r = subprocess.run([os.fsencode(SCRY), *map(os.fsencode, words)], capture_output=True, stdin=subprocess.DEVNULL,
+                               timeout=20)
+            assert r.returncode in (0, 1, 2), (words, r)
