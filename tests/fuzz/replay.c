@@ -13,7 +13,7 @@ static unsigned inputs;
 
 /* In memory of exactly that size, so that a sanitizer sees the first byte too far. */
 static void run(const uint8_t *data, size_t size) {
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = calloc(1, size ? size : 1);
     if (!copy)
         abort();
     if (size)
