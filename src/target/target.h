@@ -40,6 +40,12 @@ struct target_info {
     char cgroup[256];     /* cgroup v2 path */
 };
 
+/* Reads what /proc says of any process, also one that may not be opened. 0 or negative errno. */
+int target_read_info(pid_t pid, struct target_info *ret);
+void target_info_clear(struct target_info *info);
+/* Every process id, sorted; caller frees. */
+int target_list(pid_t **ret, size_t *ret_count);
+
 struct target; /* opaque: live process or core file */
 
 /* Says what `pid` is, without opening it. */
