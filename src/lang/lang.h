@@ -77,7 +77,7 @@ struct lang {
 
     /* Names one raw frame of this runtime: interned in `p`, cached. Reads the target's memory on first
      * sight. Returns 0 for entries that are not frames (boundaries, marks). */
-    frame_id (*name)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
+    frame_id (*name_frame)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
 
     /* The runtime's own name of a thread, copied to `ret`; "" when it has none. May be NULL. */
     void (*thread_name)(struct lang_process *lp, pid_t tid, char *ret, size_t size);

@@ -119,7 +119,8 @@ static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) 
 static const char *perf_map_name(struct session_process *p, uint64_t address) {
     if (!p->perf_map_tried) {
         p->perf_map_tried = true;
-        symbol_perf_map_open(p->target, &p->perf_map);
+        if (symbol_perf_map_open(p->target, &p->perf_map) < 0)
+            p->perf_map = NULL;
     }
     return p->perf_map ? symbol_perf_map_lookup(p->perf_map, address) : "";
 }
@@ -203,7 +204,7 @@ static void push_cut(struct assembler *a, const struct raw_frame *f) {
 }
 
 static void push_runtime(struct assembler *a, const struct assemble_input *in, const struct raw_frame *f) {
-    frame_id id = langs[in->process->lang]->name(in->process->runtime, a->files->profile, f);
+    frame_id id = langs[in->process->lang]->name_frame(in->process->runtime, a->files->profile, f);
     if (id)
         push(a, id);
 }
