@@ -1,0 +1,25 @@
+/* What a capture leaves behind: a file in the format its name says, and a summary.
+ * May use: analyse/, format/, model/, cli/options.h, cli/terminal.h.
+ * Must not: capture. */
+#pragma once
+
+#include "cli/options.h"
+#include "model/profile.h"
+
+struct output {
+    char path[4096];             /* "" = no file (a summary as JSON was asked for) */
+    const struct format *format; /* of the file */
+};
+
+/* Decides where the profile goes and whether that is possible, before anything is captured: an unknown
+ * ending or a directory that cannot be written is told now and not after a minute. `what` names the
+ * capture in the default file name. */
+int output_plan(const struct options *o, const char *what, struct output *ret, struct err *err);
+
+/* Writes the file and prints the summary (as JSON with --json). The summary goes to standard output,
+ * or to standard error when that is taken: by the profile (-o -) or by the command that was run. */
+int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err);
+
+/* Writes text to standard output. */
+struct buf;
+int output_text(struct buf *text, struct err *err);
