@@ -52,7 +52,7 @@ static u32 merge(const struct lang_process *lp, const struct lang_streams *in, s
     return n;
 }
 
-static frame_id name(struct lang_process *lp, struct profile *p, const struct raw_frame *f) {
+static frame_id name_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *f) {
     char text[32];
     snprintf(text, sizeof(text), "toy_function_%llu", (unsigned long long)raw_address(f));
     function_id function = profile_function(p, &(struct profile_function){.name = profile_string(p, text)});
@@ -68,5 +68,5 @@ const struct lang lang_toy = {
     .config = config,
     .walk = walk,
     .merge = merge,
-    .name = name,
+    .name_frame = name_frame,
 };
