@@ -10,23 +10,12 @@
 #pragma once
 
 #include "base/err.h"
+#include "lang/lang_id.h"
 #include "model/profile.h"
 #include "symbol/symbol.h"
 #include "target/target.h"
 #include "unwind/table.h"
 #include "unwind/walk.h"
-
-enum lang_id {
-#define LANG(name, title) LANG_##name,
-#include "lang/langs.def"
-#undef LANG
-    LANG_COUNT
-};
-
-#define RAW_LANG(id, n) ((u8)((id) << 4 | (n)))
-static inline unsigned raw_lang(const struct raw_frame *f) {
-    return raw_kind(f) >> 4;
-}
 
 /* What one runtime knows of one process; made by attach(), owned by the caller. */
 struct lang_process;

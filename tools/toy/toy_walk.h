@@ -3,6 +3,7 @@
  * Must not: allocate, loop without a bound, call libc. */
 #pragma once
 
+#include "lang/lang_id.h"
 #include "unwind/walk.h"
 
 enum { TOY_MOST_FRAMES = 16 };
@@ -21,7 +22,7 @@ static long toy_step(u32 i, void *arg) {
     u64 id = 0;
     if (i >= t->depth || walk_read(t->w, &id, sizeof(id), t->at + 16 + i * 8ull) < 0)
         return 1;
-    walk_emit(t->w, (u8)(LANG_toy << 4), id, 0);
+    walk_emit(t->w, RAW_LANG(LANG_toy, 0), id, 0);
     return 0;
 }
 

@@ -1,0 +1,244 @@
+/* The Python walk: from a thread to its interpreter frames, 3.6 to 3.15.
+ * May use: unwind/walk.h, lang/lang_id.h, lang/python/python_config.h.
+ * Must not: take the GIL's word for anything, or trust what it reads: the thread was interrupted at
+ * any instruction, or runs while we read.
+ *
+ * 1. Find the thread's state: in its thread-local slot, else in the interpreters' lists of threads.
+ * 2. Follow the frames from the newest to the oldest, with marks where one C activation of the
+ *    evaluation loop ends (see python_config.h). */
+#pragma once
+
+#include "lang/lang_id.h"
+#include "lang/python/python_config.h"
+#include "unwind/walk.h"
+
+enum {
+    PYTHON_MAX_SEARCH = 1024, /* thread states and interpreters looked at */
+    PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
+};
+
+/* On BPF's stack: must stay small. */
+struct python_walk {
+    struct walk *w;
+    const struct python_config *c;
+    u64 frame;          /* to be visited; 0 = none */
+    u64 cframe, root;   /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 waiting[2];     /* further states of this thread, newer interpreters first */
+    u64 visited;        /* a frame of the past, to notice a circle */
+    u64 interpreter, thread; /* of the search */
+    u8 end;
+};
+
+/* ---- fields of what was read into scratch; every offset is masked into it ---- */
+
+static __always_inline u64 python_word(struct walk *w, u16 offset) {
+    return *(const u64 *)((const u8 *)w->state->scratch + (offset & 0x78));
+}
+static __always_inline u32 python_half(struct walk *w, u16 offset) {
+    return *(const u32 *)((const u8 *)w->state->scratch + (offset & 0x7c));
+}
+static __always_inline u8 python_byte(struct walk *w, u16 offset) {
+    return *((const u8 *)w->state->scratch + (offset & 0x7f));
+}
+
+static __always_inline int python_read(struct walk *w, u16 size, u64 address) {
+    return walk_read(w, w->state->scratch, size & PYTHON_READ, address);
+}
+
+/* The word at `address`, 0 when it cannot be read. */
+static __always_inline u64 python_pointer(struct walk *w, u64 address) {
+    u64 value = 0;
+    return walk_read(w, &value, 8, address) < 0 ? 0 : value;
+}
+
+/* ---- the thread's state ---- */
+
+/* Whether a thread state is that of the thread being walked. pthread_self() is the thread pointer. */
+static __always_inline int python_is_mine(struct python_walk *p, u64 thread) {
+    const struct python_config *c = p->c;
+    u64 id = python_pointer(p->w, thread + c->thread_id);
+    if (id && id == p->w->state->leaf.tls_base)
+        return 1;
+    return c->thread_native_id && (id = python_pointer(p->w, thread + c->thread_native_id)) && id == p->w->tid;
+}
+
+/* Value of the thread-local slot. Returns 0 and *ret, or -1 when the slot cannot be read. */
+static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
+    const struct python_config *c = p->c;
+    u64 at = p->w->state->leaf.tls_base, value = 0;
+    if (c->tls_steps == 0 || !at)
+        return -1;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_TLS_STEPS; i++) {
+        if (i >= c->tls_steps)
+            break;
+        if (i) {
+            if (!value) /* the block of this key does not exist yet */
+                break;
+            at = value;
+        }
+        if (walk_read(p->w, &value, 8, at + (u64)(s64)c->tls[i]) < 0)
+            return -1;
+    }
+    *ret = value;
+    return 0;
+}
+
+/* Begins with the newest frame of a thread state. */
+static __always_inline void python_enter(struct python_walk *p, u64 thread) {
+    const struct python_config *c = p->c;
+    p->cframe = 0;
+    p->root = thread + c->thread_root_cframe;
+    if (c->loops == PYTHON_LOOPS_CFRAME_EACH || c->loops == PYTHON_LOOPS_CFRAME_MARKED)
+        p->cframe = python_pointer(p->w, thread + c->thread_cframe);
+    u64 at = c->loops == PYTHON_LOOPS_CFRAME_MARKED ? p->cframe + c->cframe_frame : thread + c->thread_frame;
+    p->frame = python_pointer(p->w, at);
+}
+
+/* Takes a thread state that was found in a list. Returns whether the search is over. */
+static __always_inline int python_found(struct python_walk *p) {
+    if (!(p->c->flags & PYTHON_SEVERAL)) {
+        python_enter(p, p->thread);
+        return 1;
+    }
+    if (!p->frame) {
+        python_enter(p, p->thread);
+        return 0;
+    }
+    if (!p->waiting[0])
+        p->waiting[0] = p->thread;
+    else if (!p->waiting[1])
+        p->waiting[1] = p->thread;
+    return 0;
+}
+
+/* One thread state, or one step to the next interpreter. */
+static long python_search_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    (void)i;
+    if (!p->thread) {
+        if (!p->interpreter)
+            return 1;
+        p->thread = python_pointer(p->w, p->interpreter + p->c->interpreter_threads);
+        p->interpreter = python_pointer(p->w, p->interpreter + p->c->interpreter_next);
+        return 0;
+    }
+    if (python_is_mine(p, p->thread)) {
+        p->end = WALK_END_LIMIT; /* from here on: the state is known */
+        if (python_found(p))
+            return 1;
+    }
+    p->thread = python_pointer(p->w, p->thread + p->c->thread_next);
+    return 0;
+}
+
+/* Finds the thread's state and begins with its newest frame; p->end stays WALK_END_NO_THREAD if there
+ * is none. */
+static __always_inline void python_find_thread(struct python_walk *p) {
+    u64 thread = 0;
+    if (!(p->c->flags & PYTHON_SEVERAL) && python_slot(p, &thread) == 0) {
+        if (thread && python_is_mine(p, thread)) {
+            p->end = WALK_END_LIMIT;
+            python_enter(p, thread);
+            return;
+        }
+        if (!thread && (p->c->flags & PYTHON_TLS_COMPLETE))
+            return;
+    }
+    p->interpreter = python_pointer(p->w, p->c->interpreters);
+    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
+}
+
+/* ---- frames ---- */
+
+/* Emits the record of the loop that ends here, and goes to the record of the next. */
+static __always_inline void python_end_loop(struct python_walk *p) {
+    if (!p->cframe || p->cframe == p->root)
+        return;
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->cframe, 0);
+    p->cframe = python_pointer(p->w, p->cframe + p->c->cframe_previous);
+}
+
+/* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
+ * further states. Returns whether the walk is over. */
+static __always_inline long python_next_state(struct python_walk *p) {
+    if (p->cframe && p->cframe != p->root) {
+        python_end_loop(p);
+        return 0;
+    }
+    u64 thread = p->waiting[0];
+    if (!thread) {
+        p->end = WALK_END_ROOT;
+        return 1;
+    }
+    p->waiting[0] = p->waiting[1];
+    p->waiting[1] = 0;
+    python_enter(p, thread);
+    return 0;
+}
+
+/* Index of the instruction in 2-byte units, of the frame in scratch. `value` is what the frame says:
+ * an index, a byte offset, or an address. */
+static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u64 value) {
+    const struct python_config *c = p->c;
+    if (c->loops <= PYTHON_LOOPS_CFRAME_EACH)
+        return (u32)((s32)value >> (c->instruction_shift & 1));
+    u64 first = code + c->code_instructions;
+    s32 copy = c->frame_copy ? (s32)python_half(p->w, c->frame_copy) : 0;
+    if (copy > 0) { /* free-threaded: this thread's own copy of the instructions */
+        u64 copies = python_pointer(p->w, code + c->code_copies);
+        first = python_pointer(p->w, copies + 8 + 8 * (u64)(u32)copy);
+    }
+    return (u32)((s64)(value - first) >> 1);
+}
+
+/* Reads the code object's header into scratch and emits the frame. 0, or -1 when it is no code. */
+static __always_inline int python_emit(struct python_walk *p, u64 code, u32 instruction) {
+    const struct python_config *c = p->c;
+    if (python_read(p->w, c->code_bytes, code) < 0)
+        return -1;
+    if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
+        return -1;
+    u64 first_line = python_half(p->w, c->code_first_line);
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, first_line << 32 | instruction);
+    return 0;
+}
+
+static long python_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    const struct python_config *c = p->c;
+    u64 frame = p->frame;
+    if (!frame)
+        return python_next_state(p);
+    p->end = WALK_END_CORRUPT;
+    if (frame == p->visited || python_read(p->w, c->frame_bytes, frame) < 0)
+        return 1;
+    if ((i & (i - 1)) == 0)
+        p->visited = frame;
+    u64 code = python_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
+    u64 value = c->loops <= PYTHON_LOOPS_CFRAME_EACH ? python_half(p->w, c->frame_instruction)
+                                                     : python_word(p->w, c->frame_instruction);
+    u8 mark = c->frame_mark ? python_byte(p->w, c->frame_mark) : 0;
+    p->frame = python_word(p->w, c->frame_previous);
+    if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
+        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
+        p->end = WALK_END_LIMIT;
+        return 0;
+    }
+    if (python_emit(p, code, python_instruction(p, code, value)) < 0)
+        return 1;
+    if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark))
+        python_end_loop(p);
+    p->end = WALK_END_LIMIT;
+    return 0;
+}
+
+static __always_inline void python_walk(struct walk *w, const void *config) {
+    struct python_walk p = {.w = w, .c = config, .end = WALK_END_NO_THREAD};
+    if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
+        return;
+    python_find_thread(&p);
+    if (p.end != WALK_END_NO_THREAD)
+        walk_loop(WALK_MAX_STEPS, python_step, &p);
+    walk_finish(w, p.end);
+}
