@@ -1,7 +1,9 @@
-/* Merging, filtering and folding: all three are one copy of samples from one profile into another. */
+/* Merging, filtering, folding and keeping threads apart: all are one copy of samples from one profile into
+ * another. */
 #include "model/profile.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What ids of `from` became in `into`; 0 = not yet copied (id 0 itself stays 0). */
@@ -10,6 +12,9 @@ struct copier {
     const struct profile *from;
     uint32_t *strings, *functions, *mappings, *frames, *stacks, *threads, *label_sets;
     bool drop_internal;
+    bool root_threads;      /* a frame per thread at the root; then copied stacks are kept per thread: */
+    thread_id thread;       /* of the sample being copied */
+    struct u64_map stacks_of; /* thread << 32 | stack */
 };
 
 static void copier_free(struct copier *c) {
@@ -20,6 +25,7 @@ static void copier_free(struct copier *c) {
     free(c->stacks);
     free(c->threads);
     free(c->label_sets);
+    u64_map_free(&c->stacks_of);
 }
 
 static int copier_init(struct copier *c, struct profile *into, const struct profile *from) {
@@ -73,28 +79,59 @@ static frame_id copy_frame(struct copier *c, frame_id id) {
     return c->frames[id];
 }
 
+static stack_id copied_stack(const struct copier *c, stack_id id) {
+    if (!c->root_threads)
+        return c->stacks[id];
+    const uint64_t *copied = u64_map_get(&c->stacks_of, (uint64_t)c->thread << 32 | id);
+    return copied ? (stack_id)*copied : 0;
+}
+
+static void set_copied_stack(struct copier *c, stack_id id, stack_id copied) {
+    if (!c->root_threads)
+        c->stacks[id] = copied;
+    else if (u64_map_put(&c->stacks_of, (uint64_t)c->thread << 32 | id, copied) < 0)
+        c->into->profile_failed = true;
+}
+
+/* What a copied stack begins with: nothing, or the frame of its thread. */
+static stack_id copied_root(struct copier *c) {
+    if (!c->root_threads)
+        return 0;
+    const struct profile_thread *t = &c->from->threads[c->thread];
+    const char *process = c->from->strings[t->process_name], *thread = c->from->strings[t->thread_name];
+    char name[256];
+    if (t->pid != t->tid || strcmp(process, thread) == 0)
+        snprintf(name, sizeof(name), "thread %s (%u)", thread, t->tid);
+    else
+        snprintf(name, sizeof(name), "thread %s (%u), main of %s", thread, t->tid, process);
+    struct profile_function f = {.name = profile_string(c->into, name)};
+    struct profile_frame frame = {.function = profile_function(c->into, &f), .flags = FRAME_MARK,
+                                  .kind = profile_string(c->into, "thread")};
+    return profile_stack(c->into, 0, profile_frame(c->into, &frame));
+}
+
 /* Stacks are copied root first without recursion: a stack may be tens of thousands of frames deep.
  * Parents always have smaller ids than their children, so climb to the first copied ancestor and
  * come back down along a reversed list kept in `trail`. */
 static stack_id copy_stack(struct copier *c, stack_id id) {
     size_t n = 0, cap = 0;
     stack_id *trail = NULL, at = id;
-    for (; at && !c->stacks[at]; at = c->from->stacks[at].parent) {
+    for (; at && !copied_stack(c, at); at = c->from->stacks[at].parent) {
         if (mem_grow((void **)&trail, &cap, n + 1, sizeof(*trail)) < 0) {
             c->into->profile_failed = true;
             break;
         }
         trail[n++] = at;
     }
-    stack_id parent = at ? c->stacks[at] : 0;
+    stack_id parent = at ? copied_stack(c, at) : copied_root(c);
     while (n-- > 0) {
         frame_id frame = c->from->stacks[trail[n]].frame;
         if (!(c->drop_internal && c->from->frames[frame].flags & FRAME_INTERNAL))
             parent = profile_stack(c->into, parent, copy_frame(c, frame));
-        c->stacks[trail[n]] = parent;
+        set_copied_stack(c, trail[n], parent);
     }
     free(trail);
-    return id ? parent : 0;
+    return parent;
 }
 
 static thread_id copy_thread(struct copier *c, thread_id id) {
@@ -126,6 +163,7 @@ static labels_id copy_labels(struct copier *c, labels_id id) {
 
 static void copy_sample(struct copier *c, size_t i, int64_t time_shift) {
     struct profile_sample s = c->from->samples[i];
+    c->thread = s.thread;
     s.stack = copy_stack(c, s.stack);
     s.thread = copy_thread(c, s.thread);
     s.labels = copy_labels(c, s.labels);
@@ -198,18 +236,25 @@ int profile_merge(struct profile *into, const struct profile *from, struct err *
     return into->profile_failed ? err_nomem(err) : 0;
 }
 
-static int copy_profile(const struct profile *from, profile_keep_fn *keep, void *ctx, bool drop_internal,
-                        struct profile **ret, struct err *err) {
+/* What a copy leaves out or adds. */
+struct copy_options {
+    profile_keep_fn *keep; /* NULL: every sample */
+    void *ctx;
+    bool drop_internal, root_threads;
+};
+
+static int copy_profile(const struct profile *from, struct copy_options o, struct profile **ret, struct err *err) {
     _cleanup_(profile_freep) struct profile *p = profile_new();
     if (!p)
         return err_nomem(err);
     _cleanup_(copier_free) struct copier c;
     if (copier_init(&c, p, from) < 0)
         return err_nomem(err);
-    c.drop_internal = drop_internal;
+    c.drop_internal = o.drop_internal;
+    c.root_threads = o.root_threads;
     copy_header(&c);
     for (size_t i = 0; i < from->n_samples; i++)
-        if (!keep || keep(from, i, ctx))
+        if (!o.keep || o.keep(from, i, o.ctx))
             copy_sample(&c, i, 0);
     copy_quality(p, from);
     if (p->profile_failed)
@@ -220,9 +265,13 @@ static int copy_profile(const struct profile *from, profile_keep_fn *keep, void 
 
 int profile_filter(const struct profile *from, profile_keep_fn *keep, void *ctx, struct profile **ret,
                    struct err *err) {
-    return copy_profile(from, keep, ctx, false, ret, err);
+    return copy_profile(from, (struct copy_options){.keep = keep, .ctx = ctx}, ret, err);
 }
 
 int profile_fold_internal(const struct profile *from, struct profile **ret, struct err *err) {
-    return copy_profile(from, NULL, NULL, true, ret, err);
+    return copy_profile(from, (struct copy_options){.drop_internal = true}, ret, err);
+}
+
+int profile_root_threads(const struct profile *from, struct profile **ret, struct err *err) {
+    return copy_profile(from, (struct copy_options){.root_threads = true}, ret, err);
 }

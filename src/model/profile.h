@@ -190,3 +190,6 @@ int profile_filter(const struct profile *from, profile_keep_fn *keep, void *ctx,
 
 /* A copy in which runs of FRAME_INTERNAL frames are left out. */
 int profile_fold_internal(const struct profile *from, struct profile **ret, struct err *err);
+
+/* A copy in which every stack begins with a frame of kind "thread" that names its thread. */
+int profile_root_threads(const struct profile *from, struct profile **ret, struct err *err);

@@ -99,11 +99,33 @@ static void no_failed_allocation_goes_unnoticed(void **state) {
     }
 }
 
+static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
+    _cleanup_(profile_freep) struct profile *p = sample_profile(), *rooted = NULL;
+    stack_id shared = p->samples[0].stack;
+    for (uint32_t tid = 7; tid < 9; tid++) {
+        thread_id t = profile_thread(p, &(struct profile_thread){.pid = 7, .tid = tid, .thread_name = profile_string(p, "w")});
+        profile_add_sample(p, &(struct profile_sample){.stack = shared, .thread = t}, &(int64_t){5});
+        profile_add_sample(p, &(struct profile_sample){.thread = t}, &(int64_t){1}); /* a thread without a stack */
+    }
+    assert_int_equal(profile_root_threads(p, &rooted, NULL), 0);
+    assert_int_equal(rooted->n_samples, p->n_samples);
+    stack_id a = rooted->samples[2].stack, b = rooted->samples[4].stack;
+    assert_int_not_equal(a, b);
+    assert_int_equal(profile_stack_depth(rooted, a), profile_stack_depth(p, shared) + 1);
+    assert_int_equal(profile_stack_depth(rooted, rooted->samples[3].stack), 1);
+    while (rooted->stacks[a].parent)
+        a = rooted->stacks[a].parent;
+    const struct profile_frame *root = &rooted->frames[rooted->stacks[a].frame];
+    assert_string_equal(profile_str(rooted, root->kind), "thread");
+    assert_non_null(strstr(profile_str(rooted, rooted->functions[root->function].name), "7"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_things_get_equal_ids),
         cmocka_unit_test(merging_adds_samples_and_quality),
         cmocka_unit_test(folding_leaves_out_internal_frames_only),
+        cmocka_unit_test(rooting_threads_keeps_them_apart_and_loses_nothing),
         cmocka_unit_test(stacks_may_be_very_deep),
         cmocka_unit_test(no_failed_allocation_goes_unnoticed),
     };

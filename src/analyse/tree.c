@@ -1,0 +1,205 @@
+#include <errno.h>
+#include <string.h>
+
+#include "analyse/analyse.h"
+#include "analyse/weights.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+/* ---- nodes are found by parent and function ---- */
+
+struct builder {
+    const struct profile *p;
+    struct analyse_tree tree;
+    size_t capacity;
+    struct hash_index index;
+};
+
+struct node_key {
+    const struct analyse_node *nodes;
+    uint32_t parent;
+    function_id function;
+};
+
+static bool same_node(const void *ctx, uint32_t id) {
+    const struct node_key *k = ctx;
+    return k->nodes[id].parent == k->parent && k->nodes[id].function == k->function;
+}
+
+static uint32_t add_node(struct builder *b, uint32_t parent, function_id function, frame_id frame) {
+    struct analyse_tree *t = &b->tree;
+    if (t->n_nodes >= UINT32_MAX - 1 ||
+        mem_grow((void **)&t->nodes, &b->capacity, t->n_nodes + 1, sizeof(*t->nodes)) < 0)
+        return UINT32_MAX;
+    t->nodes[t->n_nodes] = (struct analyse_node){.parent = parent, .function = function, .frame = frame};
+    return (uint32_t)t->n_nodes++;
+}
+
+/* The child of `parent` for that frame's function; UINT32_MAX when memory is out. */
+static uint32_t child_of(struct builder *b, uint32_t parent, frame_id frame) {
+    function_id function = b->p->frames[frame].function;
+    uint64_t hash = hash_mix(hash_mix(0, parent), function);
+    struct node_key key = {.nodes = b->tree.nodes, .parent = parent, .function = function};
+    uint32_t id = b->tree.n_nodes > 1 ? hash_index_find(&b->index, hash, same_node, &key) : UINT32_MAX;
+    if (id != UINT32_MAX)
+        return id;
+    id = add_node(b, parent, function, frame);
+    if (id == UINT32_MAX || hash_index_add(&b->index, hash, id) < 0)
+        return UINT32_MAX;
+    return id;
+}
+
+static void count(struct builder *b, uint32_t node, const struct stack_weight *w) {
+    struct analyse_node *n = &b->tree.nodes[node];
+    n->self += w->self;
+    n->self_samples += w->self_samples;
+}
+
+/* ---- finishing: totals from the leaves to the root, children in order ---- */
+
+struct sibling {
+    uint32_t parent, id;
+    int64_t total;
+    const char *name;
+};
+
+static int compare_siblings(const void *a, const void *b) {
+    const struct sibling *x = a, *y = b;
+    if (x->parent != y->parent)
+        return x->parent < y->parent ? -1 : 1;
+    if (x->total != y->total)
+        return x->total > y->total ? -1 : 1;
+    int names = strcmp(x->name, y->name);
+    return names ? names : (x->id > y->id) - (x->id < y->id);
+}
+
+static int finish(struct builder *b, const struct stack_weight *whole, struct analyse_tree *ret, struct err *err) {
+    struct analyse_tree *t = &b->tree;
+    for (size_t i = t->n_nodes; i-- > 0;) {
+        struct analyse_node *n = &t->nodes[i], *up = &t->nodes[n->parent];
+        n->total += n->self;
+        n->total_samples += n->self_samples;
+        if (i) {
+            up->total += n->total;
+            up->total_samples += n->total_samples;
+        }
+    }
+    _cleanup_(freep) struct sibling *order = mem_zalloc(t->n_nodes, sizeof(*order));
+    if (!order)
+        return err_nomem(err);
+    for (size_t i = 1; i < t->n_nodes; i++) {
+        const struct analyse_node *n = &t->nodes[i];
+        order[i] = (struct sibling){.parent = n->parent,
+                                    .id = (uint32_t)i,
+                                    .total = n->total,
+                                    .name = profile_str(b->p, b->p->functions[n->function].name)};
+    }
+    if (t->n_nodes > 1)
+        qsort(order + 1, t->n_nodes - 1, sizeof(*order), compare_siblings);
+    for (size_t i = t->n_nodes; i-- > 1;) {
+        t->nodes[order[i].id].next_sibling = t->nodes[order[i].parent].first_child;
+        t->nodes[order[i].parent].first_child = order[i].id;
+    }
+    t->total = whole->total;
+    t->samples = whole->total_samples;
+    *ret = *t;
+    *t = (struct analyse_tree){0};
+    return 0;
+}
+
+static void builder_free(struct builder *b) {
+    analyse_tree_free(&b->tree);
+    hash_index_free(&b->index);
+}
+
+/* ---- the three trees ---- */
+
+/* Where a stack's node is: made from its parent's, which has a smaller id. `chosen` NULL: from the root; otherwise
+ * stacks outside of any chosen function have no node (UINT32_MAX) and the outermost chosen one is node 0. */
+static int add_downwards(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
+    const struct profile *p = b->p;
+    _cleanup_(freep) uint32_t *node_of = mem_zalloc(p->n_stacks, sizeof(*node_of));
+    if (!node_of)
+        return err_nomem(err);
+    node_of[0] = chosen ? UINT32_MAX : 0;
+    if (!chosen)
+        count(b, 0, &w[0]);
+    for (size_t i = 1; i < p->n_stacks; i++) {
+        uint32_t parent = node_of[p->stacks[i].parent];
+        frame_id frame = p->stacks[i].frame;
+        node_of[i] = parent;
+        if (w[i].total_samples == 0)
+            continue;
+        if (parent != UINT32_MAX) {
+            node_of[i] = child_of(b, parent, frame);
+            if (node_of[i] == UINT32_MAX)
+                return err_nomem(err);
+        } else if (chosen[p->frames[frame].function]) {
+            node_of[i] = 0;
+            b->tree.nodes[0].function = p->frames[frame].function;
+            b->tree.nodes[0].frame = frame;
+        }
+        if (node_of[i] != UINT32_MAX)
+            count(b, node_of[i], &w[i]);
+    }
+    return 0;
+}
+
+/* Of each outermost call of a chosen function, its callers up to the root; what it weighs with all that it calls
+ * is the self value of the last of them. */
+static int add_upwards(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
+    const struct profile *p = b->p;
+    _cleanup_(freep) bool *inside = mem_zalloc(p->n_stacks, sizeof(*inside));
+    if (!inside)
+        return err_nomem(err);
+    for (size_t i = 1; i < p->n_stacks; i++) {
+        stack_id parent = p->stacks[i].parent;
+        frame_id frame = p->stacks[i].frame;
+        inside[i] = inside[parent] || chosen[p->frames[frame].function];
+        if (!inside[i] || inside[parent] || w[i].total_samples == 0)
+            continue;
+        b->tree.nodes[0].function = p->frames[frame].function;
+        b->tree.nodes[0].frame = frame;
+        uint32_t node = 0;
+        for (; parent; parent = p->stacks[parent].parent) {
+            node = child_of(b, node, p->stacks[parent].frame);
+            if (node == UINT32_MAX)
+                return err_nomem(err);
+        }
+        count(b, node, &(struct stack_weight){.self = w[i].total, .self_samples = w[i].total_samples});
+    }
+    return 0;
+}
+
+typedef int add_fn(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err);
+
+static int build(const struct profile *p, unsigned value, const bool *chosen, add_fn *add, struct analyse_tree *ret,
+                 struct err *err) {
+    _cleanup_(freep) struct stack_weight *weights = NULL;
+    int rc = stack_weights(p, value, &weights, err);
+    if (rc < 0)
+        return rc;
+    _cleanup_(builder_free) struct builder b = {.p = p};
+    if (add_node(&b, 0, 0, 0) == UINT32_MAX)
+        return err_nomem(err);
+    rc = add(&b, weights, chosen, err);
+    return rc < 0 ? rc : finish(&b, &weights[0], ret, err);
+}
+
+int analyse_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err) {
+    return build(p, value, NULL, add_downwards, ret, err);
+}
+
+int analyse_callees(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
+                    struct err *err) {
+    return build(p, value, chosen, add_downwards, ret, err);
+}
+
+int analyse_callers(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
+                    struct err *err) {
+    return build(p, value, chosen, add_upwards, ret, err);
+}
+
+void analyse_tree_free(struct analyse_tree *t) {
+    free(TAKE_PTR(t->nodes));
+}

@@ -1,0 +1,23 @@
+/* What each stack of a profile weighs, itself and with everything below it.
+ * May use: base/, model/.
+ * Must not: be included outside of analyse/. */
+#pragma once
+
+#include "base/err.h"
+#include "model/profile.h"
+
+struct stack_weight {
+    int64_t self, total;
+    uint64_t self_samples, total_samples;
+};
+
+/* Indexed by stack; entry 0 is the whole profile. Caller frees *ret. */
+int stack_weights(const struct profile *p, unsigned value, struct stack_weight **ret, struct err *err);
+
+/* The children of each stack: a range of `children` for each. */
+struct stack_children {
+    uint32_t *first;    /* n_stacks + 1 entries */
+    stack_id *children; /* n_stacks - 1 entries */
+};
+int stack_children_of(const struct profile *p, struct stack_children *ret, struct err *err);
+void stack_children_free(struct stack_children *c);
