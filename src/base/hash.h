@@ -11,7 +11,7 @@ uint64_t hash_bytes(const void *data, size_t n);
 /* Mixes a 64-bit word into a running hash (multiply-xorshift; not for hostile keys across trust
  * boundaries where flooding matters: tables here are bounded by their owners). */
 static inline uint64_t hash_mix(uint64_t h, uint64_t v) {
-    h = (h ^ v) * 0x9E3779B97F4A7C15ull;
+    h = (h * 0xFF51AFD7ED558CCDull ^ v) * 0x9E3779B97F4A7C15ull;
     return h ^ (h >> 29);
 }
 

@@ -55,6 +55,7 @@ void symbol_list_sort(struct symbol_list *list);
 const struct symbol_entry *symbol_list_find(const struct symbol_list *list, uint64_t address);
 /* Exact name in the hash table of .dynsym, else in .symtab. */
 int elf_image_find(const struct elf_image *e, const char *name, Elf64_Sym *ret);
+int elf_image_find_exported(const struct elf_image *e, const char *name, Elf64_Sym *ret);
 
 /* ---- DWARF ---- */
 

@@ -63,6 +63,10 @@ struct symbol_range {
     uint64_t address, size;
 };
 int symbol_file_find(struct symbol_file *f, const char *name, struct symbol_range *ret);
+/* The same among exported symbols only (.dynsym): a hashed look-up, cheap enough to ask of every file. */
+int symbol_file_find_exported(struct symbol_file *f, const char *name, struct symbol_range *ret);
+/* Whether this is a program, not a library. */
+bool symbol_file_is_executable(struct symbol_file *f);
 /* Offset of a thread-local symbol inside the module's TLS block, and the block's size and
  * alignment. -ENOENT. */
 struct symbol_tls {

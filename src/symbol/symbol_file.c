@@ -299,6 +299,24 @@ int symbol_file_find(struct symbol_file *f, const char *name, struct symbol_rang
     return rc;
 }
 
+int symbol_file_find_exported(struct symbol_file *f, const char *name, struct symbol_range *ret) {
+    Elf64_Sym s;
+    int rc = elf_image_find_exported(&f->image, name, &s);
+    if (rc == 0)
+        *ret = (struct symbol_range){.address = s.st_value, .size = s.st_size};
+    return rc;
+}
+
+/* Position-independent programs look like libraries but name an interpreter. */
+bool symbol_file_is_executable(struct symbol_file *f) {
+    if (((const Elf64_Ehdr *)(const void *)f->image.data)->e_type == ET_EXEC)
+        return true;
+    for (size_t i = 0; i < f->image.n_segments; i++)
+        if (f->image.segments[i].p_type == PT_INTERP)
+            return true;
+    return false;
+}
+
 int symbol_file_find_tls(struct symbol_file *f, const char *name, struct symbol_tls *ret) {
     Elf64_Sym s;
     int rc = find(f, name, &s);

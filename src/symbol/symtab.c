@@ -206,3 +206,8 @@ int elf_image_find(const struct elf_image *e, const char *name, Elf64_Sym *ret) 
         return find_scanning(&t, name, ret) ? 0 : -ENOENT;
     return open_table(e, SHT_DYNSYM, &t) && find_scanning(&t, name, ret) ? 0 : -ENOENT;
 }
+
+int elf_image_find_exported(const struct elf_image *e, const char *name, Elf64_Sym *ret) {
+    struct symbol_table t;
+    return open_table(e, SHT_DYNSYM, &t) && find_hashed(e, &t, name, ret) ? 0 : -ENOENT;
+}
