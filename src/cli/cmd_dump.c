@@ -13,8 +13,9 @@ static const char *thread_state_word(const struct profile *p, labels_id labels) 
     static const struct {
         char letter;
         const char *word;
-    } words[] = {{'R', "running"}, {'S', "sleeping"}, {'D', "in uninterruptible sleep"}, {'T', "stopped"},
-                 {'t', "traced"},  {'Z', "zombie"},   {'X', "dead"},                     {'I', "idle"}};
+    } words[] = {{'R', "running"}, {'S', "sleeping"}, {'D', "in uninterruptible sleep"},
+                 {'T', "stopped"}, {'t', "traced"},   {'Z', "zombie"},
+                 {'X', "dead"},    {'I', "idle"}};
     struct profile_labels_range r = p->label_sets[labels];
     for (uint32_t i = 0; i < r.count; i++) {
         const struct profile_label *l = &p->labels[r.first + i];

@@ -45,7 +45,8 @@ static void list_text(struct buf *out, const struct session_listed *list, size_t
         int room = width > 85 ? (int)width - 80 : 40;
         buf_addf(out, "%7d  %-10.10s  %-22.22s  %7u  %-9s  %-12.12s  %.*s\n", (int)l->pid, l->user ? l->user : "",
                  l->runtime ? l->runtime : "", l->threads, verbs_of(l),
-                 l->container && l->container[0] ? l->container : "-", terminal_is(STDOUT_FILENO) ? room : 160, command);
+                 l->container && l->container[0] ? l->container : "-", terminal_is(STDOUT_FILENO) ? room : 160,
+                 command);
     }
     const char *shown = "";
     for (size_t i = 0; i < n; i++) {

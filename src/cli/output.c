@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "cli/input.h"
+#include "cli/summary.h"
 #include "cli/terminal.h"
 #include "format/format.h"
 
@@ -13,27 +15,6 @@ int output_text(struct buf *text, struct err *err) {
     if (text->failed)
         return err_nomem(err);
     return file_write("-", text->data, text->len, err);
-}
-
-static const struct format *find_format(const char *name) {
-    for (size_t i = 0; i < n_formats; i++)
-        if (strcmp(formats[i]->name, name) == 0)
-            return formats[i];
-    return NULL;
-}
-
-static int choose_format(const struct options *o, struct output *out, struct err *err) {
-    if (o->to)
-        out->format = find_format(o->to);
-    else if (o->output && strcmp(o->output, "-") == 0)
-        return err_set(err, CMD_BAD_USAGE, "Add --to FORMAT, for example --to folded",
-                       "Standard output has no ending to tell the format by");
-    else
-        out->format = format_by_name(out->path);
-    if (out->format && out->format->write)
-        return 0;
-    return err_set(err, CMD_BAD_USAGE, "Choose an ending scry can write: see scry convert --help", "%s cannot be written: %s",
-                   o->to ? "That format" : out->path, o->to ? o->to : "unknown ending");
 }
 
 /* The place must be writable before anything is captured. */
@@ -50,23 +31,24 @@ static int check_writable(const char *path, struct err *err) {
     return err_set(err, -errno, "Name a place you may write to with -o", "Cannot write %s: %s", path, strerror(errno));
 }
 
+/* scry-cpu-20240131-235959.html, in the present directory. */
+static void default_name(const char *what, char *ret, size_t size) {
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
+    snprintf(ret, size, "scry-%s-%s.html", what, stamp);
+}
+
 int output_plan(const struct options *o, const char *what, struct output *ret, struct err *err) {
     *ret = (struct output){.path = ""};
     if (!o->output && o->json)
         return 0;
-    if (o->output) {
+    if (o->output)
         snprintf(ret->path, sizeof(ret->path), "%s", o->output);
-    } else {
-        char stamp[32];
-        time_t now = time(NULL);
-        struct tm tm;
-        strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
-        snprintf(ret->path, sizeof(ret->path), "scry-%s-%s%s", what, stamp, o->to ? "" : ".html");
-        const struct format *f = o->to ? find_format(o->to) : NULL;
-        if (f)
-            snprintf(ret->path, sizeof(ret->path), "scry-%s-%s%s", what, stamp, f->ending);
-    }
-    int rc = choose_format(o, ret, err);
+    else
+        default_name(what, ret->path, sizeof(ret->path));
+    int rc = input_choose_writer(ret->path, o->to, &ret->format, err);
     return rc < 0 ? rc : check_writable(ret->path, err);
 }
 
@@ -80,16 +62,65 @@ static int write_profile(const struct options *o, const struct output *output, c
     return rc < 0 ? rc : file_write(output->path, bytes.data, bytes.len, err);
 }
 
-int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err) {
-    int rc = output->path[0] ? write_profile(o, output, p, err) : 0;
+/* ---- the summary ---- */
+
+enum { SUMMARY_ROWS = 15 };
+
+static void next_steps(struct buf *out, const struct output *output) {
+    if (!output->path[0] || strcmp(output->path, "-") == 0)
+        return;
+    bool page = strcmp(output->format->ending, ".html") == 0;
+    buf_addf(out, "\nWritten to %s", output->path);
+    if (page)
+        buf_adds(out, ": open it in a browser");
+    else if (output->format->read)
+        buf_addf(out, "; scry report %s shows more of it", output->path);
+    buf_addc(out, '\n');
+}
+
+static int summarise(const struct options *o, const struct output *output, const struct profile *p, int fd,
+                     struct buf *out, struct err *err) {
+    struct summary_style style = {.fd = fd, .width = terminal_width(fd), .limit = SUMMARY_ROWS};
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    int rc = analyse_value_type(p, NULL, &style.value, err);
+    if (rc == 0)
+        rc = analyse_top(p, style.value, ANALYSE_BY_SELF, &t, err);
     if (rc < 0)
         return rc;
-    const struct profile_quality *q = &p->quality;
-    fprintf(stderr, "samples %llu lost %llu whole %llu frames %llu unnamed %llu approx %llu cpu %.1f ms rss %.1f MB maps %.1f MB probe %.0f ns/run slowdown %.4f\n",
-            (unsigned long long)q->samples_taken, (unsigned long long)q->samples_lost, (unsigned long long)q->stacks_whole,
-            (unsigned long long)q->frames, (unsigned long long)q->frames_unnamed, (unsigned long long)q->frames_approximate,
-            q->self_cpu_ns / 1e6, q->self_rss_bytes / 1e6, q->self_map_bytes / 1e6, q->probe_runs ? (double)q->probe_ns / q->probe_runs : 0, q->slowdown_bound);
-    for (size_t i = 0; i < q->n_truncated; i++) fprintf(stderr, "  %s: %llu\n", profile_str(p, q->truncated[i].reason), (unsigned long long)q->truncated[i].count);
-    for (size_t i = 0; i < q->n_notes; i++) fprintf(stderr, "  note: %s\n", profile_str(p, q->notes[i]));
+    if (o->json) {
+        struct json j = json_to(out);
+        json_object(&j);
+        summary_quality_json(&j, p, style.value);
+        summary_table_json(&j, p, &t, 0);
+        json_kstring(&j, "output", output->path);
+        json_object_end(&j);
+        buf_addc(out, '\n');
+        return 0;
+    }
+    summary_quality(out, p);
+    buf_addc(out, '\n');
+    summary_table(out, p, &t, &style);
+    next_steps(out, output);
+    return 0;
+}
+
+int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err) {
+    int rc = output->path[0] ? write_profile(o, output, p, err) : 0;
+    if (rc < 0 || (o->quiet && !o->json))
+        return rc;
+    _cleanup_(profile_freep) struct profile *folded = NULL;
+    if (!o->internal && (rc = profile_fold_internal(p, &folded, err)) < 0)
+        return rc;
+    bool taken = o->command || strcmp(output->path, "-") == 0;
+    int fd = taken ? STDERR_FILENO : STDOUT_FILENO;
+    _cleanup_(buf_free) struct buf text = {0};
+    rc = summarise(o, output, folded ? folded : p, fd, &text, err);
+    if (rc < 0)
+        return rc;
+    if (!taken)
+        return output_text(&text, err);
+    if (text.failed)
+        return err_nomem(err);
+    fwrite(text.data, 1, text.len, stderr);
     return 0;
 }

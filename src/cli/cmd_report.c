@@ -1,0 +1,106 @@
+/* scry report: a profile's tables in the terminal. */
+#include <string.h>
+
+#include "cli/input.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/summary.h"
+#include "cli/terminal.h"
+
+/* Reads the profile and makes of it what the options ask for: internal frames folded, threads kept apart. */
+static int read_view(const struct options *o, struct profile **ret, struct err *err) {
+    _cleanup_(profile_freep) struct profile *p = NULL, *folded = NULL, *rooted = NULL;
+    int rc = input_profile(o->operands[0], &p, err);
+    if (rc == 0 && !o->internal) {
+        rc = profile_fold_internal(p, &folded, err);
+        profile_free(p);
+        p = TAKE_PTR(folded);
+    }
+    if (rc == 0 && o->threads) {
+        rc = profile_root_threads(p, &rooted, err);
+        profile_free(p);
+        p = TAKE_PTR(rooted);
+    }
+    if (rc == 0)
+        *ret = TAKE_PTR(p);
+    return rc;
+}
+
+static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
+                     struct err *err) {
+    if (o->tree)
+        return analyse_tree(p, value, ret, err);
+    _cleanup_(freep) bool *chosen = NULL;
+    int rc = analyse_find_functions(p, o->callers ? o->callers : o->callees, &chosen, err);
+    if (rc < 0)
+        return rc;
+    return o->callers ? analyse_callers(p, value, chosen, ret, err) : analyse_callees(p, value, chosen, ret, err);
+}
+
+static void json_begin(struct json *j, const struct profile *p, unsigned value) {
+    json_object(j);
+    summary_quality_json(j, p, value);
+}
+
+static void json_finish(struct json *j, struct buf *out) {
+    json_object_end(j);
+    buf_addc(out, '\n');
+}
+
+static int report_tree(const struct options *o, const struct profile *p, const struct summary_style *style,
+                       struct buf *out, struct err *err) {
+    _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
+    int rc = make_tree(o, p, style->value, &t, err);
+    if (rc < 0)
+        return rc;
+    if (o->json) {
+        struct json j = json_to(out);
+        json_begin(&j, p, style->value);
+        summary_tree_json(&j, p, &t, style->min_share);
+        json_finish(&j, out);
+        return 0;
+    }
+    summary_quality(out, p);
+    buf_addc(out, '\n');
+    summary_tree(out, p, &t, style);
+    return 0;
+}
+
+static int report_top(const struct options *o, const struct profile *p, const struct summary_style *style,
+                      struct buf *out, struct err *err) {
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    enum analyse_order order = o->sort == REPORT_SORT_TOTAL ? ANALYSE_BY_TOTAL : ANALYSE_BY_SELF;
+    int rc = analyse_top(p, style->value, order, &t, err);
+    if (rc < 0)
+        return rc;
+    if (o->json) {
+        struct json j = json_to(out);
+        json_begin(&j, p, style->value);
+        summary_table_json(&j, p, &t, style->limit);
+        json_finish(&j, out);
+        return 0;
+    }
+    summary_quality(out, p);
+    buf_addc(out, '\n');
+    summary_table(out, p, &t, style);
+    return 0;
+}
+
+int cmd_report(const struct options *o, struct err *err) {
+    unsigned views = o->tree + (o->callers != NULL) + (o->callees != NULL);
+    if (views > 1)
+        return err_set(err, CMD_BAD_USAGE, "Run scry report once for each",
+                       "Only one of --tree, --callers and --callees can be printed at a time");
+    _cleanup_(profile_freep) struct profile *p = NULL;
+    struct summary_style style = {.fd = STDOUT_FILENO,
+                                  .width = terminal_width(STDOUT_FILENO),
+                                  .limit = o->limit,
+                                  .min_share = o->min_percent / 100};
+    int rc = read_view(o, &p, err);
+    if (rc == 0)
+        rc = analyse_value_type(p, o->value, &style.value, err);
+    _cleanup_(buf_free) struct buf out = {0};
+    if (rc == 0)
+        rc = views ? report_tree(o, p, &style, &out, err) : report_top(o, p, &style, &out, err);
+    return rc < 0 ? rc : output_text(&out, err);
+}

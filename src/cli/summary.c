@@ -1,0 +1,350 @@
+#include "cli/summary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/terminal.h"
+
+/* ---- numbers for people ---- */
+
+static double percent(double part, double whole) {
+    return whole > 0 ? 100.0 * part / whole : 0;
+}
+
+static void add_bytes(struct buf *out, double bytes) {
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+    size_t u = 0;
+    for (; bytes >= 1000 && u + 1 < ARRAY_SIZE(units); u++)
+        bytes /= 1000;
+    buf_addf(out, bytes < 10 && u > 0 ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+}
+
+static void add_value(struct buf *out, int64_t value, const char *unit) {
+    double v = (double)value;
+    if (strcmp(unit, "nanoseconds") == 0 && v >= 1e9)
+        buf_addf(out, "%.2f s", v / 1e9);
+    else if (strcmp(unit, "nanoseconds") == 0)
+        buf_addf(out, "%.1f ms", v / 1e6);
+    else if (strcmp(unit, "bytes") == 0)
+        add_bytes(out, v);
+    else
+        buf_addf(out, "%" PRId64, value);
+}
+
+/* ---- quality ---- */
+
+/* A sample of a file may stand for many: what was counted as samples, else how many there are. */
+static uint64_t sample_count(const struct profile *p) {
+    for (unsigned v = 0; v < p->n_value_types; v++) {
+        uint64_t n = 0;
+        if (strcmp(profile_str(p, p->value_types[v].unit), "count") != 0)
+            continue;
+        for (size_t i = 0; i < p->n_samples; i++)
+            n += (uint64_t)profile_value(p, i, v);
+        return n;
+    }
+    return p->n_samples;
+}
+
+static void add_capture(struct buf *out, const struct profile *p) {
+    buf_addf(out, "%" PRIu64 " samples", sample_count(p));
+    if (p->command)
+        buf_addf(out, " of %s", profile_str(p, p->command));
+    if (p->duration_ns)
+        buf_addf(out, " in %.1f s", (double)p->duration_ns / 1e9);
+    if (p->period_ns)
+        buf_addf(out, ", about %.0f per second and busy CPU", 1e9 / (double)p->period_ns);
+    buf_addc(out, '\n');
+}
+
+static void add_stacks(struct buf *out, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    uint64_t all = q->samples_taken + q->samples_lost;
+    if (q->samples_lost)
+        buf_addf(out, "%" PRIu64 " samples (%.2f %%) were lost; ", q->samples_lost,
+                 percent((double)q->samples_lost, (double)all));
+    else
+        buf_adds(out, "no sample was lost; ");
+    if (q->stacks_whole >= q->samples_taken)
+        buf_adds(out, "every stack is whole");
+    else
+        buf_addf(out, "%.2f %% of the stacks are whole", percent((double)q->stacks_whole, (double)q->samples_taken));
+    const char *separator = ": ";
+    for (size_t i = 0; i < q->n_truncated; i++) {
+        buf_addf(out, "%s%s (%" PRIu64 ")", separator, profile_str(p, q->truncated[i].reason), q->truncated[i].count);
+        separator = ", ";
+    }
+    if (q->frames_unnamed)
+        buf_addf(out, "; %.1f %% of the frames have no name", percent((double)q->frames_unnamed, (double)q->frames));
+    if (q->frames_approximate)
+        buf_addf(out, "; %.1f %% were found by frame pointer only",
+                 percent((double)q->frames_approximate, (double)q->frames));
+    buf_addc(out, '\n');
+}
+
+static void add_cost(struct buf *out, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    if (!q->self_cpu_ns && !q->self_rss_bytes)
+        return;
+    buf_addf(out, "scry itself used %.2f s of CPU and ", (double)q->self_cpu_ns / 1e9);
+    add_bytes(out, (double)(q->self_rss_bytes + q->self_map_bytes));
+    if (q->probe_runs)
+        buf_addf(out, "; a sample took %.1f us", (double)q->probe_ns / (double)q->probe_runs / 1e3);
+    if (q->slowdown_bound >= 0)
+        buf_addf(out, "; the target lost at most %.2f %% of its speed", 100 * q->slowdown_bound);
+    buf_addc(out, '\n');
+}
+
+void summary_quality(struct buf *out, const struct profile *p) {
+    add_capture(out, p);
+    if (p->quality.samples_taken) {
+        add_stacks(out, p);
+        add_cost(out, p);
+    }
+    for (size_t i = 0; i < p->quality.n_notes; i++)
+        buf_addf(out, "note: %s\n", profile_str(p, p->quality.notes[i]));
+}
+
+/* ---- functions ---- */
+
+/* Where a function is: its file, or the library it is in; "" when neither is known. */
+static const char *place_of(const struct profile *p, frame_id frame) {
+    const struct profile_frame *f = &p->frames[frame];
+    string_id file = p->functions[f->function].file;
+    return profile_str(p, file ? file : p->mappings[f->mapping].file);
+}
+
+/* The end of a path, at most `room` columns. */
+static const char *short_place(const char *path, size_t room) {
+    size_t n = strlen(path);
+    if (n <= room)
+        return path;
+    for (const char *slash = strchr(path + n - room, '/'); slash; slash = strchr(slash + 1, '/'))
+        if (slash[1])
+            return slash + 1;
+    const char *last = strrchr(path, '/');
+    return last && strlen(last + 1) <= room ? last + 1 : "";
+}
+
+/* Name and place of a function in what is left of a line; a name is never cut, a place may be. */
+static void add_function(struct buf *out, const struct profile *p, function_id function, frame_id frame, size_t room,
+                         int fd) {
+    const char *name = profile_str(p, p->functions[function].name);
+    buf_adds(out, name);
+    size_t used = strlen(name) + 2;
+    const char *place = room > used + 8 ? short_place(place_of(p, frame), room - used) : "";
+    if (place[0])
+        buf_addf(out, "  %s%s%s", terminal_style(fd, STYLE_DIM), place, terminal_style(fd, STYLE_PLAIN));
+    buf_addc(out, '\n');
+}
+
+static void add_heading(struct buf *out, const char *text, int fd) {
+    buf_addf(out, "%s%s%s\n", terminal_style(fd, STYLE_BOLD), text, terminal_style(fd, STYLE_PLAIN));
+}
+
+void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
+                   const struct summary_style *style) {
+    enum { COLUMNS = 31 };
+    const char *unit = profile_str(p, p->value_types[style->value].unit);
+    size_t shown = style->limit && style->limit < t->n_rows ? style->limit : t->n_rows;
+    add_heading(out, "   self    total   self value  function", style->fd);
+    for (size_t i = 0; i < shown; i++) {
+        const struct analyse_row *r = &t->rows[i];
+        struct buf value = {0};
+        add_value(&value, r->self, unit);
+        buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", percent((double)r->self, (double)t->total),
+                 percent((double)r->total, (double)t->total), buf_cstr(&value));
+        add_function(out, p, r->function, r->frame, style->width - MIN(style->width, COLUMNS), style->fd);
+        buf_free(&value);
+    }
+    if (shown < t->n_rows)
+        buf_addf(out, "... and %zu functions more\n", t->n_rows - shown);
+}
+
+/* ---- trees ---- */
+
+/* A walk over a tree, parents first, that leaves small branches out. */
+struct tree_walk {
+    const struct analyse_tree *t;
+    int64_t least; /* smallest total that is shown */
+    uint32_t at;   /* the node reached */
+    uint32_t depth;
+    size_t left_out;
+    int64_t left_out_value; /* of branches that were left out, not of those within them */
+};
+
+static struct tree_walk tree_walk_of(const struct analyse_tree *t, double min_share) {
+    return (struct tree_walk){.t = t, .least = (int64_t)((double)t->total * min_share)};
+}
+
+/* Children and siblings stand in the order of their totals: the first that is too small ends its row. */
+static uint32_t shown_node(struct tree_walk *w, uint32_t node) {
+    const struct analyse_node *nodes = w->t->nodes;
+    if (node && nodes[node].total >= w->least && nodes[node].total > 0)
+        return node;
+    for (; node; node = nodes[node].next_sibling) {
+        w->left_out++;
+        w->left_out_value += nodes[node].total;
+    }
+    return 0;
+}
+
+static bool tree_next(struct tree_walk *w) {
+    const struct analyse_node *nodes = w->t->nodes;
+    uint32_t next = shown_node(w, nodes[w->at].first_child);
+    if (next) {
+        w->at = next;
+        w->depth++;
+        return true;
+    }
+    while (w->at) {
+        next = shown_node(w, nodes[w->at].next_sibling);
+        if (next) {
+            w->at = next;
+            return true;
+        }
+        w->at = nodes[w->at].parent;
+        w->depth--;
+    }
+    return false;
+}
+
+static void add_tree_node(struct buf *out, const struct profile *p, const struct analyse_tree *t, uint32_t node,
+                          uint32_t depth, const struct summary_style *style) {
+    enum { COLUMNS = 20, DEEPEST = 30 };
+    const struct analyse_node *n = &t->nodes[node];
+    unsigned indent = MIN(depth, (unsigned)DEEPEST) * 2;
+    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", percent((double)n->total, (double)t->total),
+             percent((double)n->self, (double)t->total), (int)indent, "");
+    if (depth > DEEPEST)
+        buf_addf(out, "(%u) ", depth);
+    if (!n->function)
+        buf_adds(out, "everything\n");
+    else
+        add_function(out, p, n->function, n->frame, style->width - MIN(style->width, COLUMNS + indent), style->fd);
+}
+
+void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
+                  const struct summary_style *style) {
+    struct tree_walk w = tree_walk_of(t, style->min_share);
+    add_heading(out, "  total     self  function", style->fd);
+    add_tree_node(out, p, t, 0, 0, style);
+    while (tree_next(&w))
+        add_tree_node(out, p, t, w.at, w.depth, style);
+    if (w.left_out)
+        buf_addf(out, "%zu branches below %.4g %% are left out, together %.1f %%\n", w.left_out, 100 * style->min_share,
+                 percent((double)w.left_out_value, (double)t->total));
+}
+
+/* ---- JSON ---- */
+
+static void quality_counts_json(struct json *j, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    json_key(j, "truncated");
+    json_array(j);
+    for (size_t i = 0; i < q->n_truncated; i++) {
+        json_object(j);
+        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
+        json_ku64(j, "count", q->truncated[i].count);
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_key(j, "notes");
+    json_array(j);
+    for (size_t i = 0; i < q->n_notes; i++)
+        json_string(j, profile_str(p, q->notes[i]));
+    json_array_end(j);
+}
+
+static void quality_json(struct json *j, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    json_key(j, "quality");
+    json_object(j);
+    json_ku64(j, "samples_taken", q->samples_taken);
+    json_ku64(j, "samples_lost", q->samples_lost);
+    json_ku64(j, "stacks_whole", q->stacks_whole);
+    json_ku64(j, "frames", q->frames);
+    json_ku64(j, "frames_unnamed", q->frames_unnamed);
+    json_ku64(j, "frames_approximate", q->frames_approximate);
+    json_kdouble(j, "self_cpu_seconds", (double)q->self_cpu_ns / 1e9);
+    json_ku64(j, "self_rss_bytes", q->self_rss_bytes);
+    json_ku64(j, "self_map_bytes", q->self_map_bytes);
+    json_kdouble(j, "probe_seconds", (double)q->probe_ns / 1e9);
+    json_ku64(j, "probe_runs", q->probe_runs);
+    json_key(j, "slowdown_bound");
+    if (q->slowdown_bound < 0)
+        json_null(j);
+    else
+        json_double(j, q->slowdown_bound);
+    quality_counts_json(j, p);
+    json_object_end(j);
+}
+
+void summary_quality_json(struct json *j, const struct profile *p, unsigned value) {
+    quality_json(j, p);
+    json_kstring(j, "command", profile_str(p, p->command));
+    json_ku64(j, "samples", sample_count(p));
+    json_kdouble(j, "duration_seconds", (double)p->duration_ns / 1e9);
+    json_ku64(j, "period_ns", p->period_ns);
+    json_key(j, "value");
+    json_object(j);
+    json_kstring(j, "type", profile_str(p, p->value_types[value].type));
+    json_kstring(j, "unit", profile_str(p, p->value_types[value].unit));
+    json_object_end(j);
+}
+
+struct numbers {
+    int64_t self, total, whole;
+    uint64_t self_samples, total_samples;
+};
+
+static void function_json(struct json *j, const struct profile *p, function_id function, frame_id frame,
+                          struct numbers n) {
+    json_kstring(j, "name", function ? profile_str(p, p->functions[function].name) : "everything");
+    json_kstring(j, "file", place_of(p, frame));
+    json_kstring(j, "kind", profile_str(p, p->frames[frame].kind));
+    json_key(j, "self");
+    json_i64(j, n.self);
+    json_key(j, "total");
+    json_i64(j, n.total);
+    json_kdouble(j, "self_percent", percent((double)n.self, (double)n.whole));
+    json_kdouble(j, "total_percent", percent((double)n.total, (double)n.whole));
+    json_ku64(j, "self_samples", n.self_samples);
+    json_ku64(j, "total_samples", n.total_samples);
+}
+
+void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, size_t limit) {
+    json_key(j, "total");
+    json_i64(j, t->total);
+    json_key(j, "functions");
+    json_array(j);
+    for (size_t i = 0; i < t->n_rows && (!limit || i < limit); i++) {
+        const struct analyse_row *r = &t->rows[i];
+        json_object(j);
+        function_json(j, p, r->function, r->frame,
+                      (struct numbers){r->self, r->total, t->total, r->self_samples, r->total_samples});
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_ku64(j, "functions_in_all", t->n_rows);
+}
+
+/* A flat list, parents first, each with its depth: a nested one would be too deep for its readers. */
+void summary_tree_json(struct json *j, const struct profile *p, const struct analyse_tree *t, double min_share) {
+    struct tree_walk w = tree_walk_of(t, min_share);
+    json_key(j, "total");
+    json_i64(j, t->total);
+    json_key(j, "tree");
+    json_array(j);
+    do {
+        const struct analyse_node *n = &t->nodes[w.at];
+        json_object(j);
+        json_ku64(j, "depth", w.depth);
+        function_json(j, p, n->function, n->frame,
+                      (struct numbers){n->self, n->total, t->total, n->self_samples, n->total_samples});
+        json_object_end(j);
+    } while (tree_next(&w));
+    json_array_end(j);
+    json_ku64(j, "branches_left_out", w.left_out);
+}

@@ -1,0 +1,28 @@
+/* A profile in words: how good the data is, tables and trees; as text for people and as JSON for programs.
+ * May use: base/, model/, analyse/, cli/terminal.h.
+ * Must not: read or write files, know how the profile came about. */
+#pragma once
+
+#include "analyse/analyse.h"
+#include "base/buf.h"
+#include "base/json.h"
+
+struct summary_style {
+    int fd;           /* where the text will go: decides on colour */
+    unsigned width;   /* columns */
+    unsigned value;   /* index of the value type that is shown */
+    size_t limit;     /* rows of a table; 0: all */
+    double min_share; /* branches of a tree below this fraction are left out */
+};
+
+/* Two or more lines: what was captured, and how good it is. */
+void summary_quality(struct buf *out, const struct profile *p);
+void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
+                   const struct summary_style *style);
+void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
+                  const struct summary_style *style);
+
+/* The same as members of the object that `j` is in: "quality" and what was captured, "functions", "tree". */
+void summary_quality_json(struct json *j, const struct profile *p, unsigned value);
+void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, size_t limit);
+void summary_tree_json(struct json *j, const struct profile *p, const struct analyse_tree *t, double min_share);

@@ -1,0 +1,221 @@
+/* Folded stacks, as flame graph scripts read them: one line per stack, "root;...;leaf COUNT".
+ *
+ * A frame of the kernel ends in "_[k]", an inlined one in "_[i]", as those scripts know them. Only names are kept:
+ * no lines, no files, no threads. The count is the first value that is counted in "count", else the default one.
+ * A ";" or a line break in a name would end it, so they are written as ":" and a space. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "format/format.h"
+
+enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096 };
+
+/* ---- writing ---- */
+
+static unsigned counted_value(const struct profile *p) {
+    for (unsigned v = 0; v < p->n_value_types; v++)
+        if (strcmp(profile_str(p, p->value_types[v].unit), "count") == 0)
+            return v;
+    return p->default_value;
+}
+
+static void write_frame(struct buf *out, const struct profile *p, frame_id id) {
+    const struct profile_frame *f = &p->frames[id];
+    const char *name = profile_str(p, p->functions[f->function].name);
+    for (const char *c = name[0] ? name : "?"; *c; c++)
+        buf_addc(out, *c == ';' ? ':' : (unsigned char)*c < ' ' ? ' ' : *c);
+    if (strcmp(profile_str(p, f->kind), "kernel") == 0)
+        buf_adds(out, "_[k]");
+    else if (f->flags & FRAME_INLINED)
+        buf_adds(out, "_[i]");
+}
+
+/* The frames of a stack, root first. `trail` has room for the deepest stack. */
+static void write_stack(struct buf *out, const struct profile *p, stack_id s, stack_id *trail) {
+    size_t n = 0;
+    for (; s; s = p->stacks[s].parent)
+        trail[n++] = s;
+    while (n-- > 0) {
+        write_frame(out, p, p->stacks[trail[n]].frame);
+        if (n)
+            buf_addc(out, ';');
+    }
+}
+
+struct folded_line {
+    const char *text;
+    size_t length;
+    int64_t count;
+};
+
+static int compare_lines(const void *a, const void *b) {
+    const struct folded_line *x = a, *y = b;
+    int order = memcmp(x->text, y->text, MIN(x->length, y->length));
+    return order ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+/* Lines in the order of the alphabet, equal ones added up. */
+static void write_lines(struct buf *out, struct folded_line *lines, size_t n) {
+    if (n)
+        qsort(lines, n, sizeof(*lines), compare_lines);
+    for (size_t i = 0; i < n; i++) {
+        if (i + 1 < n && compare_lines(&lines[i], &lines[i + 1]) == 0) {
+            lines[i + 1].count += lines[i].count;
+            continue;
+        }
+        buf_add(out, lines[i].text, lines[i].length);
+        buf_addf(out, " %" PRId64 "\n", lines[i].count);
+    }
+}
+
+static int write_profile(const struct profile *p, struct buf *out, struct err *err) {
+    _cleanup_(freep) int64_t *counts = mem_zalloc(p->n_stacks, sizeof(*counts));
+    _cleanup_(freep) stack_id *trail = mem_zalloc(p->n_stacks, sizeof(*trail));
+    _cleanup_(freep) struct folded_line *lines = mem_zalloc(p->n_stacks, sizeof(*lines));
+    _cleanup_(buf_free) struct buf text = {0};
+    if (!counts || !trail || !lines)
+        return err_nomem(err);
+    unsigned value = counted_value(p);
+    for (size_t i = 0; i < p->n_samples; i++)
+        counts[p->samples[i].stack] += profile_value(p, i, value);
+    size_t n = 0;
+    for (size_t s = 1; s < p->n_stacks; s++) {
+        if (counts[s] == 0)
+            continue;
+        size_t start = text.len;
+        write_stack(&text, p, (stack_id)s, trail);
+        lines[n++] = (struct folded_line){.text = (const char *)start, .length = text.len - start, .count = counts[s]};
+    }
+    if (text.failed)
+        return err_nomem(err);
+    for (size_t i = 0; i < n; i++) /* the buffer may have moved while it grew */
+        lines[i].text = text.data + (size_t)lines[i].text;
+    write_lines(out, lines, n);
+    return out->failed ? err_nomem(err) : 0;
+}
+
+static int folded_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
+    _cleanup_(profile_freep) struct profile *folded = NULL, *rooted = NULL;
+    int rc = o && o->show_internal ? 0 : profile_fold_internal(p, &folded, err);
+    if (rc == 0 && o && o->threads)
+        rc = profile_root_threads(folded ? folded : p, &rooted, err);
+    return rc < 0 ? rc : write_profile(rooted ? rooted : folded ? folded : p, out, err);
+}
+
+/* ---- reading ---- */
+
+/* The number at the end of a line; *ret_length is that of the stack before it. */
+static bool line_count(const char *line, size_t n, size_t *ret_length, int64_t *ret_count) {
+    size_t digits = 0;
+    int64_t count = 0, unit = 1;
+    for (; digits < n && digits < 18 && line[n - 1 - digits] >= '0' && line[n - 1 - digits] <= '9'; digits++) {
+        count += (line[n - 1 - digits] - '0') * unit;
+        unit *= 10;
+    }
+    if (digits == 0 || digits == 18 || digits + 1 >= n || line[n - 1 - digits] != ' ')
+        return false;
+    *ret_length = n - 1 - digits;
+    *ret_count = count;
+    return true;
+}
+
+static frame_id read_frame(struct profile *p, const char *name, size_t n) {
+    struct profile_frame frame = {.kind = profile_string(p, "native")};
+    if (n > 4 && memcmp(name + n - 4, "_[k]", 4) == 0)
+        frame.kind = profile_string(p, "kernel");
+    else if (n > 4 && memcmp(name + n - 4, "_[i]", 4) == 0)
+        frame.flags = FRAME_INLINED;
+    if (n > 4 && name[n - 1] == ']' && memcmp(name + n - 4, "_[", 2) == 0)
+        n -= 4;
+    struct profile_function function = {.name = profile_string_n(p, name, n)};
+    frame.function = profile_function(p, &function);
+    return profile_frame(p, &frame);
+}
+
+static int read_stack(struct profile *p, const char *line, size_t n, stack_id *ret) {
+    stack_id s = 0;
+    for (size_t at = 0, frames = 0; at < n; frames++) {
+        if (frames >= MOST_FRAMES)
+            return -EBADMSG;
+        const char *end = memchr(line + at, ';', n - at);
+        size_t length = end ? (size_t)(end - line) - at : n - at;
+        if (length)
+            s = profile_stack(p, s, read_frame(p, line + at, length));
+        at += length + 1;
+    }
+    *ret = s;
+    return 0;
+}
+
+static int read_line(struct profile *p, const char *line, size_t n, size_t number, struct err *err) {
+    size_t length;
+    int64_t count;
+    struct profile_sample sample = {0};
+    if (n && line[n - 1] == '\r')
+        n--;
+    if (n == 0 || line[0] == '#')
+        return 0;
+    if (!line_count(line, n, &length, &count))
+        return err_set(err, -EBADMSG, "Each line is a stack, a space and a number", "Line %zu has no count", number);
+    if (read_stack(p, line, length, &sample.stack) < 0)
+        return err_set(err, -EBADMSG, NULL, "Line %zu is deeper than %d frames", number, MOST_FRAMES);
+    profile_add_sample(p, &sample, &count);
+    return 0;
+}
+
+static int folded_read(const void *data, size_t size, struct profile **ret, struct err *err) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    if (!p)
+        return err_nomem(err);
+    profile_value_type(p, "samples", "count");
+    const char *at = data, *end = at + size;
+    for (size_t number = 1; at < end; number++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t n = (size_t)((stop ? stop : end) - at);
+        int rc = read_line(p, at, n, number, err);
+        if (rc < 0)
+            return rc;
+        at += n + 1;
+    }
+    if (p->profile_failed)
+        return err_nomem(err);
+    if (p->n_samples == 0)
+        return err_set(err, -EBADMSG, NULL, "There is no stack in it");
+    *ret = TAKE_PTR(p);
+    return 0;
+}
+
+/* Text whose first line ends in a number. */
+static bool folded_recognise(const void *data, size_t size) {
+    const char *line = data;
+    size_t n = MIN(size, (size_t)RECOGNISED_BY), length;
+    int64_t count;
+    if (memchr(line, 0, n))
+        return false;
+    while (n && (*line == '#' || *line == '\n')) {
+        const char *next = memchr(line, '\n', n);
+        if (!next)
+            return false;
+        n -= (size_t)(next + 1 - line);
+        line = next + 1;
+    }
+    const char *stop = memchr(line, '\n', n);
+    if (!stop && size > RECOGNISED_BY)
+        return n > 0 && memchr(line, ';', n); /* a first line too long to see whole */
+    size_t whole = stop ? (size_t)(stop - line) : n;
+    return line_count(line, whole && line[whole - 1] == '\r' ? whole - 1 : whole, &length, &count);
+}
+
+const struct format format_folded = {
+    .name = "folded",
+    .ending = ".folded",
+    .title = "folded stacks",
+    .write = folded_write,
+    .recognise = folded_recognise,
+    .read = folded_read,
+};
