@@ -64,7 +64,7 @@ static int write_profile(const struct options *o, const struct output *output, c
 
 /* ---- the summary ---- */
 
-enum { SUMMARY_ROWS = 15 };
+enum { SUMMARY_ROWS = 12 };
 
 static void next_steps(struct buf *out, const struct output *output) {
     if (!output->path[0] || strcmp(output->path, "-") == 0)
@@ -78,28 +78,40 @@ static void next_steps(struct buf *out, const struct output *output) {
     buf_addc(out, '\n');
 }
 
+static void summarise_json(const struct output *output, const struct profile *p, const struct analyse_table *t,
+                           unsigned value, struct buf *out) {
+    struct json j = json_to(out);
+    json_object(&j);
+    summary_quality_json(&j, p, value);
+    summary_table_json(&j, p, t, 0);
+    json_kstring(&j, "output", output->path);
+    json_object_end(&j);
+    buf_addc(out, '\n');
+}
+
 static int summarise(const struct options *o, const struct output *output, const struct profile *p, int fd,
                      struct buf *out, struct err *err) {
     struct summary_style style = {.fd = fd, .width = terminal_width(fd), .limit = SUMMARY_ROWS};
     _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    _cleanup_(analyse_tree_free) struct analyse_tree tree = {0};
     int rc = analyse_value_type(p, NULL, &style.value, err);
     if (rc == 0)
         rc = analyse_top(p, style.value, ANALYSE_BY_SELF, &t, err);
+    if (rc == 0 && !o->json)
+        rc = analyse_tree(p, style.value, &tree, err);
     if (rc < 0)
         return rc;
     if (o->json) {
-        struct json j = json_to(out);
-        json_object(&j);
-        summary_quality_json(&j, p, style.value);
-        summary_table_json(&j, p, &t, 0);
-        json_kstring(&j, "output", output->path);
-        json_object_end(&j);
-        buf_addc(out, '\n');
+        summarise_json(output, p, &t, style.value, out);
         return 0;
     }
     summary_quality(out, p);
     buf_addc(out, '\n');
-    summary_table(out, p, &t, &style);
+    if (t.n_rows > 0) {
+        summary_table(out, p, &t, &style);
+        buf_addc(out, '\n');
+        summary_paths(out, p, &tree, &style);
+    }
     next_steps(out, output);
     return 0;
 }

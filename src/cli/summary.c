@@ -237,6 +237,90 @@ void summary_tree(struct buf *out, const struct profile *p, const struct analyse
                  percent((double)w.left_out_value, (double)t->total));
 }
 
+/* ---- the heaviest paths ---- */
+
+enum { CHAIN_MOST = 64 };
+
+struct chain {
+    uint32_t nodes[CHAIN_MOST]; /* the first ones, and in the last place the last one */
+    unsigned n, in_all;
+};
+
+static bool is_shown(const struct analyse_tree *t, uint32_t node, double min_share) {
+    return node && (double)t->nodes[node].total >= (double)t->total * min_share && t->nodes[node].total > 0;
+}
+
+/* The callee that gets nearly everything of a node, or 0. */
+static uint32_t passes_on_to(const struct analyse_tree *t, uint32_t node, double min_share) {
+    const struct analyse_node *n = &t->nodes[node];
+    uint32_t child = n->first_child;
+    if (!is_shown(t, child, min_share) || is_shown(t, t->nodes[child].next_sibling, min_share))
+        return 0;
+    return (double)t->nodes[child].total >= 0.9 * (double)n->total ? child : 0;
+}
+
+static struct chain chain_from(const struct analyse_tree *t, uint32_t node, double min_share) {
+    struct chain c = {0};
+    for (; node; node = passes_on_to(t, node, min_share)) {
+        c.nodes[MIN(c.n, (unsigned)CHAIN_MOST - 1)] = node;
+        c.n = MIN(c.n + 1, (unsigned)CHAIN_MOST);
+        c.in_all++;
+    }
+    return c;
+}
+
+static const char *node_name(const struct profile *p, const struct analyse_tree *t, uint32_t node) {
+    return profile_str(p, p->functions[t->nodes[node].function].name);
+}
+
+/* The first functions of the chain as far as there is room, and always its last. */
+static void add_chain(struct buf *out, const struct profile *p, const struct analyse_tree *t, const struct chain *c,
+                      size_t room) {
+    static const char arrow[] = " > ", gap[] = "... > ";
+    const char *last = node_name(p, t, c->nodes[c->n - 1]);
+    size_t used = strlen(last) + strlen(gap);
+    unsigned i = 0;
+    for (; i + 1 < c->n; i++) {
+        const char *name = node_name(p, t, c->nodes[i]);
+        used += strlen(name) + strlen(arrow);
+        if (used > room)
+            break;
+        buf_addf(out, "%s%s", name, arrow);
+    }
+    if (i + 1 < c->in_all)
+        buf_adds(out, gap);
+    buf_adds(out, last);
+    buf_addc(out, '\n');
+}
+
+/* Prints the lines below a node, or only counts them when `out` is NULL. Depth is bounded by `min_share`: a line
+ * that is not the only one below its own gives a part of its total away. */
+static size_t paths_below(struct buf *out, const struct profile *p, const struct analyse_tree *t, uint32_t node,
+                          unsigned depth, const struct summary_style *style, double min_share) {
+    enum { COLUMNS = 10, DEEPEST = 40 };
+    size_t lines = 0;
+    for (uint32_t at = t->nodes[node].first_child; is_shown(t, at, min_share); at = t->nodes[at].next_sibling) {
+        struct chain c = chain_from(t, at, min_share);
+        lines++;
+        if (out) {
+            buf_addf(out, "%5.1f %%  %*s", percent((double)t->nodes[at].total, (double)t->total), (int)depth * 2, "");
+            add_chain(out, p, t, &c, style->width - MIN(style->width, COLUMNS + depth * 2));
+        }
+        if (depth < DEEPEST)
+            lines += paths_below(out, p, t, c.nodes[c.n - 1], depth + 1, style, min_share);
+    }
+    return lines;
+}
+
+void summary_paths(struct buf *out, const struct profile *p, const struct analyse_tree *t,
+                   const struct summary_style *style) {
+    double min_share = MAX(style->min_share, 0.005);
+    while (min_share < 0.5 && paths_below(NULL, p, t, 0, 0, style, min_share) > style->limit)
+        min_share *= 1.25;
+    add_heading(out, "  total  heaviest paths", style->fd);
+    paths_below(out, p, t, 0, 0, style, min_share);
+}
+
 /* ---- JSON ---- */
 
 static void quality_counts_json(struct json *j, const struct profile *p) {

@@ -21,6 +21,10 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
                    const struct summary_style *style);
 void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                   const struct summary_style *style);
+/* The tree again, in few lines: functions that pass nearly everything on to one callee share a line with it, and
+ * branches are left out until `limit` lines are left. */
+void summary_paths(struct buf *out, const struct profile *p, const struct analyse_tree *t,
+                   const struct summary_style *style);
 
 /* The same as members of the object that `j` is in: "quality" and what was captured, "functions", "tree". */
 void summary_quality_json(struct json *j, const struct profile *p, unsigned value);

@@ -109,9 +109,10 @@ static const char *base_name(const char *path) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
+/* All unnamed code of a file is one function, so that its time adds up; the addresses are in the frames. */
 static frame_id unnamed_frame(struct session_files *fs, struct session_file *f, uint64_t address) {
     char text[512];
-    snprintf(text, sizeof(text), "[%.200s+0x%llx]", base_name(f->path), (unsigned long long)address);
+    snprintf(text, sizeof(text), "[%.200s]", base_name(f->path));
     struct profile_function function = {.name = profile_string(fs->profile, text)};
     return profile_frame(fs->profile, &(struct profile_frame){.function = profile_function(fs->profile, &function),
                                                               .kind = fs->kind_native,
