@@ -1,0 +1,407 @@
+/* Writing pprof. A location is an address with its inlined calls: the frames that were inlined into a
+ * frame become further lines of its location. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format/format.h"
+#include "format/gzip.h"
+#include "format/pprof.h"
+#include "format/pprof_write.h"
+
+/* ---- protobuf ---- */
+
+static void add_varint(struct buf *b, uint64_t v) {
+    uint8_t bytes[10];
+    size_t n = 0;
+    do {
+        bytes[n] = (uint8_t)(v & 127) | (v > 127 ? 128 : 0);
+        v >>= 7;
+        n++;
+    } while (v);
+    buf_add(b, bytes, n);
+}
+
+static void add_u64(struct buf *b, unsigned field, uint64_t v) {
+    if (v == 0)
+        return;
+    add_varint(b, field << 3);
+    add_varint(b, v);
+}
+
+static void add_bytes(struct buf *b, unsigned field, const void *data, size_t n) {
+    add_varint(b, field << 3 | 2);
+    add_varint(b, n);
+    buf_add(b, data, n);
+}
+
+static void add_message(struct buf *b, unsigned field, struct buf *message) {
+    add_bytes(b, field, message->data, message->len);
+    buf_reset(message);
+}
+
+/* ---- locations ---- */
+
+/* A location is a run of frames, leaf first: inlined ones, then the one they were inlined into. */
+struct location_key {
+    stack_id stack; /* of the leaf-most frame; the run is `count` nodes long */
+    uint32_t count;
+};
+
+struct writer {
+    const struct profile *p;
+    struct buf *out, message, inner;
+    struct hash_index location_index, sample_index;
+    struct location_key *locations;
+    size_t n_locations, cap_locations;
+    struct aggregated {
+        stack_id stack;
+        thread_id thread;
+        labels_id labels;
+    } * samples;
+    int64_t *values;
+    size_t n_samples, cap_samples, cap_values;
+    struct buf strings; /* appended after the profile's own */
+    size_t n_strings;
+    bool failed;
+};
+
+static uint32_t run_length(const struct profile *p, stack_id at) {
+    uint32_t n = 1;
+    while (p->frames[p->stacks[at].frame].flags & FRAME_INLINED && p->stacks[at].parent) {
+        at = p->stacks[at].parent;
+        n++;
+    }
+    return n;
+}
+
+static stack_id up(const struct profile *p, stack_id at, uint32_t n) {
+    while (n--)
+        at = p->stacks[at].parent;
+    return at;
+}
+
+struct location_query {
+    const struct writer *w;
+    struct location_key key;
+};
+
+static bool same_location(const void *ctx, uint32_t id) {
+    const struct location_query *q = ctx;
+    struct location_key a = q->w->locations[id], b = q->key;
+    if (a.count != b.count)
+        return false;
+    const struct profile_stack *s = q->w->p->stacks;
+    for (uint32_t i = 0; i < b.count; i++) {
+        if (s[a.stack].frame != s[b.stack].frame)
+            return false;
+        a.stack = s[a.stack].parent;
+        b.stack = s[b.stack].parent;
+    }
+    return true;
+}
+
+/* The location that starts at a stack node; ids count from 1. */
+static uint64_t location_of(struct writer *w, stack_id at, uint32_t count) {
+    struct location_query q = {.w = w, .key = {.stack = at, .count = count}};
+    uint64_t hash = count;
+    stack_id s = at;
+    for (uint32_t i = 0; i < count; i++) {
+        hash = hash_mix(hash, w->p->stacks[s].frame);
+        s = w->p->stacks[s].parent;
+    }
+    uint32_t id = hash_index_find(&w->location_index, hash, same_location, &q);
+    if (id != UINT32_MAX)
+        return id + 1ull;
+    if (mem_grow((void **)&w->locations, &w->cap_locations, w->n_locations + 1, sizeof(*w->locations)) < 0 ||
+        hash_index_add(&w->location_index, hash, (uint32_t)w->n_locations) < 0) {
+        w->failed = true;
+        return 1;
+    }
+    w->locations[w->n_locations++] = q.key;
+    return w->n_locations;
+}
+
+/* ---- samples: equal ones are added up ---- */
+
+struct sample_query {
+    const struct writer *w;
+    struct aggregated key;
+};
+
+static bool same_sample(const void *ctx, uint32_t id) {
+    const struct sample_query *q = ctx;
+    const struct aggregated *a = &q->w->samples[id];
+    return a->stack == q->key.stack && a->thread == q->key.thread && a->labels == q->key.labels;
+}
+
+static void aggregate(struct writer *w) {
+    const struct profile *p = w->p;
+    unsigned width = p->n_value_types;
+    for (size_t i = 0; i < p->n_samples && !w->failed; i++) {
+        const struct profile_sample *s = &p->samples[i];
+        struct sample_query q = {.w = w, .key = {s->stack, s->thread, s->labels}};
+        uint64_t hash = hash_mix(hash_mix(hash_mix(1, s->stack), s->thread), s->labels);
+        uint32_t id = hash_index_find(&w->sample_index, hash, same_sample, &q);
+        if (id == UINT32_MAX) {
+            id = (uint32_t)w->n_samples;
+            if (mem_grow((void **)&w->samples, &w->cap_samples, w->n_samples + 1, sizeof(*w->samples)) < 0 ||
+                mem_grow((void **)&w->values, &w->cap_values, (w->n_samples + 1) * width, sizeof(*w->values)) < 0 ||
+                hash_index_add(&w->sample_index, hash, id) < 0) {
+                w->failed = true;
+                return;
+            }
+            w->samples[id] = q.key;
+            memset(w->values + (size_t)id * width, 0, width * sizeof(*w->values));
+            w->n_samples++;
+        }
+        for (unsigned v = 0; v < width; v++)
+            w->values[(size_t)id * width + v] += profile_value(p, i, v);
+    }
+}
+
+/* ---- strings: ids of the profile's strings stay; new ones follow ---- */
+
+static uint64_t new_string(struct writer *w, const char *text) {
+    add_bytes(&w->strings, PROFILE_STRING_TABLE, text, strlen(text));
+    return w->n_strings++;
+}
+
+struct fixed_strings {
+    uint64_t thread, process, pid, tid, runtime, container;
+};
+
+static void add_text_label(struct writer *w, uint64_t key, uint64_t text) {
+    if (!text)
+        return;
+    add_u64(&w->inner, LABEL_KEY, key);
+    add_u64(&w->inner, LABEL_STR, text);
+    add_message(&w->message, SAMPLE_LABEL, &w->inner);
+}
+
+static void add_number_label(struct writer *w, uint64_t key, uint64_t number, uint64_t unit) {
+    if (!number)
+        return;
+    add_u64(&w->inner, LABEL_KEY, key);
+    add_u64(&w->inner, LABEL_NUM, number);
+    add_u64(&w->inner, LABEL_NUM_UNIT, unit);
+    add_message(&w->message, SAMPLE_LABEL, &w->inner);
+}
+
+static void add_labels(struct writer *w, const struct aggregated *s, const struct fixed_strings *k) {
+    const struct profile *p = w->p;
+    const struct profile_thread *t = &p->threads[s->thread];
+    add_text_label(w, k->process, t->process_name);
+    add_text_label(w, k->thread, t->thread_name);
+    add_text_label(w, k->runtime, t->runtime);
+    add_text_label(w, k->container, t->container);
+    add_number_label(w, k->pid, t->pid, 0);
+    add_number_label(w, k->tid, t->tid, 0);
+    struct profile_labels_range r = p->label_sets[s->labels];
+    for (uint32_t i = 0; i < r.count; i++) {
+        const struct profile_label *l = &p->labels[r.first + i];
+        if (l->text)
+            add_text_label(w, l->key, l->text);
+        else
+            add_number_label(w, l->key, (uint64_t)l->number, l->unit);
+    }
+}
+
+static void write_samples(struct writer *w, const struct fixed_strings *k) {
+    const struct profile *p = w->p;
+    for (size_t i = 0; i < w->n_samples; i++) {
+        for (stack_id s = w->samples[i].stack; s;) {
+            uint32_t n = run_length(p, s);
+            add_varint(&w->inner, location_of(w, s, n));
+            s = up(p, s, n);
+        }
+        add_message(&w->message, SAMPLE_LOCATION_ID, &w->inner);
+        for (unsigned v = 0; v < p->n_value_types; v++)
+            add_varint(&w->inner, (uint64_t)w->values[i * p->n_value_types + v]);
+        add_message(&w->message, SAMPLE_VALUE, &w->inner);
+        add_labels(w, &w->samples[i], k);
+        add_message(w->out, PROFILE_SAMPLE, &w->message);
+    }
+}
+
+/* ---- tables ---- */
+
+static void write_locations(struct writer *w) {
+    const struct profile *p = w->p;
+    for (size_t i = 0; i < w->n_locations; i++) {
+        struct location_key l = w->locations[i];
+        stack_id last = up(p, l.stack, l.count - 1);
+        const struct profile_frame *f = &p->frames[p->stacks[last].frame];
+        add_u64(&w->message, LOCATION_ID, i + 1);
+        add_u64(&w->message, LOCATION_MAPPING_ID, f->mapping);
+        add_u64(&w->message, LOCATION_ADDRESS, f->address);
+        for (uint32_t k = 0; k < l.count; k++, l.stack = p->stacks[l.stack].parent) {
+            f = &p->frames[p->stacks[l.stack].frame];
+            add_u64(&w->inner, LINE_FUNCTION_ID, f->function);
+            add_u64(&w->inner, LINE_LINE, f->line);
+            add_u64(&w->inner, LINE_COLUMN, f->column);
+            add_message(&w->message, LOCATION_LINE, &w->inner);
+        }
+        add_message(w->out, PROFILE_LOCATION, &w->message);
+    }
+}
+
+static void write_mappings(struct writer *w) {
+    for (size_t i = 1; i < w->p->n_mappings; i++) {
+        const struct profile_mapping *m = &w->p->mappings[i];
+        add_u64(&w->message, MAPPING_ID, i);
+        add_u64(&w->message, MAPPING_START, m->start);
+        add_u64(&w->message, MAPPING_LIMIT, m->limit);
+        add_u64(&w->message, MAPPING_OFFSET, m->offset);
+        add_u64(&w->message, MAPPING_FILENAME, m->file);
+        add_u64(&w->message, MAPPING_BUILD_ID, m->build_id);
+        for (unsigned f = MAPPING_HAS_FUNCTIONS; f <= MAPPING_HAS_INLINE_FRAMES; f++)
+            add_u64(&w->message, f, 1); /* named here: nobody needs to look again */
+        add_message(w->out, PROFILE_MAPPING, &w->message);
+    }
+}
+
+static void write_functions(struct writer *w) {
+    for (size_t i = 1; i < w->p->n_functions; i++) {
+        const struct profile_function *f = &w->p->functions[i];
+        add_u64(&w->message, FUNCTION_ID, i);
+        add_u64(&w->message, FUNCTION_NAME, f->name);
+        add_u64(&w->message, FUNCTION_SYSTEM_NAME, f->system_name ? f->system_name : f->name);
+        add_u64(&w->message, FUNCTION_FILENAME, f->file);
+        add_u64(&w->message, FUNCTION_START_LINE, f->start_line);
+        add_message(w->out, PROFILE_FUNCTION, &w->message);
+    }
+}
+
+static void write_value_type(struct writer *w, unsigned field, const struct profile_value_type *v) {
+    add_u64(&w->message, VALUE_TYPE, v->type);
+    add_u64(&w->message, VALUE_UNIT, v->unit);
+    add_message(w->out, field, &w->message);
+}
+
+static void write_strings(struct writer *w) {
+    const struct profile *p = w->p;
+    for (size_t i = 0; i < p->n_strings; i++)
+        add_bytes(w->out, PROFILE_STRING_TABLE, p->strings[i], p->string_lengths[i]);
+    buf_add(w->out, w->strings.data, w->strings.len);
+}
+
+/* ---- what the schema has no place for ---- */
+
+static void comment(struct writer *w, const char *fmt, ...) _printf_(2, 3);
+static void comment(struct writer *w, const char *fmt, ...) {
+    char text[1200];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    add_u64(w->out, PROFILE_COMMENT, new_string(w, text));
+}
+
+static void write_quality(struct writer *w) {
+    const struct profile *p = w->p;
+    const struct profile_quality *q = &p->quality;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } counts[] = {
+#define QUALITY(field) {#field, q->field},
+#include "format/quality.def"
+#undef QUALITY
+    };
+    comment(w, PPROF_COMMENT "command %s", profile_str(p, p->command));
+    comment(w, PPROF_COMMENT "host %s", profile_str(p, p->host));
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+        comment(w, PPROF_COMMENT "%s %" PRIu64, counts[i].key, counts[i].value);
+    comment(w, PPROF_COMMENT "slowdown_bound %.6f", q->slowdown_bound);
+    for (size_t i = 0; i < q->n_truncated; i++)
+        comment(w, PPROF_COMMENT "truncated %" PRIu64 " %s", q->truncated[i].count, profile_str(p, q->truncated[i].reason));
+    for (size_t i = 0; i < q->n_notes; i++)
+        comment(w, PPROF_COMMENT "note %s", profile_str(p, q->notes[i]));
+}
+
+/* Kinds and flags of frames, by function: "scry.kind KIND FLAGS function-id…". */
+static void write_kinds(struct writer *w) {
+    const struct profile *p = w->p;
+    _cleanup_(freep) uint64_t *of = mem_zalloc(p->n_functions, sizeof(*of));
+    if (!of) {
+        w->failed = true;
+        return;
+    }
+    enum { KEPT = FRAME_INTERNAL | FRAME_MARK | FRAME_UNNAMED };
+    for (size_t i = 1; i < p->n_frames; i++)
+        of[p->frames[i].function] = (uint64_t)p->frames[i].kind << 8 | (p->frames[i].flags & KEPT) | 1ull << 63;
+    for (size_t first = 0; first < p->n_functions; first++) {
+        if (!of[first])
+            continue;
+        struct buf text = {0};
+        uint64_t what = of[first];
+        buf_addf(&text, PPROF_COMMENT "kind %s %u", profile_str(p, (string_id)(what >> 8)), (unsigned)(what & 0xff));
+        for (size_t i = first; i < p->n_functions; i++)
+            if (of[i] == what) {
+                buf_addf(&text, " %zu", i);
+                of[i] = 0;
+            }
+        add_u64(w->out, PROFILE_COMMENT, new_string(w, buf_cstr(&text)));
+        buf_free(&text);
+    }
+}
+
+static void write_header(struct writer *w) {
+    const struct profile *p = w->p;
+    for (unsigned v = 0; v < p->n_value_types; v++)
+        write_value_type(w, PROFILE_SAMPLE_TYPE, &p->value_types[v]);
+    add_u64(w->out, PROFILE_TIME_NANOS, p->start_time_ns);
+    add_u64(w->out, PROFILE_DURATION_NANOS, p->duration_ns);
+    if (p->n_value_types) {
+        write_value_type(w, PROFILE_PERIOD_TYPE, &p->value_types[p->default_value]);
+        add_u64(w->out, PROFILE_PERIOD, p->period_ns);
+        add_u64(w->out, PROFILE_DEFAULT_SAMPLE_TYPE, p->value_types[p->default_value].type);
+    }
+    write_quality(w);
+    write_kinds(w);
+}
+
+static void write_all(struct writer *w) {
+    struct fixed_strings k;
+    k.thread = new_string(w, "thread");
+    k.process = new_string(w, "process");
+    k.pid = new_string(w, "pid");
+    k.tid = new_string(w, "tid");
+    k.runtime = new_string(w, "runtime");
+    k.container = new_string(w, "container");
+    write_header(w);
+    aggregate(w);
+    write_samples(w, &k);
+    write_mappings(w);
+    write_locations(w);
+    write_functions(w);
+    write_strings(w);
+}
+
+int pprof_write(const struct profile *given, const struct format_options *o, struct buf *out, struct err *err) {
+    _cleanup_(profile_freep) struct profile *folded = NULL;
+    int rc = o->show_internal ? 0 : profile_fold_internal(given, &folded, err);
+    if (rc < 0)
+        return rc;
+    struct buf plain = {0};
+    struct writer w = {.p = folded ? folded : given, .out = &plain};
+    w.n_strings = w.p->n_strings;
+    write_all(&w);
+    if (w.failed || plain.failed || w.message.failed || w.inner.failed || w.strings.failed)
+        rc = err_nomem(err);
+    else
+        rc = gzip_compress(plain.data, plain.len, out, err);
+    buf_free(&plain);
+    buf_free(&w.message);
+    buf_free(&w.inner);
+    buf_free(&w.strings);
+    hash_index_free(&w.location_index);
+    hash_index_free(&w.sample_index);
+    free(w.locations);
+    free(w.samples);
+    free(w.values);
+    return rc;
+}
