@@ -13,9 +13,17 @@
 #include "base/reader.h"
 #include "format/format.h"
 
-enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096 };
+enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17 };
+
+#define MOST_COUNT 99999999999999999 /* MOST_DIGITS nines */
 
 /* ---- writing ---- */
+
+/* A sum that stays within what can be read again. */
+static int64_t added(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) || sum > MOST_COUNT ? MOST_COUNT : sum;
+}
 
 static unsigned counted_value(const struct profile *p) {
     for (unsigned v = 0; v < p->n_value_types; v++)
@@ -65,7 +73,7 @@ static void write_lines(struct buf *out, struct folded_line *lines, size_t n) {
         qsort(lines, n, sizeof(*lines), compare_lines);
     for (size_t i = 0; i < n; i++) {
         if (i + 1 < n && compare_lines(&lines[i], &lines[i + 1]) == 0) {
-            lines[i + 1].count += lines[i].count;
+            lines[i + 1].count = added(lines[i + 1].count, lines[i].count);
             continue;
         }
         buf_add(out, lines[i].text, lines[i].length);
@@ -82,7 +90,7 @@ static int write_profile(const struct profile *p, struct buf *out, struct err *e
         return err_nomem(err);
     unsigned value = counted_value(p);
     for (size_t i = 0; i < p->n_samples; i++)
-        counts[p->samples[i].stack] += profile_value(p, i, value);
+        counts[p->samples[i].stack] = added(counts[p->samples[i].stack], profile_value(p, i, value));
     size_t n = 0;
     for (size_t s = 1; s < p->n_stacks; s++) {
         if (counts[s] == 0)
@@ -113,11 +121,12 @@ static int folded_write(const struct profile *p, const struct format_options *o,
 static bool line_count(const char *line, size_t n, size_t *ret_length, int64_t *ret_count) {
     size_t digits = 0;
     int64_t count = 0, unit = 1;
-    for (; digits < n && digits < 18 && line[n - 1 - digits] >= '0' && line[n - 1 - digits] <= '9'; digits++) {
+    for (; digits < n && digits <= MOST_DIGITS && line[n - 1 - digits] >= '0' && line[n - 1 - digits] <= '9';
+         digits++) {
         count += (line[n - 1 - digits] - '0') * unit;
         unit *= 10;
     }
-    if (digits == 0 || digits == 18 || digits + 1 >= n || line[n - 1 - digits] != ' ')
+    if (digits == 0 || digits > MOST_DIGITS || digits + 1 >= n || line[n - 1 - digits] != ' ')
         return false;
     *ret_length = n - 1 - digits;
     *ret_count = count;
@@ -126,11 +135,13 @@ static bool line_count(const char *line, size_t n, size_t *ret_length, int64_t *
 
 static frame_id read_frame(struct profile *p, const char *name, size_t n) {
     struct profile_frame frame = {.kind = profile_string(p, "native")};
-    if (n > 4 && memcmp(name + n - 4, "_[k]", 4) == 0)
+    bool kernel = n > 4 && memcmp(name + n - 4, "_[k]", 4) == 0;
+    bool inlined = n > 4 && memcmp(name + n - 4, "_[i]", 4) == 0;
+    if (kernel)
         frame.kind = profile_string(p, "kernel");
-    else if (n > 4 && memcmp(name + n - 4, "_[i]", 4) == 0)
+    if (inlined)
         frame.flags = FRAME_INLINED;
-    if (n > 4 && name[n - 1] == ']' && memcmp(name + n - 4, "_[", 2) == 0)
+    if (kernel || inlined)
         n -= 4;
     struct profile_function function = {.name = profile_string_n(p, name, n)};
     frame.function = profile_function(p, &function);
@@ -158,9 +169,10 @@ static int read_line(struct profile *p, const char *line, size_t n, size_t numbe
     struct profile_sample sample = {0};
     if (n && line[n - 1] == '\r')
         n--;
-    if (n == 0 || line[0] == '#')
+    bool counted = line_count(line, n, &length, &count);
+    if (n == 0 || (line[0] == '#' && !counted)) /* a remark */
         return 0;
-    if (!line_count(line, n, &length, &count))
+    if (!counted)
         return err_set(err, -EBADMSG, "Each line is a stack, a space and a number", "Line %zu has no count", number);
     if (read_stack(p, line, length, &sample.stack) < 0)
         return err_set(err, -EBADMSG, NULL, "Line %zu is deeper than %d frames", number, MOST_FRAMES);
@@ -172,6 +184,8 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
     _cleanup_(profile_freep) struct profile *p = profile_new();
     if (!p)
         return err_nomem(err);
+    if (size && memchr(data, 0, size))
+        return err_set(err, -EBADMSG, NULL, "It is not text: it has a zero byte");
     profile_value_type(p, "samples", "count");
     const char *at = data, *end = at + size;
     for (size_t number = 1; at < end; number++) {
@@ -195,7 +209,7 @@ static bool folded_recognise(const void *data, size_t size) {
     const char *line = data;
     size_t n = MIN(size, (size_t)RECOGNISED_BY), length;
     int64_t count;
-    if (memchr(line, 0, n))
+    if (n == 0 || memchr(line, 0, n))
         return false;
     while (n && (*line == '#' || *line == '\n')) {
         const char *next = memchr(line, '\n', n);
