@@ -1,6 +1,7 @@
 /* The CPU capture: drains the sampler, keeps processes and tables up to date, fills the profile. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -391,6 +392,8 @@ int session_cpu(const struct session_options *o, struct profile **ret, int *ret_
     if (!err)
         err = &local;
     *ret_status = -1;
+    /* Large blocks go back to the system when they are freed, always. */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     int rc = open_source(&c, err);
     if (rc == 0)
         rc = prepare_profile(&c, err);

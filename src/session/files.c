@@ -81,7 +81,9 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f) 
     if (!f->symbols)
         return false;
     _cleanup_(cfi_rows_free) struct cfi_rows rows = {0};
-    if (cfi_compile_file(f->symbols, &rows, NULL) < 0 || rows.count == 0)
+    int rc = cfi_compile_file(f->symbols, &rows, NULL);
+    symbol_file_release_pages(f->symbols);
+    if (rc < 0 || rows.count == 0)
         return false;
     if (tables_add_file(fs->tables, &rows, &f->tables) < 0)
         return false;

@@ -73,6 +73,11 @@ void elf_image_close(struct elf_image *e) {
     *e = (struct elf_image){0};
 }
 
+void elf_image_release_pages(const struct elf_image *e) {
+    if (e->data && !e->owned)
+        madvise((void *)(uintptr_t)e->data, e->size, MADV_DONTNEED);
+}
+
 const uint8_t *elf_image_bytes(const struct elf_image *e, const Elf64_Shdr *s, size_t *ret_size) {
     if (s->sh_type == SHT_NOBITS || !inside(e, s->sh_offset, s->sh_size))
         return NULL;

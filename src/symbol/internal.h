@@ -27,6 +27,7 @@ int elf_image_map(int fd, struct elf_image *ret);
 /* Takes over malloc'ed bytes, also on failure. */
 int elf_image_of(void *bytes, size_t size, struct elf_image *ret);
 void elf_image_close(struct elf_image *e);
+void elf_image_release_pages(const struct elf_image *e);
 /* NULL when there is none of that name. */
 const Elf64_Shdr *elf_image_section(const struct elf_image *e, const char *name);
 const Elf64_Shdr *elf_image_section_type(const struct elf_image *e, uint32_t type);

@@ -37,12 +37,19 @@ int symbol_file_open(int fd, const char *path, const struct symbol_search *searc
 void symbol_file_close(struct symbol_file *f);
 DEFINE_CLEANUP(struct symbol_file, symbol_file_close)
 
+/* Gives the file's pages back to the system; they return when they are touched again. Call it after a
+ * pass over much of the file. */
+void symbol_file_release_pages(struct symbol_file *f);
+
 /* Lower-case hexadecimal, "" when the file has none. */
 const char *symbol_file_build_id(struct symbol_file *f);
 /* Translates an offset in the file to the file's own address (p_vaddr). -ENOENT outside segments. */
 int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64_t *ret);
 /* Bias = address in target - p_vaddr for a mapping of this file. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret);
+
+/* The lowest and highest address of executable segments. -ENOENT when there are none. */
+int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end);
 
 /* Section by name; *ret points into the mapped file. -ENOENT when absent, -EBADMSG when broken.
  * Compressed sections (SHF_COMPRESSED) are decompressed once and owned by the file. */

@@ -107,6 +107,11 @@ const char *symbol_file_build_id(struct symbol_file *f) {
     return f->build_id;
 }
 
+void symbol_file_release_pages(struct symbol_file *f) {
+    elf_image_release_pages(&f->image);
+    elf_image_release_pages(&f->debug);
+}
+
 /* ---- addresses ---- */
 
 int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64_t *ret) {
@@ -132,6 +137,22 @@ int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint
         }
     }
     return -ENOENT;
+}
+
+int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end) {
+    uint64_t start = UINT64_MAX, end = 0;
+    for (size_t i = 0; i < f->image.n_segments; i++) {
+        const Elf64_Phdr *p = &f->image.segments[i];
+        if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || p->p_vaddr + p->p_memsz < p->p_vaddr)
+            continue;
+        start = MIN(start, p->p_vaddr & ~4095ull);
+        end = MAX(end, (p->p_vaddr + p->p_memsz + 4095) & ~4095ull);
+    }
+    if (start >= end)
+        return -ENOENT;
+    *ret_start = start;
+    *ret_end = end;
+    return 0;
 }
 
 /* ---- sections ---- */
@@ -251,6 +272,7 @@ static void load_names(struct symbol_file *f) {
     }
     symbol_list_add_stubs(&f->symbols, &f->image, &f->names.arena);
     symbol_list_sort(&f->symbols);
+    symbol_file_release_pages(f);
 }
 
 static void load_dwarf(struct symbol_file *f) {

@@ -63,6 +63,27 @@ static int add_stubs(struct symbol_file *f, struct cfi_rows *rows) {
     return 0;
 }
 
+/* Rows must speak of all code that can be mapped, so that a page beyond them is never asked for. */
+static int cover_code(struct symbol_file *f, struct cfi_rows *rows) {
+    uint64_t start, end;
+    if (symbol_file_code_range(f, &start, &end) < 0)
+        return 0;
+    if (start < rows->rows[0].address) {
+        if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
+            return -ENOMEM;
+        memmove(rows->rows + 1, rows->rows, rows->count * sizeof(*rows->rows));
+        rows->rows[0] = (struct cfi_row){.address = start};
+        rows->count++;
+    }
+    if (end - 1 <= rows->rows[rows->count - 1].address)
+        return 0;
+    /* Not through cfi_add_row(), which leaves out what repeats the rule before. */
+    if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
+        return -ENOMEM;
+    rows->rows[rows->count++] = (struct cfi_row){.address = end - 1};
+    return 0;
+}
+
 int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err) {
     struct symbol_section s;
     int rc = -ENOENT;
@@ -73,7 +94,7 @@ int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *er
         rc = cfi_compile(&(struct cfi_section){.data = s.data, .size = s.size, .address = s.address}, ret, err);
     if (rc == -ENOENT)
         return err_set(err, rc, NULL, "The file has no call-frame information");
-    if (rc == 0 && add_stubs(f, ret) < 0)
+    if (rc == 0 && (add_stubs(f, ret) < 0 || cover_code(f, ret) < 0))
         return err_nomem(err);
     return rc;
 }

@@ -6,8 +6,9 @@
  * inner array of an array-of-maps, so that it is read with plain loads; user space maps the same
  * pages and writes them directly. Three kinds of records live in chunks, each chunk holding one kind:
  *
- *   rows      u32: low 16 bits of a file address << 16 | rule index, sorted. 4 bytes per row.
- *   pages     struct table_page: for each 64 KiB of a file's code, where its rows are.
+ *   rows      u32: offset in a page << TABLE_RULE_BITS | rule index, sorted. 4 bytes per row.
+ *   pages     struct table_page: for each 8 KiB of a file's code, where its rows are. Small pages keep
+ *             the bisection short: its steps miss the cache, and that is what a walk costs.
  *             The first row of a page carries the rule in force at the page's start.
  *   mappings  struct table_mapping, sorted by address: one list per process.
  *
@@ -23,6 +24,9 @@ enum {
     TABLE_ROWS_PER_CHUNK = TABLE_CHUNK_BYTES / 4,
     TABLE_PAGES_PER_CHUNK = TABLE_CHUNK_BYTES / 8,
     TABLE_MAPPINGS_PER_CHUNK = TABLE_CHUNK_BYTES / 32,
+    TABLE_PAGE_SHIFT = 13, /* 8 KiB of code */
+    TABLE_RULE_BITS = 32 - TABLE_PAGE_SHIFT,
+    TABLE_MAX_ROWS = 1 << TABLE_PAGE_SHIFT, /* of one page */
     TABLE_MAX_RULES = 32768,
     TABLE_MAX_MAPPINGS = TABLE_MAPPINGS_PER_CHUNK, /* executable mappings of one process */
 };

@@ -3,7 +3,8 @@
  *     const void *table_chunk(struct walk *w, u32 chunk);          NULL when there is none
  *     const struct unwind_rule *table_rules(struct walk *w);       TABLE_MAX_RULES of them, or NULL
  * Must not: branch on data inside a bisection. The verifier would follow both ways at every step; so
- * a step is taken by masking, and the steps are unrolled. Chunks are read with masked indices: a stale
+ * a step is taken by masking, and the steps are unrolled; a step beyond the end reads the first record,
+ * which is in the cache. Chunks are read with masked indices: a stale
  * reference reads the wrong record, never outside. */
 #pragma once
 
@@ -28,9 +29,9 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
     u32 first = mappings_at & (TABLE_MAPPINGS_PER_CHUNK - 1), found = 0;
     WALK_UNROLL
     for (u32 step = TABLE_MAPPINGS_PER_CHUNK / 2; step; step >>= 1) {
-        u32 probe = found + step;
-        u64 start = chunk[(first + probe) & (TABLE_MAPPINGS_PER_CHUNK - 1)].start;
-        found += step & table_less(probe, count) & ~table_less(address, start);
+        u32 probe = found + step, within = table_less(probe, count);
+        u64 start = chunk[(first + (probe & within)) & (TABLE_MAPPINGS_PER_CHUNK - 1)].start;
+        found += step & within & ~table_less(address, start);
     }
     const struct table_mapping *m = &chunk[(first + found) & (TABLE_MAPPINGS_PER_CHUNK - 1)];
     if (address < m->start || address >= m->end)
@@ -43,7 +44,7 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
 static __always_inline const struct unwind_rule *table_find_rule(struct walk *w, const struct table_mapping *m,
                                                                  u64 address) {
     u64 at = address - m->bias;
-    u32 page_at = m->pages_at + (u32)((at >> 16) - ((m->start - m->bias) >> 16));
+    u32 page_at = m->pages_at + (u32)((at >> TABLE_PAGE_SHIFT) - ((m->start - m->bias) >> TABLE_PAGE_SHIFT));
     const struct table_page *pages = table_chunk(w, page_at / TABLE_PAGES_PER_CHUNK);
     if (!pages)
         return NULL;
@@ -52,12 +53,13 @@ static __always_inline const struct unwind_rule *table_find_rule(struct walk *w,
     if (!rows || page.n_rows == 0)
         return NULL;
     u32 first = page.rows_at & (TABLE_ROWS_PER_CHUNK - 1), found = 0;
-    u64 last = (at & 0xffff) << 16 | 0xffff; /* greatest row that begins at or before `at` */
+    /* The greatest row that begins at or before `at`. */
+    u64 last = (at & (TABLE_MAX_ROWS - 1)) << TABLE_RULE_BITS | ((1 << TABLE_RULE_BITS) - 1);
     WALK_UNROLL
-    for (u32 step = TABLE_ROWS_PER_CHUNK / 2; step; step >>= 1) {
-        u32 probe = found + step;
-        u64 row = rows[(first + probe) & (TABLE_ROWS_PER_CHUNK - 1)];
-        found += step & table_less(probe, page.n_rows) & ~table_less(last, row);
+    for (u32 step = TABLE_MAX_ROWS / 2; step; step >>= 1) {
+        u32 probe = found + step, within = table_less(probe, page.n_rows);
+        u64 row = rows[(first + (probe & within)) & (TABLE_ROWS_PER_CHUNK - 1)];
+        found += step & within & ~table_less(last, row);
     }
     u32 row = rows[(first + found) & (TABLE_ROWS_PER_CHUNK - 1)];
     const struct unwind_rule *rules = table_rules(w);

@@ -139,13 +139,13 @@ static u16 global_rule(struct tables *t, const struct unwind_rule *rule) {
 
 /* ---- files ---- */
 
-/* Rows of one 64 KiB page, beginning with the rule in force at its start. Advances *i. */
+/* Rows of one page of code, beginning with the rule in force at its start. Advances *i. */
 static int add_page(struct tables *t, const struct cfi_rows *rows, const u16 *rule_map, u64 page, size_t *i,
                     struct table_page *ret) {
     size_t first = *i;
-    while (*i < rows->count && rows->rows[*i].address >> 16 == page)
+    while (*i < rows->count && rows->rows[*i].address >> TABLE_PAGE_SHIFT == page)
         (*i)++;
-    bool carries = first == *i || (rows->rows[first].address & 0xffff) != 0;
+    bool carries = first == *i || (rows->rows[first].address & (TABLE_MAX_ROWS - 1)) != 0;
     u16 carried = first ? rule_map[rows->rows[first - 1].rule] : 0;
     u32 count = (u32)(*i - first) + carries, at;
     *ret = (struct table_page){0};
@@ -158,7 +158,7 @@ static int add_page(struct tables *t, const struct cfi_rows *rows, const u16 *ru
     if (carries)
         *to++ = carried;
     for (size_t k = first; k < *i; k++)
-        *to++ = (u32)(rows->rows[k].address & 0xffff) << 16 | rule_map[rows->rows[k].rule];
+        *to++ = (u32)(rows->rows[k].address & (TABLE_MAX_ROWS - 1)) << TABLE_RULE_BITS | rule_map[rows->rows[k].rule];
     *ret = (struct table_page){.rows_at = at, .n_rows = count};
     t->statistics.rows += count;
     return 0;
@@ -167,9 +167,9 @@ static int add_page(struct tables *t, const struct cfi_rows *rows, const u16 *ru
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) {
     if (rows->count == 0)
         return -ENOMEM;
-    u64 first = rows->rows[0].address >> 16, last = rows->rows[rows->count - 1].address >> 16;
+    u64 first = rows->rows[0].address >> TABLE_PAGE_SHIFT, last = rows->rows[rows->count - 1].address >> TABLE_PAGE_SHIFT;
     if (last - first >= TABLE_PAGES_PER_CHUNK)
-        return -ENOMEM; /* more than 2 GiB of code */
+        return -ENOMEM; /* more than 256 MiB of code */
     struct tables_file f = {.first_page = first, .n_pages = (u32)(last - first + 1)};
     u16 *rule_map = mem_alloc(rows->n_rules * sizeof(*rule_map));
     if (!rule_map)

@@ -22,7 +22,7 @@ void tables_free(struct tables *t);
 /* A file's page table. */
 struct tables_file {
     u32 pages_at, n_pages;
-    u64 first_page; /* address >> 16 of the first */
+    u64 first_page; /* address >> TABLE_PAGE_SHIFT of the first */
 };
 
 /* Copies rows into table memory. When the shared rule table is full, rules lose their saved registers,
@@ -30,11 +30,11 @@ struct tables_file {
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) _must_check_;
 
 static inline bool tables_file_covers(const struct tables_file *f, u64 address) {
-    return address >> 16 >= f->first_page && (address >> 16) - f->first_page < f->n_pages;
+    return address >> TABLE_PAGE_SHIFT >= f->first_page && (address >> TABLE_PAGE_SHIFT) - f->first_page < f->n_pages;
 }
 /* Reference to the page that covers a file address. */
 static inline u32 tables_file_pages_at(const struct tables_file *f, u64 address) {
-    return f->pages_at + (u32)((address >> 16) - f->first_page);
+    return f->pages_at + (u32)((address >> TABLE_PAGE_SHIFT) - f->first_page);
 }
 
 /* Copies a sorted list of at most TABLE_MAX_MAPPINGS mappings into table memory. 0 or -ENOMEM. */

@@ -28,6 +28,7 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
+const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 const volatile u64 period_ns = 0; /* mean sampling period: the weight of a sample */
 
 u64 lost[CPU_MAX_CPUS];      /* samples the ring had no room for */
@@ -266,7 +267,7 @@ static long copy_page(u32 i, void *arg) {
 static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
     u32 cpu = bpf_get_smp_processor_id();
     u64 flags = BPF_RB_NO_WAKEUP;
-    if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > 1 << 20)
+    if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
         flags = BPF_RB_FORCE_WAKEUP;
     barrier_var(size); /* the compiler must check and use one and the same register */
     if (size > sizeof(s->sample) + sizeof(s->tail))

@@ -55,12 +55,18 @@ static uint32_t pid_namespace_inode(void) {
     return (uint32_t)st.st_ino;
 }
 
+/* Room for about a second of ordinary stacks; it counts twice in our resident set. */
+static u32 ring_bytes(unsigned frequency) {
+    return frequency <= 250 ? 2 << 20 : frequency <= 2000 ? 8 << 20 : 16 << 20;
+}
+
 static int configure(struct cpu_source *s) {
     struct cpu_bpf *b = s->bpf;
     b->rodata->filter_mode = s->options.filter;
     b->rodata->pid_namespace = pid_namespace_inode();
     b->rodata->own_tgid = (u32)getpid();
     b->rodata->want_kernel = s->options.kernel;
+    b->rodata->wake_bytes = ring_bytes(s->options.frequency) / 4;
     b->rodata->period_ns = 1000000000u / s->options.frequency;
     int cpus = libbpf_num_possible_cpus();
     if (cpus < 0)
@@ -71,8 +77,8 @@ static int configure(struct cpu_source *s) {
         if (!rc)
             rc = bpf_map__set_max_entries(b->maps.targets, s->options.max_processes);
     }
-    if (!rc && s->options.frequency > 2000)
-        rc = bpf_map__set_max_entries(b->maps.events, 16 << 20);
+    if (!rc)
+        rc = bpf_map__set_max_entries(b->maps.events, ring_bytes(s->options.frequency));
     return rc;
 }
 
