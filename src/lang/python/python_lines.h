@@ -1,19 +1,21 @@
-/* Line tables of code objects: from a byte offset in the bytecode to a line.
- * May use: base/reader.h.
- * Must not: trust the table; it is target memory. */
+/* From an instruction to its line and column: CPython's three kinds of line tables.
+ * May use: base/.
+ * Must not: trust a byte; work is linear in the table's size.
+ *
+ * co_lnotab, 3.6-3.9: pairs (bytes of code u8, lines s8), see CPython's Objects/lnotab_notes.txt.
+ * co_linetable, 3.10: pairs (bytes of code u8, lines s8) per range, -128 = no line.
+ * co_linetable, 3.11+: a location table, see CPython's Objects/locations.md (InternalDocs/code_objects.md). */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 struct python_position {
-    uint32_t line, column; /* 0 when the table has none */
+    uint32_t line, column;         /* from 1; 0 = there is none */
+    uint32_t end_line, end_column; /* the column behind the last character */
 };
 
-/* `offset` is in bytes and may be negative (not started): then the first line is the answer.
- * `minor` chooses the format:
- *   ≤ 3.9   co_lnotab: pairs (address delta u8, line delta s8)      Objects/lnotab_notes.txt
- *   3.10    co_linetable: pairs (address delta u8, line delta s8), −128 = no line
- *   ≥ 3.11  location table: 1cccc lll, varints                      Objects/locations.md, PEP 657 */
-struct python_position python_position(unsigned minor, const void *table, size_t size, uint32_t first_line,
-                                       int32_t offset);
+/* `minor` chooses the kind of table; `index` is in 2-byte units, UINT32_MAX = before the first
+ * instruction. What the interpreter has no line for has line 0 here. */
+struct python_position python_line(unsigned minor, const void *table, size_t size, uint32_t first_line,
+                                   uint32_t index);

@@ -1,138 +1,200 @@
-/* Where Python's frames belong among the native ones: decided by address, never by symbol. */
+/* Merges the native stack and the Python frames, by address.
+ *
+ * 3.10+: every C activation of the evaluation loop has a record on the C stack (_PyCFrame, shim frame), and
+ * the walk emitted its address behind the run of Python frames which that activation executes. The native
+ * frame that covers this address is the loop's: the run stands leafward of it.
+ * <= 3.9: one activation per Python frame; its native frame is recognised by its code address. */
 #include <string.h>
 
 #include "lang/python/python_process.h"
 
-static bool in_ranges(const struct address_range *r, unsigned n, u64 address) {
-    for (unsigned i = 0; i < n; i++)
-        if (address >= r[i].start && address < r[i].end)
-            return true;
-    return false;
-}
-
-static u64 cfa_of(const struct raw_frame *f) {
-    return f->word[1] & ~(u64)RAW_FLAGS;
-}
-
 struct merge {
     const struct lang_process *lp;
     const struct lang_streams *in;
-    struct lang_merged *out;
-    u32 n_out;
-    u32 runtime; /* next entry of the runtime's stream */
+    struct lang_merged *ret;
+    u32 n;       /* entries written */
+    u32 frame;   /* of the runtime's stream: the next to be written */
+    u32 record;  /* the next loop record to be placed, or n_runtime */
+    u32 idle;    /* loops at the leaf that have no Python frame: just begun, or about to return */
+    u64 low;     /* stack address where the native frame at hand begins */
 };
 
-static void put(struct merge *m, u32 index, u8 lang, bool internal) {
-    m->out[m->n_out++] = (struct lang_merged){.index = index, .lang = lang, .internal = internal};
+static bool is_record(const struct raw_frame *f) {
+    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
 }
 
-static bool is_boundary(const struct raw_frame *f) {
-    return raw_kind(f) == PYTHON_RAW_BOUNDARY;
+static u32 next_record(const struct lang_streams *in, u32 i) {
+    while (i < in->n_runtime && !is_record(&in->runtime[i]))
+        i++;
+    return i;
 }
 
-/* Puts the Python frames up to the next boundary and steps over it. */
-static void put_run(struct merge *m) {
-    while (m->runtime < m->in->n_runtime) {
-        const struct raw_frame *f = &m->in->runtime[m->runtime++];
-        if (is_boundary(f))
-            return;
-        put(m, m->runtime - 1, LANG_python, false);
+static void put_native(struct merge *m, u32 i, bool internal) {
+    m->ret[m->n++] = (struct lang_merged){.index = i, .lang = 0, .internal = internal};
+}
+
+/* Writes Python frames up to the end of their run: the next record, or everything. */
+static void put_run(struct merge *m, bool everything) {
+    for (; m->frame < m->in->n_runtime; m->frame++) {
+        if (!is_record(&m->in->runtime[m->frame]))
+            m->ret[m->n++] = (struct lang_merged){.index = m->frame, .lang = LANG_python};
+        else if (!everything)
+            break;
     }
+    if (!everything && m->frame < m->in->n_runtime)
+        m->frame++; /* past the record */
 }
 
-/* The boundary that ends the present run; NULL when the run has none. */
-static const struct raw_frame *next_boundary(const struct merge *m) {
-    for (u32 i = m->runtime; i < m->in->n_runtime; i++)
-        if (is_boundary(&m->in->runtime[i]))
-            return &m->in->runtime[i];
-    return NULL;
+/* ---- 3.10+ ---- */
+
+/* 3.10 and 3.11 keep frames and records in two chains, and a thread may be interrupted between changing one
+ * and the other. Both are whole at the root end, so what is too many there is missing at the leaf. */
+static void align_chains(struct merge *m) {
+    const struct lang_streams *in = m->in;
+    u32 records = 0, frames = 0;
+    for (u32 i = in->n_runtime; i-- > 0 && is_record(&in->runtime[i]);)
+        records++;
+    for (u32 i = in->n_runtime; i-- > 0 && !is_record(&in->runtime[i]);)
+        frames++;
+    if (records > 1)
+        m->idle = records - 1;
+    else if (frames && frames < in->n_runtime && m->lp->config.loops == PYTHON_LOOPS_CFRAME_EACH)
+        for (; frames; frames--)
+            put_run(m, false);
 }
 
-/* The C frame of an eval loop holds the run's boundary between its stack pointer and its CFA. Several
- * boundaries may lie in one C frame when the compiler inlined a loop's callers into it. */
-static void merge_by_boundary(struct merge *m) {
-    u64 low = m->in->leaf_sp;
-    for (u32 i = 0; i < m->in->n_native; i++) {
-        const struct raw_frame *f = &m->in->native[i];
-        u64 high = cfa_of(f);
-        bool loop = false;
-        const struct raw_frame *b;
-        while (raw_kind(f) == RAW_NATIVE && high && (b = next_boundary(m)) && raw_address(b) >= low &&
-               raw_address(b) < high) {
-            put_run(m);
-            loop = true;
+/* Where the native frame begins: where its callee ends. Behind a signal's frame or a cut that is not known. */
+static u64 low_of(const struct merge *m, u32 i, u64 high) {
+    enum { LARGEST_LOOP_FRAME = 16 << 10 };
+    u64 near = high > LARGEST_LOOP_FRAME ? high - LARGEST_LOOP_FRAME : 0;
+    if (i == 0)
+        return m->low;
+    const struct raw_frame *callee = &m->in->native[i - 1];
+    if (raw_kind(callee) == 0)
+        return near;
+    if ((callee->word[1] & RAW_SIGNAL) && high <= m->low) /* the handler ran on a stack of its own */
+        return near;
+    return m->low;
+}
+
+/* Places the loops whose records lie below the end of native frame i. Returns whether it is one itself. */
+static bool place_loops(struct merge *m, u64 low, u64 high) {
+    const struct lang_streams *in = m->in;
+    bool internal = false;
+    while (m->record < in->n_runtime) {
+        u64 at = raw_address(&in->runtime[m->record]);
+        if (at >= high)
+            break;
+        internal = internal || at >= low;
+        m->record = next_record(in, m->record + 1);
+        if (m->idle)
+            m->idle--;
+        else
+            put_run(m, false);
+    }
+    return internal;
+}
+
+static void merge_records(struct merge *m) {
+    const struct lang_streams *in = m->in;
+    m->low = in->leaf_sp;
+    m->record = next_record(in, 0);
+    if (m->lp->config.loops != PYTHON_LOOPS_SHIM)
+        align_chains(m);
+    for (u32 i = 0; i < in->n_native; i++) {
+        const struct raw_frame *f = &in->native[i];
+        u64 high = raw_kind(f) ? f->word[1] & ~(u64)RAW_FLAGS : 0;
+        bool internal = false;
+        if (high) {
+            internal = place_loops(m, low_of(m, i, high), high);
+            m->low = high;
         }
-        put(m, i, 0, loop);
-        /* A signal trampoline's frame says where the handler's stack was, not the interrupted one's. */
-        if (high)
-            low = f->word[1] & RAW_SIGNAL ? 0 : high;
+        put_native(m, i, internal);
     }
+    put_run(m, true);
 }
 
-static u32 count_eval_frames(const struct merge *m) {
-    u32 n = 0;
-    for (u32 i = 0; i < m->in->n_native; i++)
-        n += raw_kind(&m->in->native[i]) == RAW_NATIVE &&
-             in_ranges(m->lp->eval, m->lp->n_eval, raw_address(&m->in->native[i]) - 1);
-    return n;
+/* ---- <= 3.9 ---- */
+
+static bool is_loop(const struct merge *m, const struct raw_frame *f) {
+    if (raw_kind(f) != RAW_NATIVE)
+        return false;
+    u64 at = raw_address(f) - (f->word[1] & (RAW_EXACT | RAW_SIGNAL) ? 0 : 1);
+    return python_in_ranges(m->lp->loops, m->lp->n_loops, at);
 }
 
-/* Up to 3.9 each C frame of the eval loop runs one Python frame. A loop that has just been entered has
- * not linked its frame yet: then there is one C frame too many, at the leaf. */
-static void merge_by_count(struct merge *m) {
-    u32 n_python = m->in->n_runtime, n_eval = count_eval_frames(m);
-    u32 skip = n_eval == n_python + 1 ? 1 : 0;
+/* How many loops at the leaf have no Python frame. Only two whole stacks can be compared. */
+static u32 idle_loops(const struct merge *m) {
+    u32 loops = 0, frames = 0;
     for (u32 i = 0; i < m->in->n_native; i++) {
-        const struct raw_frame *f = &m->in->native[i];
-        bool loop = raw_kind(f) == RAW_NATIVE && in_ranges(m->lp->eval, m->lp->n_eval, raw_address(f) - 1);
-        if (loop && skip)
-            skip--;
-        else if (loop && m->runtime < n_python)
-            put(m, m->runtime++, LANG_python, false);
-        put(m, i, 0, loop);
+        if (raw_kind(&m->in->native[i]) == 0)
+            return 0;
+        loops += is_loop(m, &m->in->native[i]);
     }
+    for (u32 i = 0; i < m->in->n_runtime; i++) {
+        if (raw_kind(&m->in->runtime[i]) == 0)
+            return 0;
+        frames++;
+    }
+    return loops > frames ? loops - frames : 0;
+}
+
+static void merge_counted(struct merge *m) {
+    const struct lang_streams *in = m->in;
+    m->idle = idle_loops(m);
+    for (u32 i = 0; i < in->n_native; i++) {
+        bool loop = is_loop(m, &in->native[i]);
+        if (loop && m->idle)
+            m->idle--;
+        else if (loop && m->frame < in->n_runtime)
+            m->ret[m->n++] = (struct lang_merged){.index = m->frame++, .lang = LANG_python};
+        put_native(m, i, loop);
+    }
+    put_run(m, true);
 }
 
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret) {
-    struct merge m = {.lp = lp, .in = in, .out = ret};
-    if (lp->config.style == PYTHON_FRAME_OBJECTS)
-        merge_by_count(&m);
+    struct merge m = {.lp = lp, .in = in, .ret = ret};
+    if (lp->config.loops == PYTHON_LOOPS_FRAME)
+        merge_counted(&m);
     else
-        merge_by_boundary(&m);
-    /* What found no place keeps the Python stack whole, at its root end. */
-    while (m.runtime < in->n_runtime)
-        put_run(&m);
-    return m.n_out;
+        merge_records(&m);
+    return m.n;
 }
 
 /* ---- machinery ---- */
 
-/* Beginnings of the names of functions that only lead from one Python function to the next, or into
- * the first. Builtins that do work of their own (list.sort, json's scanner …) are not among them. */
-static const char *const plumbing[] = {
-    "_PyEval_",           "PyEval_",           "_PyFunction_",   "PyObject_Call",     "_PyObject_Call",
-    "_PyObject_FastCall", "_PyObject_Vectorcall", "PyObject_Vectorcall", "_PyObject_MakeTpCall", "PyVectorcall_",
-    "_PyVectorcall_",     "object_vacall",     "method_vectorcall", "vectorcall_",    "cfunction_",
-    "slot_tp_call",       "slot_tp_init",      "slot_tp_new",    "wrapper_call",      "_PyMethodDef_",
-    "_PyCFunction_",      "PyCFunction_Call",  "call_function",  "do_call_core",      "function_code_fastcall",
-    "type_call",          "method_call",       "partial_vectorcall", "gen_send_ex",   "gen_iternext",
-    "_PyGen_Send",        "builtin_exec",      "builtin___build_class__", "run_mod",  "run_eval_code_obj",
-    "run_code_obj",       "pyrun_",            "PyRun_",         "_PyRun_",           "pymain_",
-    "Py_RunMain",         "Py_Main",           "Py_BytesMain",   "_Py_UnixMain",      "thread_run",
-    "t_bootstrap",        "pythread_wrapper",  "context_run",    "_PyStack_",         "fast_function",
-    "PyObject_CallMethod", "_PyObject_CallMethod", "call_method", "vectorcall_method", "lookup_maybe_method",
-    "property_descr_get",
+struct pattern {
+    const char *text;
+    size_t length;
+    bool exact;
 };
 
-bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol) {
-    if (strcmp(symbol, "main") == 0 && in_ranges(lp->own, lp->n_own, address - 1))
-        return true;
-    if (strcmp(symbol, "_start") == 0 || strncmp(symbol, "__libc_start_", 13) == 0)
-        return true;
-    if (!in_ranges(lp->own, lp->n_own, address - 1))
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(plumbing); i++)
-        if (strncmp(symbol, plumbing[i], strlen(plumbing[i])) == 0)
+static const struct pattern machinery[] = {
+#define NAME(text) {text, sizeof(text) - 1, true},
+#define PREFIX(text) {text, sizeof(text) - 1, false},
+#include "lang/python/python_internal.def"
+#undef NAME
+#undef PREFIX
+};
+
+static bool is_machinery(const char *symbol) {
+    for (size_t i = 0; i < ARRAY_SIZE(machinery); i++)
+        if (strncmp(symbol, machinery[i].text, machinery[i].length) == 0 &&
+            (!machinery[i].exact || symbol[machinery[i].length] == '\0'))
             return true;
     return false;
+}
+
+static bool is_start(const char *symbol) {
+    return strcmp(symbol, "main") == 0 || strcmp(symbol, "_start") == 0 ||
+           strncmp(symbol, "__libc_start_", 13) == 0;
+}
+
+bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol) {
+    if (python_in_ranges(lp->loops, lp->n_loops, address - 1))
+        return true;
+    if (lp->python_program && is_start(symbol))
+        return true;
+    return python_in_ranges(lp->code, lp->n_code, address) && is_machinery(symbol);
 }

@@ -1,177 +1,208 @@
-/* Names of Python frames: code objects are read from the target at first sight and kept. */
+/* Names Python frames: reads a code object at first sight, keeps what it found. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "lang/python/python_lines.h"
 #include "lang/python/python_process.h"
+#include "lang/python/python_text.h"
 
-enum { MAX_NAME_BYTES = 4096, MAX_TABLE_BYTES = 1 << 20, MAX_CODES = 1 << 20, MAX_FRAMES = 4 << 20 };
-
-struct python_code {
-    u64 address;
-    u32 first_line;
-    function_id function;
-    bool readable;
-    u8 *table;
-    size_t table_size;
+enum {
+    MAX_NAME = 4096,            /* characters */
+    MAX_FILENAME = 8192,
+    MAX_TABLE = 4 << 20,        /* bytes of one line table */
+    MAX_TABLES = 64 << 20,      /* of all that are kept */
+    MAX_CODES = 1 << 17,        /* code objects kept; at a limit everything is forgotten and read again */
+    MAX_FRAMES = 1 << 20,
 };
 
-void python_names_free(struct lang_process *lp) {
-    for (size_t i = 0; i < lp->n_codes; i++)
-        free(lp->codes[i].table);
-    free(lp->codes);
-    u64_map_free(&lp->code_index);
-    u64_map_free(&lp->frames);
-    lp->codes = NULL;
-    lp->n_codes = lp->cap_codes = 0;
+struct named_code {
+    uint64_t code;
+    uint32_t first_line;
+    function_id function; /* 0: it could not be read */
+    uint8_t *table;       /* owned */
+    uint32_t table_size;
+};
+
+struct named_frame {
+    struct raw_frame raw;
+    frame_id id;
+};
+
+struct python_names {
+    const struct profile *profile; /* that the ids are of */
+    string_id kind;
+    struct named_code *codes;
+    size_t n_codes, cap_codes;
+    struct hash_index code_index;
+    struct named_frame *frames;
+    size_t n_frames, cap_frames;
+    struct hash_index frame_index;
+    size_t table_bytes;
+    struct buf text, bytes;
+};
+
+struct python_names *python_names_new(void) {
+    return mem_zalloc(1, sizeof(struct python_names));
 }
 
-static bool read_pointer(const struct lang_process *lp, u64 address, u64 *ret) {
-    return target_read(lp->target, address, ret, 8) == 0;
+static void forget(struct python_names *n) {
+    for (size_t i = 0; i < n->n_codes; i++)
+        free(n->codes[i].table);
+    n->n_codes = n->n_frames = n->table_bytes = 0;
+    hash_index_clear(&n->code_index);
+    hash_index_clear(&n->frame_index);
 }
 
-/* ---- str ---- */
-
-static void add_utf8(struct buf *out, u32 c) {
-    if (c >= 0xd800 && c < 0xe000) /* a lone surrogate */
-        c = 0xfffd;
-    if (c < 0x80) {
-        buf_addc(out, (char)c);
-    } else if (c < 0x800) {
-        buf_addc(out, (char)(0xc0 | c >> 6));
-        buf_addc(out, (char)(0x80 | (c & 63)));
-    } else if (c < 0x10000) {
-        buf_addc(out, (char)(0xe0 | c >> 12));
-        buf_addc(out, (char)(0x80 | (c >> 6 & 63)));
-        buf_addc(out, (char)(0x80 | (c & 63)));
-    } else if (c < 0x110000) {
-        buf_addc(out, (char)(0xf0 | c >> 18));
-        buf_addc(out, (char)(0x80 | (c >> 12 & 63)));
-        buf_addc(out, (char)(0x80 | (c >> 6 & 63)));
-        buf_addc(out, (char)(0x80 | (c & 63)));
-    }
+void python_names_free(struct python_names *n) {
+    if (!n)
+        return;
+    forget(n);
+    hash_index_free(&n->code_index);
+    hash_index_free(&n->frame_index);
+    free(n->codes);
+    free(n->frames);
+    buf_free(&n->text);
+    buf_free(&n->bytes);
+    free(n);
 }
 
-/* state: interned, then kind (1, 2 or 4 bytes a character), compact, ascii. */
-static bool read_str(const struct lang_process *lp, u64 address, struct buf *out) {
-    const struct python_offsets *o = &lp->offsets;
-    u64 length;
-    u8 state[4], bytes[MAX_NAME_BYTES];
-    buf_reset(out);
-    if (!address || target_read(lp->target, address + o->str_length, &length, 8) < 0 ||
-        target_read(lp->target, address + o->str_state, state, 4) < 0)
-        return false;
-    unsigned bits = state[o->str_state_in_next_byte], shift = o->str_kind_shift;
-    unsigned kind = bits >> shift & 7, compact = bits >> (shift + 3) & 1, ascii = bits >> (shift + 4) & 1;
-    if ((kind != 1 && kind != 2 && kind != 4) || length > (1u << 24))
-        return false;
-    bool cut = length * kind > sizeof(bytes);
-    if (cut)
-        length = sizeof(bytes) / kind;
-    u64 data = address + (ascii ? o->str_ascii : o->str_compact);
-    if (!compact && !read_pointer(lp, data, &data))
-        return false;
-    if (target_read(lp->target, data, bytes, length * kind) < 0)
-        return false;
-    for (u64 i = 0; i < length; i++) {
-        u32 c = 0;
-        memcpy(&c, bytes + i * kind, kind);
-        add_utf8(out, c);
-    }
-    if (cut)
-        buf_adds(out, "…");
-    return true;
-}
-
-static string_id intern_str(struct lang_process *lp, u64 member, struct buf *scratch) {
-    u64 address;
-    if (!read_pointer(lp, member, &address) || !read_str(lp, address, scratch))
-        return 0;
-    return profile_string_n(lp->profile, scratch->data, scratch->len);
+static void use_profile(struct python_names *n, struct profile *p) {
+    bool full = n->n_codes >= MAX_CODES || n->n_frames >= MAX_FRAMES || n->table_bytes >= MAX_TABLES;
+    if (n->profile == p && !full)
+        return;
+    forget(n);
+    n->profile = p;
+    n->kind = profile_string(p, "python");
 }
 
 /* ---- code objects ---- */
 
-static bool read_table(const struct lang_process *lp, u64 code, struct python_code *ret) {
-    u64 bytes, size;
-    if (!read_pointer(lp, code + lp->offsets.code_lines, &bytes) ||
-        !read_pointer(lp, bytes + lp->offsets.bytes_size, &size) || size > MAX_TABLE_BYTES)
-        return false;
-    ret->table = mem_alloc(size);
-    if (!ret->table || target_read(lp->target, bytes + lp->offsets.bytes_data, ret->table, size) < 0)
-        return false;
-    ret->table_size = size;
-    return true;
+static int read_pointer(struct lang_process *lp, uint64_t code, uint16_t offset, uint64_t *ret) {
+    return target_read(lp->target, code + offset, ret, 8);
 }
 
-/* A code object that died or changed since the sample has another first line, or none: it gets no
- * name rather than a wrong one. */
-static void read_code(struct lang_process *lp, struct python_code *ret) {
-    const struct python_offsets *o = &lp->offsets;
-    u32 first_line = 0;
-    _cleanup_(buf_free) struct buf scratch = {0};
-    if (target_read(lp->target, ret->address + lp->config.code_first_line, &first_line, 4) == 0 &&
-        first_line == ret->first_line) {
-        u16 name_at = o->code_qualname ? o->code_qualname : o->code_name;
-        struct profile_function f = {.name = intern_str(lp, ret->address + name_at, &scratch),
-                                     .file = intern_str(lp, ret->address + o->code_file, &scratch),
-                                     .start_line = first_line};
-        if (f.name && read_table(lp, ret->address, ret)) {
-            ret->function = profile_function(lp->profile, &f);
-            ret->readable = true;
-            return;
-        }
-    }
-    struct profile_function unknown = {.name = profile_string(lp->profile, "[unreadable Python code]")};
-    ret->function = profile_function(lp->profile, &unknown);
+/* Interns the str that a field of the code object points to. 0 when it cannot be read. */
+static string_id read_string(struct lang_process *lp, struct profile *p, uint64_t code, uint16_t offset, size_t limit) {
+    struct python_names *n = lp->names;
+    uint64_t object;
+    buf_reset(&n->text);
+    if (offset == PYTHON_NONE || read_pointer(lp, code, offset, &object) < 0 ||
+        python_text_read(lp->target, &lp->layout, object, limit, &n->text) < 0)
+        return 0;
+    return profile_string_n(p, n->text.data, n->text.len);
 }
 
-static struct python_code *code_of(struct lang_process *lp, const struct raw_frame *f) {
-    u32 first_line = (u32)(f->word[1] >> 32);
-    u64 key = hash_mix(raw_address(f), first_line) << 1 | (first_line & 1);
-    uint64_t *known = u64_map_get(&lp->code_index, key);
-    if (known)
-        return &lp->codes[*known];
-    if (lp->n_codes >= MAX_CODES || mem_grow((void **)&lp->codes, &lp->cap_codes, lp->n_codes + 1, sizeof(*lp->codes)) < 0 ||
-        u64_map_put(&lp->code_index, key, lp->n_codes) < 0)
+/* Whether the code object that a frame spoke of is still there. */
+static bool still_there(struct lang_process *lp, uint64_t code, uint32_t first_line) {
+    const struct python_layout *l = &lp->layout;
+    uint64_t type;
+    uint32_t line;
+    return target_read(lp->target, code + l->object_type, &type, 8) == 0 &&
+           (!lp->config.code_type || type == lp->config.code_type) &&
+           target_read(lp->target, code + l->code_first_line, &line, 4) == 0 && line == first_line;
+}
+
+static void read_table(struct lang_process *lp, struct named_code *c) {
+    struct python_names *n = lp->names;
+    uint64_t object;
+    if (read_pointer(lp, c->code, lp->layout.code_line_table, &object) < 0 ||
+        python_bytes_read(lp->target, &lp->layout, object, MAX_TABLE, &n->bytes) < 0)
+        return;
+    c->table = mem_alloc(n->bytes.len);
+    if (!c->table)
+        return;
+    if (n->bytes.len)
+        memcpy(c->table, n->bytes.data, n->bytes.len);
+    c->table_size = (uint32_t)n->bytes.len;
+    n->table_bytes += n->bytes.len;
+}
+
+static void read_code(struct lang_process *lp, struct profile *p, struct named_code *c) {
+    const struct python_layout *l = &lp->layout;
+    if (!still_there(lp, c->code, c->first_line))
+        return;
+    struct profile_function f = {.start_line = c->first_line};
+    f.name = read_string(lp, p, c->code, l->code_qualname, MAX_NAME);
+    if (!f.name)
+        f.name = read_string(lp, p, c->code, l->code_name, MAX_NAME);
+    f.file = read_string(lp, p, c->code, l->code_filename, MAX_FILENAME);
+    read_table(lp, c);
+    if (f.name && still_there(lp, c->code, c->first_line))
+        c->function = profile_function(p, &f);
+}
+
+struct code_key {
+    const struct python_names *n;
+    uint64_t code;
+    uint32_t first_line;
+};
+
+static bool code_equal(const void *ctx, uint32_t id) {
+    const struct code_key *k = ctx;
+    return k->n->codes[id].code == k->code && k->n->codes[id].first_line == k->first_line;
+}
+
+static const struct named_code *code_of(struct lang_process *lp, struct profile *p, uint64_t code, uint32_t first_line) {
+    struct python_names *n = lp->names;
+    uint64_t hash = hash_mix(hash_mix(0, code), first_line);
+    uint32_t id = hash_index_find(&n->code_index, hash, code_equal, &(struct code_key){n, code, first_line});
+    if (id != UINT32_MAX)
+        return &n->codes[id];
+    if (mem_grow((void **)&n->codes, &n->cap_codes, n->n_codes + 1, sizeof(*n->codes)) < 0 ||
+        hash_index_add(&n->code_index, hash, (uint32_t)n->n_codes) < 0) {
+        p->profile_failed = true;
         return NULL;
-    struct python_code *c = &lp->codes[lp->n_codes++];
-    *c = (struct python_code){.address = raw_address(f), .first_line = first_line};
-    read_code(lp, c);
+    }
+    struct named_code *c = &n->codes[n->n_codes++];
+    *c = (struct named_code){.code = code, .first_line = first_line};
+    read_code(lp, p, c);
     return c;
 }
 
-/* Everything cached belongs to one profile; another one starts afresh. */
-static void use_profile(struct lang_process *lp, struct profile *p) {
-    if (lp->profile == p)
-        return;
-    python_names_free(lp);
-    lp->profile = p;
-    lp->kind = profile_string(p, "python");
+/* ---- frames ---- */
+
+static frame_id unknown_frame(struct lang_process *lp, struct profile *p) {
+    struct profile_function f = {.name = profile_string(p, "[Python code that is gone]")};
+    return profile_frame(p, &(struct profile_frame){.function = profile_function(p, &f),
+                                                    .kind = lp->names->kind,
+                                                    .flags = FRAME_UNNAMED});
+}
+
+static frame_id make_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *raw) {
+    uint32_t first_line = (uint32_t)(raw->word[1] >> 32), index = (uint32_t)raw->word[1];
+    const struct named_code *c = code_of(lp, p, raw_address(raw), first_line);
+    if (!c || !c->function)
+        return unknown_frame(lp, p);
+    struct python_position at = python_line(lp->layout.minor, c->table, c->table_size, first_line, index);
+    return profile_frame(p, &(struct profile_frame){.function = c->function,
+                                                    .line = at.line,
+                                                    .column = at.column,
+                                                    .kind = lp->names->kind});
+}
+
+struct frame_key {
+    const struct python_names *n;
+    const struct raw_frame *raw;
+};
+
+static bool frame_equal(const void *ctx, uint32_t id) {
+    const struct frame_key *k = ctx;
+    return memcmp(&k->n->frames[id].raw, k->raw, sizeof(*k->raw)) == 0;
 }
 
 frame_id python_name_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *f) {
-    if (raw_kind(f) != PYTHON_RAW_FRAME)
+    struct python_names *n = lp->names;
+    if (raw_kind(f) != RAW_LANG(LANG_python, PYTHON_RAW_FRAME))
         return 0;
-    use_profile(lp, p);
-    struct python_code *c = code_of(lp, f);
-    if (!c)
-        return 0;
-    s32 offset = (s32)(u32)f->word[1];
-    u64 key = (u64)(c - lp->codes) << 32 | (u32)offset;
-    uint64_t *known = u64_map_get(&lp->frames, key);
-    if (known)
-        return (frame_id)*known;
-    struct python_position at = {0};
-    if (c->readable)
-        at = python_position(lp->offsets.version >> 16 & 0xff, c->table, c->table_size, c->first_line, offset);
-    frame_id id = profile_frame(p, &(struct profile_frame){.function = c->function,
-                                                           .line = at.line,
-                                                           .column = at.column,
-                                                           .kind = lp->kind,
-                                                           .flags = c->readable ? 0 : FRAME_UNNAMED});
-    if (lp->frames.count < MAX_FRAMES && u64_map_put(&lp->frames, key, id) < 0)
-        p->profile_failed = true;
+    use_profile(n, p);
+    uint64_t hash = hash_mix(hash_mix(0, f->word[0]), f->word[1]);
+    uint32_t known = hash_index_find(&n->frame_index, hash, frame_equal, &(struct frame_key){n, f});
+    if (known != UINT32_MAX)
+        return n->frames[known].id;
+    frame_id id = make_frame(lp, p, f);
+    if (mem_grow((void **)&n->frames, &n->cap_frames, n->n_frames + 1, sizeof(*n->frames)) == 0 &&
+        hash_index_add(&n->frame_index, hash, (uint32_t)n->n_frames) == 0)
+        n->frames[n->n_frames++] = (struct named_frame){*f, id};
     return id;
 }

@@ -1,184 +1,179 @@
 #include "lang/python/python_offsets.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/macros.h"
+enum { NONE = PYTHON_NONE };
 
-/* ---- 3.6 – 3.12 ---- */
-
-/* Parts that several versions share. */
-#define STRINGS_BEFORE_3_12 .str_length = 16, .str_state = 32, .str_ascii = 48, .str_compact = 72, .str_kind_shift = 2, .bytes_size = 16, .bytes_data = 32
-#define STRINGS_3_12 .str_length = 16, .str_state = 32, .str_ascii = 40, .str_compact = 56, .str_kind_shift = 2, .bytes_size = 16, .bytes_data = 32
-
-static const struct python_offsets known[] = {
-    {.version = 0x03060000, .tstate_interp = 16, .code_file = 96, .code_name = 104, .code_lines = 112, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_FRAME_OBJECTS, .units = 1, .interp_next = 0, .interp_threads = 8, .tstate_next = 8,
-              .tstate_thread_id = 152, .tstate_frame = 24, .frame_back = 24, .frame_code = 32, .frame_instr = 120,
-              .code_first_line = 36}},
-    {.version = 0x03070000, .interpreters_head = 24, .tss_key = 1504 + 4, .tstate_interp = 16, .code_file = 96, .code_name = 104, .code_lines = 112, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_FRAME_OBJECTS, .units = 1, .interp_next = 0, .interp_threads = 8, .tstate_next = 8,
-              .tstate_thread_id = 176, .tstate_frame = 24, .frame_back = 24, .frame_code = 32, .frame_instr = 104,
-              .code_first_line = 36}},
-    {.version = 0x03080000, .interpreters_head = 32, .tss_key = 1392 + 4, .tstate_interp = 16, .code_file = 104, .code_name = 112, .code_lines = 120, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_FRAME_OBJECTS, .units = 1, .interp_next = 0, .interp_threads = 8, .tstate_next = 8,
-              .tstate_thread_id = 176, .tstate_frame = 24, .frame_back = 24, .frame_code = 32, .frame_instr = 104,
-              .code_first_line = 40}},
-    {.version = 0x03090000, .interpreters_head = 32, .tss_key = 584 + 4, .tstate_interp = 16, .code_file = 104, .code_name = 112, .code_lines = 120, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_FRAME_OBJECTS, .units = 1, .interp_next = 0, .interp_threads = 8, .tstate_next = 8,
-              .tstate_thread_id = 176, .tstate_frame = 24, .frame_back = 24, .frame_code = 32, .frame_instr = 104,
-              .code_first_line = 40}},
-    {.version = 0x030a0000, .interpreters_head = 32, .tss_key = 584 + 4, .tstate_interp = 16, .code_file = 104, .code_name = 112, .code_lines = 120, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_FRAME_OBJECTS_CFRAME, .units = 2, .interp_next = 0, .interp_threads = 8, .tstate_next = 8,
-              .tstate_thread_id = 176, .tstate_frame = 24, .tstate_cframe = 48, .cframe_previous = 8, .frame_back = 24,
-              .frame_code = 32, .frame_instr = 96, .code_first_line = 40}},
-    {.version = 0x030b0000, .interpreters_head = 40, .tss_key = 592 + 4, .tstate_interp = 16, .code_file = 112, .code_name = 120, .code_qualname = 128, .code_lines = 136, STRINGS_BEFORE_3_12,
-     .walk = {.style = PYTHON_CFRAME_ENTRY, .units = 1, .interp_next = 0, .interp_threads = 16, .tstate_next = 8,
-              .tstate_thread_id = 152, .tstate_frame = 56, .has_cframe = 1, .cframe_frame = 8, .cframe_previous = 16,
-              .frame_code = 32, .frame_back = 48, .frame_instr = 56, .frame_owner = 68, .code_first_line = 72,
-              .code_bytes = 184}},
-    {.version = 0x030c0000, .interpreters_head = 40, .tss_key = 1544 + 4, .tstate_interp = 16, .code_file = 112, .code_name = 120, .code_qualname = 128, .code_lines = 136, STRINGS_3_12,
-     .walk = {.style = PYTHON_SHIMS, .units = 1, .interp_next = 0, .interp_threads = 72, .tstate_next = 8,
-              .tstate_thread_id = 136, .tstate_frame = 56, .has_cframe = 1, .cframe_frame = 0, .cframe_previous = 8,
-              .frame_code = 0, .frame_back = 8, .frame_instr = 56, .frame_owner = 70, .code_first_line = 68,
-              .code_bytes = 192}},
+static const struct {
+    const char *name;
+    size_t at; /* in struct python_layout */
+    uint16_t offset[7];
+} old_fields[] = {
+#define F(field, ...) {#field, offsetof(struct python_layout, field), {__VA_ARGS__}},
+#include "lang/python/python_offsets.def"
+#undef F
 };
 
-int python_offsets_known(u32 version, struct python_offsets *ret) {
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (known[i].version >> 16 == version >> 16) {
-            *ret = known[i];
-            ret->version = version;
-            return 0;
-        }
-    return -ENOTSUP;
+static const struct {
+    const char *name;
+    size_t at;
+    uint16_t place[3];
+} debug_fields[] = {
+#define F(field, ...) {#field, offsetof(struct python_layout, field), {__VA_ARGS__}},
+#include "lang/python/python_debug_fields.def"
+#undef F
+};
+
+static void set_field(struct python_layout *l, size_t at, uint16_t value) {
+    memcpy((char *)l + at, &value, sizeof(value));
 }
 
-/* ---- 3.13 and newer: _Py_DebugOffsets ---- */
-
-/* Where a value stands inside the structure, for 3.13, 3.14, 3.15; 0 = not there. */
-struct debug_field {
-    u16 at[3];
-};
-
-enum {
-    FIELD_interpreters_head,
-    FIELD_interp_next,
-    FIELD_interp_threads,
-    FIELD_tstate_next,
-    FIELD_tstate_interp,
-    FIELD_tstate_frame,
-    FIELD_tstate_thread_id,
-    FIELD_frame_previous,
-    FIELD_frame_code,
-    FIELD_frame_instr,
-    FIELD_frame_owner,
-    FIELD_frame_tlbc,
-    FIELD_code_file,
-    FIELD_code_name,
-    FIELD_code_qualname,
-    FIELD_code_lines,
-    FIELD_code_first_line,
-    FIELD_code_bytes,
-    FIELD_code_tlbc,
-    FIELD_bytes_size,
-    FIELD_bytes_data,
-    FIELD_str_state,
-    FIELD_str_length,
-    FIELD_str_ascii,
-    FIELD_COUNT
-};
-
-static const struct debug_field fields[FIELD_COUNT] = {
-    [FIELD_interpreters_head] = {{40, 40, 40}},  [FIELD_interp_next] = {{64, 64, 64}},
-    [FIELD_interp_threads] = {{72, 72, 72}},     [FIELD_tstate_next] = {{168, 192, 192}},
-    [FIELD_tstate_interp] = {{176, 200, 200}},   [FIELD_tstate_frame] = {{184, 208, 208}},
-    [FIELD_tstate_thread_id] = {{192, 216, 240}}, [FIELD_frame_previous] = {{232, 256, 320}},
-    [FIELD_frame_code] = {{240, 264, 328}},      [FIELD_frame_instr] = {{248, 272, 336}},
-    [FIELD_frame_owner] = {{264, 288, 352}},     [FIELD_frame_tlbc] = {{0, 304, 368}},
-    [FIELD_code_file] = {{280, 320, 384}},       [FIELD_code_name] = {{288, 328, 392}},
-    [FIELD_code_qualname] = {{296, 336, 400}},   [FIELD_code_lines] = {{304, 344, 408}},
-    [FIELD_code_first_line] = {{312, 352, 416}}, [FIELD_code_bytes] = {{344, 384, 448}},
-    [FIELD_code_tlbc] = {{0, 392, 456}},         [FIELD_bytes_size] = {{520, 600, 696}},
-    [FIELD_bytes_data] = {{528, 608, 704}},      [FIELD_str_state] = {{544, 624, 720}},
-    [FIELD_str_length] = {{552, 632, 728}},      [FIELD_str_ascii] = {{560, 640, 736}},
-};
-
-/* The pthread key of the thread state, relative to _PyRuntime (autoTSSkey._key); 3.15 has none. */
-static u32 tss_key_of(unsigned minor) {
-    return minor == 13 ? 2160 + 4 : minor == 14 ? 2336 + 4 : 0;
+static int unknown_version(unsigned minor, struct err *err) {
+    return err_set(err, -ENOTSUP, "Ask for a newer scry, or use native frames only.",
+                   "Python 3.%u cannot be read: 3.%d to 3.%d are known", minor, PYTHON_OLDEST, PYTHON_NEWEST);
 }
 
-static bool read_fields(struct target *t, u64 runtime, unsigned minor, u32 *ret) {
-    u8 bytes[760];
-    if (target_read(t, runtime, bytes, minor == 13 ? 584 : 760) < 0)
-        return false;
-    for (unsigned i = 0; i < FIELD_COUNT; i++) {
-        u16 at = fields[i].at[minor - 13];
-        u64 v = 0;
-        if (at)
-            memcpy(&v, bytes + at, 8);
-        if (v > 1u << 20) /* no offset inside these structures is that large */
-            return false;
-        ret[i] = (u32)v;
+int python_layout_of(unsigned minor, struct python_layout *ret, struct err *err) {
+    if (minor < PYTHON_OLDEST || minor > 12)
+        return unknown_version(minor, err);
+    *ret = (struct python_layout){.minor = (uint8_t)minor, .level = 15, .text_state_shift = 2};
+    for (size_t i = 0; i < ARRAY_SIZE(old_fields); i++)
+        set_field(ret, old_fields[i].at, old_fields[i].offset[minor - PYTHON_OLDEST]);
+    return 0;
+}
+
+void python_layout_set_version(struct python_layout *l, uint64_t version_hex) {
+    l->minor = (uint8_t)(version_hex >> 16);
+    l->micro = (uint8_t)(version_hex >> 8);
+    l->level = version_hex >> 4 & 15;
+    l->serial = version_hex & 15;
+}
+
+void python_layout_describe(const struct python_layout *l, char *ret, size_t size) {
+    char level[16] = "";
+    const char *name = l->level == 10 ? "a" : l->level == 11 ? "b" : l->level == 12 ? "rc" : NULL;
+    if (name)
+        snprintf(level, sizeof(level), "%s%u", name, l->serial);
+    snprintf(ret, size, "3.%u.%u%s%s", l->minor, l->micro, level, l->free_threaded ? " free-threaded" : "");
+}
+
+/* ---- 3.13+ ---- */
+
+/* What the table does not say, or says only in later versions. */
+static void complete(struct python_layout *l) {
+    static const uint16_t keys[] = {2160 + 4, 2336 + 4, NONE}; /* autoTSSkey._key; verified before use */
+    l->runtime_key = keys[l->minor - 13];
+    if (l->text_compact == NONE)
+        l->text_compact = (uint16_t)(l->text_ascii + 16);
+    if (!l->free_threaded)
+        l->frame_copy = l->code_copies = NONE;
+    /* Free-threaded 3.14+ gives `interned` a byte of its own, and the other bits begin in the next. */
+    l->text_state_shift = l->free_threaded && l->minor >= 14 ? 8 : 2;
+}
+
+int python_layout_from_debug(const void *bytes, size_t size, struct python_layout *ret, struct err *err) {
+    static const char cookie[8] = "xdebugpy";
+    uint64_t head[3]; /* cookie, version, free_threaded */
+    if (size < sizeof(head) || memcmp(bytes, cookie, sizeof(cookie)) != 0)
+        return err_set(err, -EAGAIN, NULL, "The Python interpreter has not started yet");
+    memcpy(head, bytes, sizeof(head));
+    unsigned minor = head[1] >> 16 & 255;
+    if (head[1] >> 24 != 3 || minor < 13 || minor > PYTHON_NEWEST)
+        return unknown_version(minor, err);
+    struct python_layout l;
+    memset(&l, 0xff, sizeof(l));
+    l.free_threaded = head[2] & 1;
+    for (size_t i = 0; i < ARRAY_SIZE(debug_fields); i++) {
+        size_t place = debug_fields[i].place[minor - 13];
+        uint64_t value;
+        if (place == 0)
+            continue;
+        if (place + sizeof(value) > size)
+            return err_set(err, -EBADMSG, NULL, "Python's table of offsets is cut short");
+        memcpy(&value, (const char *)bytes + place, sizeof(value));
+        if (value >= NONE)
+            return err_set(err, -EBADMSG, NULL, "Python's table of offsets holds nonsense for %s: %llu",
+                           debug_fields[i].name, (unsigned long long)value);
+        set_field(&l, debug_fields[i].at, (uint16_t)value);
     }
-    return true;
+    python_layout_set_version(&l, head[1]);
+    memcpy(&l.debug_size, (const char *)bytes + 24, sizeof(l.debug_size));
+    complete(&l);
+    *ret = l;
+    return 0;
 }
 
-static void fill_walk(const u32 *f, bool free_threaded, unsigned minor, struct python_config *c) {
-    *c = (struct python_config){
-        .style = PYTHON_SHIMS,
-        .units = 1,
-        .tagged = minor >= 14,
-        .interp_next = f[FIELD_interp_next],
-        .interp_threads = f[FIELD_interp_threads],
-        .tstate_next = (u16)f[FIELD_tstate_next],
-        .tstate_thread_id = (u16)f[FIELD_tstate_thread_id],
-        .tstate_frame = (u16)f[FIELD_tstate_frame],
-        .frame_back = (u16)f[FIELD_frame_previous],
-        .frame_code = (u16)f[FIELD_frame_code],
-        .frame_instr = (u16)f[FIELD_frame_instr],
-        .frame_owner = (u16)f[FIELD_frame_owner],
-        .frame_tlbc = free_threaded ? (u16)f[FIELD_frame_tlbc] : 0,
-        .code_tlbc = (u16)f[FIELD_code_tlbc],
-        .code_first_line = (u16)f[FIELD_code_first_line],
-        .code_bytes = (u16)f[FIELD_code_bytes],
-    };
+/* ---- for the walk ---- */
+
+static uint16_t or_zero(uint16_t offset) {
+    return offset == NONE ? 0 : offset;
 }
 
-int python_offsets_read(struct target *t, u64 runtime, struct python_offsets *ret) {
-    struct {
-        char cookie[8];
-        u64 version, free_threaded;
-    } head;
-    u32 f[FIELD_COUNT];
-    if (target_read(t, runtime, &head, sizeof(head)) < 0 || memcmp(head.cookie, "xdebugpy", 8) != 0)
-        return -ENOENT;
-    unsigned minor = head.version >> 16 & 0xff;
-    if (head.version >> 24 != 3 || minor < 13 || minor > 15)
-        return -ENOTSUP;
-    if (!read_fields(t, runtime, minor, f))
-        return -EBADMSG;
-    bool wide = head.free_threaded && minor >= 14;
-    *ret = (struct python_offsets){
-        .version = (u32)head.version,
-        .free_threaded = head.free_threaded != 0,
-        .interpreters_head = f[FIELD_interpreters_head],
-        .tss_key = tss_key_of(minor),
-        .tstate_interp = (u16)f[FIELD_tstate_interp],
-        .code_file = (u16)f[FIELD_code_file],
-        .code_name = (u16)f[FIELD_code_name],
-        .code_qualname = (u16)f[FIELD_code_qualname],
-        .code_lines = (u16)f[FIELD_code_lines],
-        .str_length = (u16)f[FIELD_str_length],
-        .str_state = (u16)f[FIELD_str_state],
-        .str_ascii = (u16)f[FIELD_str_ascii],
-        .str_compact = (u16)(f[FIELD_str_ascii] + 16), /* utf8_length and utf8 follow */
-        .str_kind_shift = wide ? 0 : 2,
-        .str_state_in_next_byte = wide,
-        .bytes_size = (u16)f[FIELD_bytes_size],
-        .bytes_data = (u16)f[FIELD_bytes_data],
+/* How much of a structure must be read to have these fields: the end of the last one. */
+static unsigned span(const uint16_t *ends, size_t n) {
+    unsigned most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = MAX(most, (unsigned)ends[i]);
+    return most;
+}
+
+static uint16_t end_of(uint16_t offset, unsigned size) {
+    return offset == NONE ? 0 : (uint16_t)(offset + size);
+}
+
+static void set_reads(const struct python_layout *l, struct python_config *c, unsigned *ret_most) {
+    unsigned instruction = l->minor <= 10 ? 4 : 8;
+    const uint16_t frame[] = {end_of(l->frame_code, 8), end_of(l->frame_previous, 8),
+                              end_of(l->frame_instruction, instruction), end_of(l->frame_mark, 1),
+                              end_of(l->frame_copy, 4)};
+    const uint16_t code[] = {end_of(l->object_type, 8), end_of(l->code_first_line, 4)};
+    unsigned frame_bytes = span(frame, ARRAY_SIZE(frame)), code_bytes = span(code, ARRAY_SIZE(code));
+    c->frame_bytes = (uint16_t)frame_bytes;
+    c->code_bytes = (uint16_t)code_bytes;
+    *ret_most = MAX(frame_bytes, code_bytes);
+}
+
+/* Words are read at multiples of 8, halves at multiples of 4: the walk masks offsets so. */
+static bool aligned(const struct python_layout *l) {
+    unsigned words = l->frame_code | l->frame_previous | l->object_type;
+    unsigned halves = l->code_first_line | or_zero(l->frame_copy);
+    return (words & 7) == 0 && (halves & 3) == 0 && (l->frame_instruction & (l->minor <= 10 ? 3 : 7)) == 0;
+}
+
+int python_layout_config(const struct python_layout *l, struct python_config *ret, struct err *err) {
+    struct python_config c = {
+        .loops = l->minor >= 12   ? PYTHON_LOOPS_SHIM
+                 : l->minor == 11 ? PYTHON_LOOPS_CFRAME_MARKED
+                 : l->minor == 10 ? PYTHON_LOOPS_CFRAME_EACH
+                                  : PYTHON_LOOPS_FRAME,
+        .instruction_shift = l->minor <= 9,
+        .thread_through_cframe = l->minor == 11 || l->minor == 12,
+        .interpreter_next = l->interpreter_next,
+        .interpreter_threads = l->interpreter_threads,
+        .thread_next = l->thread_next,
+        .thread_id = l->thread_id,
+        .thread_native_id = or_zero(l->thread_native_id),
+        .thread_frame = or_zero(l->thread_frame),
+        .thread_cframe = or_zero(l->thread_cframe),
+        .thread_root_cframe = or_zero(l->thread_root_cframe),
+        .cframe_frame = or_zero(l->cframe_frame),
+        .cframe_previous = or_zero(l->cframe_previous),
+        .frame_code = l->frame_code,
+        .frame_previous = l->frame_previous,
+        .frame_instruction = l->frame_instruction,
+        .frame_mark = or_zero(l->frame_mark),
+        .frame_copy = or_zero(l->frame_copy),
+        .code_type_at = l->object_type,
+        .code_first_line = l->code_first_line,
+        .code_instructions = or_zero(l->code_instructions),
+        .code_copies = or_zero(l->code_copies),
     };
-    fill_walk(f, ret->free_threaded, minor, &ret->walk);
+    unsigned most;
+    set_reads(l, &c, &most);
+    if (most > PYTHON_READ || !aligned(l))
+        return err_set(err, -EBADMSG, NULL, "Python's frames or code objects are laid out in an unknown way");
+    *ret = c;
     return 0;
 }

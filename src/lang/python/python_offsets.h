@@ -1,31 +1,39 @@
-/* Where CPython keeps what scry reads, by version.
- * Sources: for 3.6 – 3.12 the DWARF of release builds, checked against the headers' offsetof() and
- * against live processes; from 3.13 on the process describes itself (_Py_DebugOffsets at _PyRuntime).
- * May use: target/.
- * Must not: guess; a version it does not know is refused. */
+/* Where one interpreter keeps things: the offsets that walking and naming need.
+ * May use: base/, lang/python/python_config.h.
+ * Must not: read a process; it takes bytes. */
 #pragma once
 
-#include "lang/python/python_walk.h"
-#include "target/target.h"
+#include "base/err.h"
+#include "lang/python/python_config.h"
 
-struct python_offsets {
-    u32 version;            /* 0x030c01f0: PY_VERSION_HEX; micro may be 0 when unknown */
+enum { PYTHON_OLDEST = 6, PYTHON_NEWEST = 15, PYTHON_DEBUG_OFFSETS_BYTES = 1024 };
+
+/* Offsets in bytes; UINT16_MAX = this version does not have the field. Names as in the .def tables. */
+struct python_layout {
+#define F(field, ...) uint16_t field;
+#include "lang/python/python_offsets.def"
+#undef F
+    uint8_t text_state_shift; /* bit of `kind` in the state word */
+    uint8_t minor, micro;
+    uint8_t level, serial; /* of the release: 15, 0 for a final one, as in sys.hexversion */
     bool free_threaded;
-    u32 interpreters_head;  /* relative to _PyRuntime */
-    u32 tss_key;            /* of the pthread key of the thread state, relative to _PyRuntime; 0 = none */
-    struct python_config walk; /* its offsets; addresses and tls_slot are filled by the attach */
-    u16 tstate_interp;
-    /* code objects */
-    u16 code_file, code_name, code_qualname, code_lines; /* qualname 0 before 3.11 */
-    /* str and bytes */
-    u16 str_length, str_state, str_ascii, str_compact, str_kind_shift;
-    u8 str_state_in_next_byte; /* 3.14+ free-threaded: `interned` has a byte of its own */
-    u16 bytes_size, bytes_data;
+    uint64_t debug_size; /* size of the runtime's own structures, 0 before 3.13 */
 };
 
-/* Fills *ret for a version of 3.6 – 3.12. -ENOTSUP for others. */
-int python_offsets_known(u32 version, struct python_offsets *ret);
+enum { PYTHON_NONE = UINT16_MAX };
 
-/* Reads _Py_DebugOffsets of 3.13+ from a process. -ENOENT when the cookie is not there; -ENOTSUP when
- * the version is newer than what scry knows; -EBADMSG when the values make no sense. */
-int python_offsets_read(struct target *t, u64 runtime, struct python_offsets *ret);
+/* 3.6-3.12, from the table. -ENOTSUP for another minor version. */
+int python_layout_of(unsigned minor, struct python_layout *ret, struct err *err);
+
+/* 3.13+, from the bytes at _PyRuntime. -EAGAIN when the cookie is not (yet) there, -ENOTSUP for a version
+ * that this program does not know, -EBADMSG when an offset cannot be right. */
+int python_layout_from_debug(const void *bytes, size_t size, struct python_layout *ret, struct err *err);
+
+/* Fills `version_hex`, as PY_VERSION_HEX, into minor, micro, level and serial. */
+void python_layout_set_version(struct python_layout *l, uint64_t version_hex);
+
+/* "3.12.1", "3.14.0rc2", "3.13.5 free-threaded". */
+void python_layout_describe(const struct python_layout *l, char *ret, size_t size);
+
+/* The walk's offsets; addresses and thread-local slot are left 0. -EBADMSG when the walk cannot use them. */
+int python_layout_config(const struct python_layout *l, struct python_config *ret, struct err *err);

@@ -1,38 +1,79 @@
-/* What the Python runtime's files share about one process. Private to lang/python.
- * May use: lang/lang.h.
- * Must not: be included from elsewhere. */
+/* What is known of one process's interpreter. Private to lang/python.
+ * May use: lang/lang.h, lang/python/.
+ * Must not: be seen by other rooms. */
 #pragma once
 
+#include "base/hash.h"
 #include "lang/lang.h"
 #include "lang/python/python_offsets.h"
 
-enum { PYTHON_MAX_RANGES = 8 };
-
-struct address_range {
-    u64 start, end;
+/* Addresses of the target, [start, end). */
+struct python_range {
+    uint64_t start, end;
 };
 
-struct python_code; /* python_names.c: what is known of a code object */
+enum { PYTHON_MAX_CODE = 8, PYTHON_MAX_LOOPS = 4 };
 
 struct lang_process {
-    struct target *target; /* borrowed */
-    struct python_offsets offsets;
+    struct target *target; /* not owned */
+    struct python_layout layout;
     struct python_config config;
-    char version[64];
-    struct address_range own[PYTHON_MAX_RANGES]; /* code of the file that holds the interpreter */
-    unsigned n_own;
-    struct address_range eval[2]; /* the eval loop and its cold part: only ≤ 3.9 needs them */
-    unsigned n_eval;
-    /* names */
-    struct profile *profile; /* the caches below belong to it */
-    string_id kind;
-    struct u64_map code_index; /* hash of (code object, first line) → index into codes */
-    struct python_code *codes;
-    size_t n_codes, cap_codes;
-    struct u64_map frames; /* hash of (code index, offset) → frame_id */
+    char version[48];
+    uint64_t runtime;      /* address of _PyRuntime; 0 in 3.6 */
+    uint64_t interpreters; /* address of the pointer to the newest interpreter */
+    struct python_range code[PYTHON_MAX_CODE]; /* of the file that holds the interpreter */
+    unsigned n_code;
+    /* The evaluation loop's function, and the parts that the compiler moved elsewhere. */
+    struct python_range loops[PYTHON_MAX_LOOPS];
+    unsigned n_loops;
+    bool python_program; /* the process runs the python command; not a program that embeds it */
+    struct python_names *names;
 };
 
+/* ---- python_detect.c ---- */
+
+/* The file that holds the interpreter. Owns `file`. */
+struct python_object {
+    struct symbol_file *file;
+    struct target_mapping mapping; /* one of its mappings; `path` is the target's */
+    uint64_t bias;
+    uint64_t runtime;              /* address of _PyRuntime, 0 when it has none (3.6) */
+};
+
+/* Looks through every file the process has mapped. -ENOENT when none holds an interpreter. */
+int python_detect(struct target *t, struct python_object *ret, struct err *err);
+void python_object_clear(struct python_object *o);
+/* Address of a symbol in the target, 0 when it is not known. */
+uint64_t python_symbol(const struct python_object *o, const char *name);
+
+/* Fills layout, runtime and interpreters. */
+int python_identify(struct target *t, const struct python_object *o, struct lang_process *lp, struct err *err);
+
+/* ---- python_threads.c ---- */
+
+/* Fills the configuration: where threads keep their state, and how many interpreters there are.
+ * -EAGAIN when there is no thread yet. */
+int python_find_threads(const struct python_object *o, struct lang_process *lp, struct err *err);
+
+/* ---- python_loops.c ---- */
+
+/* Finds the evaluation loop's code. Leaves n_loops 0 when it cannot be found. */
+void python_find_loops(const struct python_object *o, struct lang_process *lp);
+
+static inline bool python_in_ranges(const struct python_range *r, unsigned n, uint64_t address) {
+    for (unsigned i = 0; i < n; i++)
+        if (address >= r[i].start && address < r[i].end)
+            return true;
+    return false;
+}
+
+/* ---- python_merge.c ---- */
+
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret);
-frame_id python_name_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
-void python_names_free(struct lang_process *lp);
 bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol);
+
+/* ---- python_names.c ---- */
+
+struct python_names *python_names_new(void);
+void python_names_free(struct python_names *n);
+frame_id python_name_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *f);

@@ -1,185 +1,245 @@
-/* The Python walk: from a thread's own frame list, in BPF and in user space.
- * May use: unwind/walk.h.
- * Must not: name anything; read more than each frame needs.
+/* The Python walk: from a thread to its interpreter frames, 3.6 to 3.15.
+ * May use: unwind/walk.h, lang/lang_id.h, lang/python/python_config.h.
+ * Must not: take the GIL's word for anything, or trust what it reads: the thread was interrupted at
+ * any instruction, or runs while we read.
  *
- * How CPython (3.6 – 3.15) keeps its frames:
- *   3.6 – 3.9   tstate.frame → PyFrameObject, linked by f_back; each runs in an eval loop of its own
- *   3.10        the same, and every eval loop has a CFrame on the C stack, linked by `previous`
- *   3.11        tstate.cframe → current_frame → _PyInterpreterFrame, linked by `previous`; is_entry
- *               marks the oldest frame that one eval loop runs; the loop's _PyCFrame is on the C stack
- *   3.12+       a shim frame (owner 3) on the C stack ends the run of frames of one eval loop
- * Sources: CPython's Include/internal/pycore_frame.h, pycore_runtime.h, cpython/pystate.h of each
- * version; offsets come in through struct python_config. */
+ * 1. Find the thread's state: in its thread-local slot, else in the interpreters' lists of threads.
+ * 2. Follow the frames from the newest to the oldest, with marks where one C activation of the
+ *    evaluation loop ends (see python_config.h). */
 #pragma once
 
+#include "lang/lang_id.h"
+#include "lang/python/python_config.h"
 #include "unwind/walk.h"
 
-enum { LANG_PYTHON_KIND = 1 << 4 };
-
-enum python_raw_kind {
-    PYTHON_RAW_FRAME = LANG_PYTHON_KIND | 1,    /* word[0] code object; word[1] first line << 32 | byte offset */
-    PYTHON_RAW_BOUNDARY = LANG_PYTHON_KIND | 2, /* word[0] an address inside the C frame of an eval loop */
+enum {
+    PYTHON_MAX_SEARCH = 1024, /* thread states and interpreters looked at */
+    PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
-enum python_style { PYTHON_FRAME_OBJECTS, PYTHON_FRAME_OBJECTS_CFRAME, PYTHON_CFRAME_ENTRY, PYTHON_SHIMS };
-
-/* What the walk needs to know of one process; at most LANG_CONFIG_BYTES. Offsets in bytes. */
-struct python_config {
-    u64 interpreters;   /* address of the pointer to the newest interpreter */
-    s32 tls_slot;       /* thread state = *(tls_base + tls_slot); 0 = search the lists */
-    u32 interp_next, interp_threads;
-    u16 tstate_next, tstate_thread_id;
-    u16 tstate_frame;   /* of the frame, or of the cframe where `cframe_frame` says so */
-    u16 cframe_frame, cframe_previous;
-    u8 has_cframe;      /* tstate_frame points at a cframe whose cframe_frame is the frame */
-    u8 style;           /* enum python_style */
-    u8 units;           /* bytes per unit of f_lasti */
-    u8 tagged;          /* the code pointer's low two bits are a tag */
-    u16 tstate_cframe;  /* 3.10: where the CFrame chain starts */
-    u16 frame_code, frame_back, frame_instr;
-    u16 frame_owner;    /* owner, or is_entry in 3.11 */
-    u16 frame_tlbc;     /* free-threaded: which copy of the bytecode; 0 = there is one */
-    u16 code_tlbc;
-    u16 code_first_line, code_bytes;
-};
-_Static_assert(sizeof(struct python_config) <= 256, "must fit LANG_CONFIG_BYTES");
-
-struct python_walk_state {
+/* On BPF's stack: must stay small. */
+struct python_walk {
     struct walk *w;
     const struct python_config *c;
-    u64 frame, cframe;
-    u64 interp, tstate; /* while searching */
+    u64 frame;          /* to be visited; 0 = none */
+    u64 cframe, root;   /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 waiting[2];     /* further states of this thread, newer interpreters first */
+    u64 visited;        /* a frame of the past, to notice a circle */
+    u64 interpreter, thread; /* of the search */
+    u8 several; /* interpreters: the thread may have a state in each */
     u8 end;
 };
 
-/* ---- finding the thread ---- */
+/* ---- fields of what was read into scratch; every offset is masked into it ---- */
 
-static __always_inline u64 python_read_pointer(struct walk *w, u64 address) {
-    u64 v = 0;
-    if (walk_read(w, &v, 8, address) < 0)
-        return 0;
-    return v;
+static __always_inline u64 python_word(struct walk *w, u16 offset) {
+    return *(const u64 *)((const u8 *)w->state->scratch + (offset & 0x78));
+}
+static __always_inline u32 python_half(struct walk *w, u16 offset) {
+    return *(const u32 *)((const u8 *)w->state->scratch + (offset & 0x7c));
+}
+static __always_inline u8 python_byte(struct walk *w, u16 offset) {
+    return *((const u8 *)w->state->scratch + (offset & 0x7f));
 }
 
-/* A thread state is the right one when its pthread_self() is the thread pointer: true for glibc and musl. */
-static __always_inline int python_is_mine(struct walk *w, const struct python_config *c, u64 tstate) {
-    return tstate && python_read_pointer(w, tstate + c->tstate_thread_id) == w->state->leaf.tls_base;
+static __always_inline int python_read(struct walk *w, u16 size, u64 address) {
+    return walk_read(w, w->state->scratch, size & PYTHON_READ, address);
 }
 
-static long python_search_step(u32 i, void *arg) {
-    struct python_walk_state *s = arg;
-    if (!s->tstate) {
-        if (!s->interp)
-            return 1;
-        s->tstate = python_read_pointer(s->w, s->interp + s->c->interp_threads);
-        s->interp = python_read_pointer(s->w, s->interp + s->c->interp_next);
-        return 0;
+/* The word at `address`, 0 when it cannot be read. */
+static __always_inline u64 python_pointer(struct walk *w, u64 address) {
+    u64 value = 0;
+    return walk_read(w, &value, 8, address) < 0 ? 0 : value;
+}
+
+/* ---- the thread's state ---- */
+
+/* Whether a thread state is that of the thread being walked. pthread_self() is the thread pointer; a host
+ * that does not know it has the kernel's thread id, which is kept from 3.11 on. */
+static __always_inline int python_is_mine(struct python_walk *p, u64 thread) {
+    const struct python_config *c = p->c;
+    u64 base = p->w->state->leaf.tls_base;
+    if (base)
+        return python_pointer(p->w, thread + c->thread_id) == base;
+    return c->thread_native_id && p->w->tid && python_pointer(p->w, thread + c->thread_native_id) == p->w->tid;
+}
+
+/* Value of the thread-local slot. Returns 0 and *ret, or -1 when the slot cannot be read. */
+static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
+    const struct python_config *c = p->c;
+    u64 at = p->w->state->leaf.tls_base, value = 0;
+    if (c->tls_steps == 0 || !at)
+        return -1;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_TLS_STEPS; i++) {
+        if (i >= c->tls_steps)
+            break;
+        if (i) {
+            if (!value) /* the block of this key does not exist yet */
+                break;
+            at = value;
+        }
+        if (walk_read(p->w, &value, 8, at + (u64)(s64)c->tls[i]) < 0)
+            return -1;
     }
-    if (python_is_mine(s->w, s->c, s->tstate))
-        return 1;
-    s->tstate = python_read_pointer(s->w, s->tstate + s->c->tstate_next);
+    *ret = value;
     return 0;
 }
 
-static __always_inline u64 python_find_thread(struct python_walk_state *s) {
-    if (s->c->tls_slot) {
-        u64 tstate = python_read_pointer(s->w, s->w->state->leaf.tls_base + (u64)(s64)s->c->tls_slot);
-        if (python_is_mine(s->w, s->c, tstate))
-            return tstate;
+/* Begins with the newest frame of a thread state. */
+static __always_inline void python_enter(struct python_walk *p, u64 thread) {
+    const struct python_config *c = p->c;
+    u64 cframe = c->thread_cframe ? python_pointer(p->w, thread + c->thread_cframe) : 0;
+    p->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
+    p->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
+    p->root = thread + c->thread_root_cframe;
+}
+
+/* Takes a thread state that was found in a list. Returns whether the search is over. */
+static __always_inline int python_found(struct python_walk *p) {
+    if (!p->several) {
+        python_enter(p, p->thread);
+        return 1;
     }
-    s->interp = python_read_pointer(s->w, s->c->interpreters);
-    s->tstate = 0;
-    walk_loop(4096, python_search_step, s);
-    return python_is_mine(s->w, s->c, s->tstate) ? s->tstate : 0;
+    if (!p->frame) {
+        python_enter(p, p->thread);
+        return 0;
+    }
+    if (!p->waiting[0])
+        p->waiting[0] = p->thread;
+    else if (!p->waiting[1])
+        p->waiting[1] = p->thread;
+    return 0;
+}
+
+/* One thread state, or one step to the next interpreter. */
+static long python_search_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    (void)i;
+    if (!p->thread) {
+        if (!p->interpreter)
+            return 1;
+        p->thread = python_pointer(p->w, p->interpreter + p->c->interpreter_threads);
+        p->interpreter = python_pointer(p->w, p->interpreter + p->c->interpreter_next);
+        return 0;
+    }
+    if (python_is_mine(p, p->thread)) {
+        p->end = WALK_END_LIMIT; /* from here on: the state is known */
+        if (python_found(p))
+            return 1;
+    }
+    p->thread = python_pointer(p->w, p->thread + p->c->thread_next);
+    return 0;
+}
+
+/* Finds the thread's state and begins with its newest frame; p->end stays WALK_END_NO_THREAD if there
+ * is none. */
+static __always_inline void python_find_thread(struct python_walk *p) {
+    u64 thread = 0;
+    p->interpreter = python_pointer(p->w, p->c->interpreters);
+    p->several = p->interpreter && python_pointer(p->w, p->interpreter + p->c->interpreter_next) != 0;
+    if (!p->several && python_slot(p, &thread) == 0) {
+        if (thread && python_is_mine(p, thread)) {
+            p->end = WALK_END_LIMIT;
+            python_enter(p, thread);
+            return;
+        }
+        if (!thread && (p->c->flags & PYTHON_TLS_COMPLETE))
+            return;
+    }
+    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
 }
 
 /* ---- frames ---- */
 
-static __always_inline void python_emit(struct walk *w, const struct python_config *c, u64 code, s32 offset) {
-    u32 first_line = 0;
-    if (walk_read(w, &first_line, 4, code + c->code_first_line) < 0)
-        first_line = 0;
-    walk_emit(w, PYTHON_RAW_FRAME, code, (u64)first_line << 32 | (u32)offset);
+/* Emits the record of the loop that ends here, and goes to the record of the next. */
+static __always_inline void python_end_loop(struct python_walk *p) {
+    if (!p->cframe || p->cframe == p->root)
+        return;
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->cframe, 0);
+    p->cframe = python_pointer(p->w, p->cframe + p->c->cframe_previous);
 }
 
-/* 3.6 – 3.10. */
-static __always_inline int python_step_object(struct python_walk_state *s) {
-    struct walk *w = s->w;
-    const struct python_config *c = s->c;
-    u64 code = 0, back = 0;
-    s32 lasti = 0;
-    if (walk_read(w, &back, 8, s->frame + c->frame_back) < 0 || walk_read(w, &code, 8, s->frame + c->frame_code) < 0 ||
-        walk_read(w, &lasti, 4, s->frame + c->frame_instr) < 0)
-        return WALK_END_FAULT;
-    python_emit(w, c, code, lasti < 0 ? lasti : lasti * c->units);
-    if (c->style == PYTHON_FRAME_OBJECTS_CFRAME && s->cframe) {
-        walk_emit(w, PYTHON_RAW_BOUNDARY, s->cframe, 0);
-        s->cframe = python_read_pointer(w, s->cframe + c->cframe_previous);
+/* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
+ * further states. Returns whether the walk is over. */
+static __always_inline long python_next_state(struct python_walk *p) {
+    if (p->cframe && p->cframe != p->root) {
+        python_end_loop(p);
+        return 0;
     }
-    s->frame = back;
-    return back ? WALK_END_NONE : WALK_END_ROOT;
-}
-
-/* Start of the bytecode that a frame runs. */
-static __always_inline u64 python_bytecode(struct walk *w, const struct python_config *c, u64 code, const u8 *frame) {
-    if (!c->frame_tlbc)
-        return code + c->code_bytes;
-    u32 copy = *(const u32 *)(frame + (c->frame_tlbc & 0x7c));
-    u64 copies = python_read_pointer(w, code + c->code_tlbc);
-    u64 base = copy && copies ? python_read_pointer(w, copies + 8 + (u64)copy * 8) : 0;
-    return base ? base : code + c->code_bytes;
-}
-
-/* 3.11+: one read fetches what is needed of the frame. */
-static __always_inline int python_step_frame(struct python_walk_state *s) {
-    struct walk *w = s->w;
-    const struct python_config *c = s->c;
-    u8 *b = (u8 *)w->state->scratch;
-    if (walk_read(w, b, 88, s->frame) < 0)
-        return WALK_END_FAULT;
-    u64 code = *(u64 *)(b + (c->frame_code & 0x78)), back = *(u64 *)(b + (c->frame_back & 0x78));
-    u64 instr = *(u64 *)(b + (c->frame_instr & 0x78));
-    u8 mark = b[c->frame_owner & 0x7f];
-    if (c->tagged)
-        code &= ~3ull;
-    if (c->style == PYTHON_SHIMS && mark >= 3) {
-        walk_emit(w, PYTHON_RAW_BOUNDARY, s->frame, 0);
-    } else {
-        python_emit(w, c, code, (s32)(instr - python_bytecode(w, c, code, b)));
-        if (c->style == PYTHON_CFRAME_ENTRY && mark && s->cframe) {
-            walk_emit(w, PYTHON_RAW_BOUNDARY, s->cframe, 0);
-            s->cframe = python_read_pointer(w, s->cframe + c->cframe_previous);
-        }
+    u64 thread = p->waiting[0];
+    if (!thread) {
+        p->end = WALK_END_ROOT;
+        return 1;
     }
-    s->frame = back;
-    return back ? WALK_END_NONE : WALK_END_ROOT;
+    p->waiting[0] = p->waiting[1];
+    p->waiting[1] = 0;
+    python_enter(p, thread);
+    return 0;
+}
+
+/* Index of the instruction in 2-byte units, of the frame in scratch. `value` is what the frame says:
+ * an index, a byte offset, or an address. */
+static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u64 value) {
+    const struct python_config *c = p->c;
+    if (c->loops <= PYTHON_LOOPS_CFRAME_EACH)
+        return (u32)((s32)value >> (c->instruction_shift & 1));
+    u64 first = code + c->code_instructions;
+    s32 copy = c->frame_copy ? (s32)python_half(p->w, c->frame_copy) : 0;
+    if (copy > 0) { /* free-threaded: this thread's own copy of the instructions */
+        u64 copies = python_pointer(p->w, code + c->code_copies);
+        first = python_pointer(p->w, copies + 8 + 8 * (u64)(u32)copy);
+    }
+    return (u32)((s64)(value - first) >> 1);
+}
+
+/* Reads the code object's header into scratch and emits the frame. 0, or -1 when it is no code. */
+static __always_inline int python_emit(struct python_walk *p, u64 code, u32 instruction) {
+    const struct python_config *c = p->c;
+    if (python_read(p->w, c->code_bytes, code) < 0)
+        return -1;
+    if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
+        return -1;
+    u64 first_line = python_half(p->w, c->code_first_line);
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, first_line << 32 | instruction);
+    return 0;
 }
 
 static long python_step(u32 i, void *arg) {
-    struct python_walk_state *s = arg;
-    int end = s->c->style <= PYTHON_FRAME_OBJECTS_CFRAME ? python_step_object(s) : python_step_frame(s);
-    s->end = (u8)end;
-    return end != WALK_END_NONE;
+    struct python_walk *p = arg;
+    const struct python_config *c = p->c;
+    u64 frame = p->frame;
+    if (!frame)
+        return python_next_state(p);
+    p->end = WALK_END_CORRUPT;
+    if (frame == p->visited || python_read(p->w, c->frame_bytes, frame) < 0)
+        return 1;
+    if ((i & (i - 1)) == 0)
+        p->visited = frame;
+    u64 code = python_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
+    u64 value = c->loops <= PYTHON_LOOPS_CFRAME_EACH ? python_half(p->w, c->frame_instruction)
+                                                     : python_word(p->w, c->frame_instruction);
+    u8 mark = c->frame_mark ? python_byte(p->w, c->frame_mark) : 0;
+    p->frame = python_word(p->w, c->frame_previous);
+    if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
+        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
+        p->end = WALK_END_LIMIT;
+        return 0;
+    }
+    if (python_emit(p, code, python_instruction(p, code, value)) < 0)
+        return 1;
+    if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark))
+        python_end_loop(p);
+    p->end = WALK_END_LIMIT;
+    return 0;
 }
 
 static __always_inline void python_walk(struct walk *w, const void *config) {
-    const struct python_config *c = config;
-    struct python_walk_state s = {.w = w, .c = c, .end = WALK_END_NO_THREAD};
-    if (walk_begin(w->stack, LANG_PYTHON_KIND >> 4, &w->stream) < 0)
+    struct python_walk p = {.w = w, .c = config, .end = WALK_END_NO_THREAD};
+    if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
         return;
-    u64 tstate = python_find_thread(&s);
-    if (tstate) {
-        u64 at = python_read_pointer(w, tstate + c->tstate_frame);
-        s.frame = at;
-        if (c->has_cframe) {
-            s.cframe = at;
-            s.frame = at ? python_read_pointer(w, at + c->cframe_frame) : 0;
-        } else if (c->style == PYTHON_FRAME_OBJECTS_CFRAME) {
-            s.cframe = python_read_pointer(w, tstate + c->tstate_cframe);
-        }
-        s.end = WALK_END_ROOT; /* a thread may well run no Python code at all */
-        if (s.frame)
-            walk_loop(WALK_MAX_STEPS, python_step, &s);
-    }
-    walk_finish(w, s.end == WALK_END_NONE ? WALK_END_LIMIT : s.end);
+    python_find_thread(&p);
+    if (p.end != WALK_END_NO_THREAD)
+        walk_loop(WALK_MAX_STEPS, python_step, &p);
+    walk_finish(w, p.end);
 }

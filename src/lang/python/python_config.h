@@ -1,0 +1,71 @@
+/* What the Python walk needs to know of a process: made in user space by attach, read in BPF.
+ * May use: unwind/walk.h.
+ * Must not: contain pointers, exceed LANG_CONFIG_BYTES, or change meaning between the two compilers. */
+#pragma once
+
+#include "unwind/walk.h"
+
+/* Raw frames of this runtime: the low nibble of their kind. */
+enum python_raw {
+    /* A Python frame. word[0] = code object; word[1] = co_firstlineno << 32 | index of the instruction in
+     * 2-byte units, 0xffffffff before the first. The line guards against a code object that was freed
+     * and whose memory another one took. */
+    PYTHON_RAW_FRAME = 1,
+    /* The root end of a run of frames that one C activation of the evaluation loop executes. word[0] =
+     * address of a record that lies inside that C frame: _PyCFrame (3.10, 3.11) or shim frame (3.12+). */
+    PYTHON_RAW_LOOP = 2,
+};
+
+/* How the evaluation loops are told apart. */
+enum python_loops {
+    PYTHON_LOOPS_FRAME,         /* <= 3.9: every Python frame has a loop of its own, no record of it */
+    PYTHON_LOOPS_CFRAME_EACH,   /* 3.10: the same, and a chain of _PyCFrame has one record per loop */
+    PYTHON_LOOPS_CFRAME_MARKED, /* 3.11: the oldest frame of a loop is marked is_entry */
+    PYTHON_LOOPS_SHIM,          /* 3.12+: a shim frame stands behind the oldest frame of a loop */
+};
+
+enum python_config_flags {
+    PYTHON_TLS_COMPLETE = 1, /* a thread whose slot is NULL has no thread state */
+};
+
+enum { PYTHON_TLS_STEPS = 3 };
+
+/* Offsets are bytes within the structure that their name begins with. */
+struct python_config {
+    u64 interpreters; /* address of the pointer to the newest interpreter */
+    u64 code_type;    /* address of PyCode_Type, 0 when it is not known */
+
+    /* Where a thread keeps the pointer to its state: tls_base + tls[0]; each further step follows the
+     * pointer found and adds. 0 steps: not known. */
+    s32 tls[PYTHON_TLS_STEPS];
+    u8 tls_steps;
+    u8 flags; /* enum python_config_flags */
+    u8 loops; /* enum python_loops */
+    u8 instruction_shift; /* of the value in the frame: 1 when it counts bytes */
+    u8 thread_through_cframe; /* the newest frame is in the newest _PyCFrame, not in the thread state */
+    u8 pad0[3];
+
+    u16 interpreter_next, interpreter_threads;
+    u16 thread_next, thread_id, thread_native_id; /* native id: 0 when not kept */
+    u16 thread_frame;  /* the newest frame, unless thread_through_cframe */
+    u16 thread_cframe; /* the newest _PyCFrame */
+    u16 thread_root_cframe; /* embedded in the thread state: the end of the chain */
+    u16 cframe_frame, cframe_previous;
+
+    u16 frame_bytes; /* read of a frame at once, at most PYTHON_READ */
+    u16 frame_code, frame_previous, frame_instruction;
+    u16 frame_mark;   /* is_entry (3.11) or owner (3.12+), one byte */
+    u16 frame_copy;   /* tlbc_index, s32; 0 when there is none (GIL builds) */
+
+    u16 code_bytes; /* read of a code object at once, at most PYTHON_READ */
+    u16 code_type_at, code_first_line;
+    u16 code_instructions; /* first instruction; unused <= 3.10 */
+    u16 code_copies;       /* co_tlbc, with frame_copy */
+    u16 pad1[3];
+};
+
+/* The largest single read: reads are masked with it, so it is one less than a power of two. */
+enum { PYTHON_READ = 127 };
+
+_Static_assert(sizeof(struct python_config) <= 256, "must fit LANG_CONFIG_BYTES");
+_Static_assert(PYTHON_READ <= sizeof(((struct walk_state *)0)->scratch), "frames are read into scratch");

@@ -1,0 +1,248 @@
+/* Finds out where this process's threads keep the pointer to their Python state, so that the walk needs
+ * no search: from what the interpreter says of itself, and always checked against the thread states that
+ * its own lists hold. A thread state knows its thread's pthread_self(), which is the thread pointer.
+ *
+ * Through 3.14 the place is a pthread key:
+ *   glibc  struct pthread: specific_1stblock at 784, 16 bytes per key {seq, data}, 32 keys; from key 32 on
+ *          blocks of 32, whose pointers are an array at 784 + 32 * 16 (nptl/descr.h; the same in 2.17-2.43)
+ *   musl   struct pthread: tsd at 128, a pointer per key (src/internal/pthread_impl.h; 1.2)
+ * From 3.15 on it is the thread-local variable _Py_tss_gilstate: its offset is in the instructions of
+ * PyGILState_GetThisThreadState(), which every build exports. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lang/python/python_process.h"
+
+enum {
+    GLIBC_KEYS = 784,
+    GLIBC_BLOCK = 32,
+    MUSL_KEYS = 128,
+    MAX_THREADS = 64,        /* thread states used for checking */
+    MAX_INTERPRETERS = 64,
+    BRUTE_FORCE_KEYS = 128,
+    BRUTE_FORCE_BYTES = 4096, /* below the thread pointer */
+};
+
+struct threads {
+    struct {
+        uint64_t state, pointer; /* address of the thread state; its thread's pointer */
+    } all[MAX_THREADS];
+    size_t count;
+};
+
+/* ---- the lists ---- */
+
+/* Reads the thread states of one interpreter. -EBADMSG when one does not belong to it. */
+static int list_threads(struct lang_process *lp, uint64_t interpreter, struct threads *ret) {
+    const struct python_layout *l = &lp->layout;
+    uint64_t state;
+    if (target_read(lp->target, interpreter + l->interpreter_threads, &state, 8) < 0)
+        return -EFAULT;
+    while (state && ret->count < MAX_THREADS) {
+        uint64_t owner, pointer;
+        if (target_read(lp->target, state + l->thread_interpreter, &owner, 8) < 0 ||
+            target_read(lp->target, state + l->thread_id, &pointer, 8) < 0)
+            return -EFAULT;
+        if (owner != interpreter)
+            return -EBADMSG;
+        if (pointer) { /* else it has not started yet */
+            ret->all[ret->count].state = state;
+            ret->all[ret->count++].pointer = pointer;
+        }
+        if (target_read(lp->target, state + l->thread_next, &state, 8) < 0)
+            return -EFAULT;
+    }
+    return 0;
+}
+
+/* A running process changes its lists while they are read; so a failure may be retried. */
+static int list_all(struct lang_process *lp, struct threads *ret) {
+    uint64_t interpreter;
+    *ret = (struct threads){0};
+    if (target_read(lp->target, lp->interpreters, &interpreter, 8) < 0)
+        return -EFAULT;
+    for (unsigned i = 0; interpreter && i < MAX_INTERPRETERS; i++) {
+        int rc = list_threads(lp, interpreter, ret);
+        if (rc < 0)
+            return rc;
+        if (target_read(lp->target, interpreter + lp->layout.interpreter_next, &interpreter, 8) < 0)
+            return -EFAULT;
+    }
+    return ret->count ? 0 : -EAGAIN;
+}
+
+/* ---- candidates ---- */
+
+struct place {
+    s32 steps[PYTHON_TLS_STEPS];
+    u8 count;
+};
+
+static struct place glibc_key(uint64_t key) {
+    if (key < GLIBC_BLOCK)
+        return (struct place){.steps = {(s32)(GLIBC_KEYS + 16 * key + 8)}, .count = 1};
+    s32 block = (s32)(GLIBC_KEYS + 16 * GLIBC_BLOCK + 8 * (key / GLIBC_BLOCK));
+    return (struct place){.steps = {block, (s32)(16 * (key % GLIBC_BLOCK) + 8)}, .count = 2};
+}
+
+static struct place musl_key(uint64_t key) {
+    return (struct place){.steps = {MUSL_KEYS, (s32)(8 * key)}, .count = 2};
+}
+
+static uint64_t follow(struct target *t, uint64_t pointer, const struct place *p) {
+    uint64_t value = pointer;
+    for (unsigned i = 0; i < p->count; i++)
+        if (target_read(t, value + (uint64_t)(int64_t)p->steps[i], &value, 8) < 0)
+            return 0;
+    return value;
+}
+
+/* How many threads have their state there. */
+static size_t matches(struct lang_process *lp, const struct threads *threads, const struct place *p) {
+    size_t n = 0;
+    for (size_t i = 0; i < threads->count; i++)
+        n += follow(lp->target, threads->all[i].pointer, p) == threads->all[i].state;
+    return n;
+}
+
+/* Takes the place if it holds for most threads. A thread that waits to be joined, or has states in several
+ * interpreters, may not have its own there. */
+static bool accept(struct lang_process *lp, const struct threads *threads, const struct place *p, u8 flags) {
+    if (p->count == 0 || matches(lp, threads, p) * 2 <= threads->count)
+        return false;
+    memcpy(lp->config.tls, p->steps, sizeof(p->steps));
+    lp->config.tls_steps = p->count;
+    lp->config.flags |= flags;
+    return true;
+}
+
+/* ---- through 3.14: the key ---- */
+
+static bool find_key(const struct python_object *o, struct lang_process *lp, const struct threads *threads) {
+    uint32_t key = UINT32_MAX;
+    uint64_t at = 0;
+    if (lp->layout.minor == 6)
+        at = python_symbol(o, "autoTLSkey");
+    else if (lp->layout.runtime_key != PYTHON_NONE)
+        at = lp->runtime + lp->layout.runtime_key;
+    if (!at || target_read(lp->target, at, &key, 4) < 0 || key >= 1024)
+        return false;
+    struct place glibc = glibc_key(key), musl = musl_key(key);
+    return accept(lp, threads, &glibc, PYTHON_TLS_COMPLETE) || accept(lp, threads, &musl, PYTHON_TLS_COMPLETE);
+}
+
+static bool try_keys(struct lang_process *lp, const struct threads *threads) {
+    for (uint64_t key = 0; key < BRUTE_FORCE_KEYS; key++) {
+        struct place glibc = glibc_key(key), musl = musl_key(key);
+        if (accept(lp, threads, &glibc, 0) || accept(lp, threads, &musl, 0))
+            return true;
+    }
+    return false;
+}
+
+/* ---- from 3.15: the thread-local variable ---- */
+
+/* What a function that returns a thread-local pointer says of its place, in three forms:
+ *   mov %fs:OFFSET,%rax                                   64 48 8b 04 25 imm32      (programs)
+ *   mov GOT(%rip),%rax; mov %fs:(%rax),%rax               48 8b 05 rel32, 64 48 8b 00   (initial-exec)
+ *   lea GOT(%rip),%rdi; call __tls_get_addr; mov DISPLACEMENT(%rax),%rax              (libraries)
+ *                                                         48 8d 3d rel32, 48 8b 80 imm32 | 40 imm8 | 00 */
+struct accessor {
+    uint64_t function;
+    uint8_t code[64];
+    uint64_t got, module; /* addresses loaded so far */
+};
+
+static int32_t immediate(const uint8_t *c) {
+    int32_t v;
+    memcpy(&v, c, 4);
+    return v;
+}
+
+/* Bytes 48 8b 80|40|00: a load from %rax. */
+static bool is_load(const uint8_t *c, int32_t *ret_displacement) {
+    if (c[0] != 0x48 || c[1] != 0x8b || (c[2] != 0x80 && c[2] != 0x40 && c[2] != 0))
+        return false;
+    *ret_displacement = c[2] == 0x80 ? immediate(c + 3) : c[2] == 0x40 ? (int8_t)c[3] : 0;
+    return true;
+}
+
+/* Looks at the instruction that may begin at byte i. Returns whether the place is known now. */
+static bool read_accessor(struct lang_process *lp, struct accessor *a, size_t i, struct place *ret) {
+    const uint8_t *c = a->code + i;
+    uint64_t relative = a->function + i + 7 + (uint64_t)(int64_t)immediate(c + 3);
+    int64_t words[2];
+    int32_t displacement;
+    if (memcmp(c, "\x64\x48\x8b\x04\x25", 5) == 0) {
+        *ret = (struct place){.steps = {immediate(c + 5)}, .count = 1};
+        return true;
+    }
+    if (memcmp(c, "\x48\x8b\x05", 3) == 0)
+        a->got = relative;
+    if (memcmp(c, "\x48\x8d\x3d", 3) == 0)
+        a->module = relative;
+    if (a->got && memcmp(c, "\x64\x48\x8b\x00", 4) == 0 && target_read(lp->target, a->got, words, 8) == 0) {
+        *ret = (struct place){.steps = {(s32)words[0]}, .count = 1};
+        return true;
+    }
+    if (a->module && is_load(c, &displacement) && target_read(lp->target, a->module, words, 16) == 0) {
+        /* The thread's vector of blocks is at 8; glibc has 16 bytes per module in it. */
+        *ret = (struct place){.steps = {8, (s32)(16 * words[0]), (s32)words[1] + displacement}, .count = 3};
+        return true;
+    }
+    return false;
+}
+
+static struct place place_in_code(struct lang_process *lp, uint64_t function) {
+    struct accessor a = {.function = function};
+    struct place p = {0};
+    if (function && target_read(lp->target, function, a.code, sizeof(a.code)) == 0)
+        for (size_t i = 0; i + 9 <= sizeof(a.code) && !read_accessor(lp, &a, i, &p); i++)
+            ;
+    return p;
+}
+
+static bool find_variable(const struct python_object *o, struct lang_process *lp, const struct threads *threads) {
+    struct place p = place_in_code(lp, python_symbol(o, "PyGILState_GetThisThreadState"));
+    if (accept(lp, threads, &p, PYTHON_TLS_COMPLETE))
+        return true;
+    struct symbol_tls tls;
+    if (symbol_file_find_tls(o->file, "_Py_tss_gilstate", &tls) == 0 && tls.block_align) {
+        uint64_t size = (tls.block_size + tls.block_align - 1) & ~(tls.block_align - 1);
+        p = (struct place){.steps = {(s32)(tls.offset - size)}, .count = 1};
+        return accept(lp, threads, &p, PYTHON_TLS_COMPLETE);
+    }
+    return false;
+}
+
+/* Just below the thread pointer lie the thread-local variables of the program and its first libraries. */
+static bool try_variables(struct lang_process *lp, const struct threads *threads) {
+    for (s32 at = -8; at >= -BRUTE_FORCE_BYTES; at -= 8) {
+        struct place p = {.steps = {at}, .count = 1};
+        if (accept(lp, threads, &p, 0))
+            return true;
+    }
+    return false;
+}
+
+int python_find_threads(const struct python_object *o, struct lang_process *lp, struct err *err) {
+    struct threads threads;
+    int rc = -EAGAIN;
+    for (unsigned tries = 0; tries < 10 && rc < 0; tries++)
+        rc = list_all(lp, &threads);
+    if (rc == -EAGAIN)
+        return err_set(err, rc, NULL, "Python %s has not started its first thread yet", lp->version);
+    if (rc < 0)
+        return err_set(err, rc, NULL, "Python %s is there, but its list of threads is not as this version's should be",
+                       lp->version);
+    struct python_config *c = &lp->config;
+    rc = python_layout_config(&lp->layout, c, err);
+    if (rc < 0)
+        return rc;
+    c->interpreters = lp->interpreters;
+    c->code_type = python_symbol(o, "PyCode_Type");
+    if (!find_key(o, lp, &threads) && !find_variable(o, lp, &threads) && !try_keys(lp, &threads))
+        try_variables(lp, &threads);
+    return 0;
+}
