@@ -155,14 +155,22 @@ static void keep_fresh(struct capture *c, struct session_process *p, uint64_t no
         publish(c, p);
 }
 
-static void take_sample(struct capture *c, const struct sample_view *v) {
-    const struct cpu_sample *s = v->sample;
-    bool user = s->flags & CPU_SAMPLE_USER;
-    struct session_process *p = user ? known_process(c, s->head.tgid) : NULL;
-    if (user && !p)
+/* The process whose code a sample ran, opened on first sight; NULL for kernel threads and for one that ended. */
+static struct session_process *process_of(struct capture *c, const struct cpu_sample *s) {
+    if (!(s->flags & CPU_SAMPLE_USER))
+        return NULL;
+    struct session_process *p = known_process(c, s->head.tgid);
+    if (!p)
         p = open_process(c, s->head.tgid, NULL);
     if (p)
         keep_fresh(c, p, clock_monotonic_ns());
+    return p;
+}
+
+static void take_sample(struct capture *c, const struct sample_view *v) {
+    const struct cpu_sample *s = v->sample;
+    bool user = s->flags & CPU_SAMPLE_USER;
+    struct session_process *p = process_of(c, s);
     struct assemble_input in = {
         .process = p,
         .walk = user && s->walk.n_streams ? &s->walk : NULL,

@@ -11,6 +11,18 @@ static bool inside(const struct elf_image *e, uint64_t offset, uint64_t size) {
     return offset <= e->size && size <= e->size - offset;
 }
 
+/* The table of section names, when it is there and ends as a string must. */
+static void read_section_names(struct elf_image *e, unsigned index) {
+    size_t size;
+    if (index >= e->n_sections)
+        return;
+    const uint8_t *names = elf_image_bytes(e, &e->sections[index], &size);
+    if (!names || !size || names[size - 1] != '\0')
+        return;
+    e->section_names = (const char *)names;
+    e->section_names_size = size;
+}
+
 static int read_headers(struct elf_image *e) {
     if (e->size < sizeof(Elf64_Ehdr))
         return -ENOEXEC;
@@ -28,14 +40,7 @@ static int read_headers(struct elf_image *e) {
         return 0; /* stripped of sections: segments are enough for most */
     e->sections = (const void *)(e->data + h->e_shoff);
     e->n_sections = h->e_shnum;
-    if (h->e_shstrndx < e->n_sections) {
-        size_t size;
-        const uint8_t *names = elf_image_bytes(e, &e->sections[h->e_shstrndx], &size);
-        if (names && size && names[size - 1] == '\0') {
-            e->section_names = (const char *)names;
-            e->section_names_size = size;
-        }
-    }
+    read_section_names(e, h->e_shstrndx);
     return 0;
 }
 

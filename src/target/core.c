@@ -214,6 +214,10 @@ static const struct core_backing *backing_of(const struct core_file *c, uint64_t
     return NULL;
 }
 
+static uint32_t protection_of(uint32_t flags) {
+    return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
+}
+
 /* The core's segments, with the names of NT_FILE, as a list of mappings. */
 static int make_mappings(struct target *t) {
     struct core_file *c = t->core;
@@ -227,8 +231,7 @@ static int make_mappings(struct target *t) {
         struct target_mapping m = {
             .start = s->start,
             .end = s->start + s->memory_size,
-            .protection = (s->flags & PF_R ? PROT_READ : 0) | (s->flags & PF_W ? PROT_WRITE : 0) |
-                          (s->flags & PF_X ? PROT_EXEC : 0),
+            .protection = protection_of(s->flags),
             .path = s->start == c->vdso ? "[vdso]" : b ? b->path : "",
             .offset = b ? b->offset + (s->start - b->start) : 0,
         };

@@ -70,36 +70,52 @@ static bool combine(u8 op, struct symbolic *stack, unsigned *depth) {
     return false;
 }
 
+enum { EXPRESSION_STACK = 8 };
+
+static bool push(struct symbolic *stack, unsigned *depth, struct symbolic v) {
+    if (*depth == EXPRESSION_STACK)
+        return false;
+    stack[(*depth)++] = v;
+    return true;
+}
+
+/* One operation; false when it is one that the tables cannot express. */
+static bool evaluate_operation(u8 op, struct reader *r, struct symbolic *stack, unsigned *depth) {
+    s64 value;
+    if (op >= 0x70 && op <= 0x8f) { /* DW_OP_breg0 … breg31 */
+        value = reader_sleb(r);
+        return op - 0x70 < WALK_REGISTERS &&
+               push(stack, depth, (struct symbolic){.reg = (u8)(op - 0x70), .offset = value});
+    }
+    if (constant(op, r, &value))
+        return push(stack, depth, (struct symbolic){.reg = NO_REGISTER, .offset = value});
+    if (op == 0x22 || op == 0x1c) /* DW_OP_plus, DW_OP_minus */
+        return combine(op, stack, depth);
+    if (op == 0x96) /* DW_OP_nop */
+        return true;
+    if (*depth == 0)
+        return false;
+    struct symbolic *top = &stack[*depth - 1];
+    if (op == 0x23) { /* DW_OP_plus_uconst */
+        *addend(top) += (s64)reader_uleb(r);
+        return true;
+    }
+    if (op != 0x06 || top->deref || top->reg == NO_REGISTER) /* DW_OP_deref */
+        return false;
+    top->deref = true;
+    return true;
+}
+
 static bool evaluate(const struct cfi_expression *e, const struct symbolic *initial, struct symbolic *ret) {
-    struct symbolic stack[8];
+    struct symbolic stack[EXPRESSION_STACK];
     unsigned depth = 0;
     if (initial)
         stack[depth++] = *initial;
     struct reader r = reader_of(e->bytes, e->size);
     while (reader_left(&r) && !r.failed) {
         u8 op = reader_u8(&r);
-        s64 value;
-        if (op >= 0x70 && op <= 0x8f) { /* DW_OP_breg0 … breg31 */
-            value = reader_sleb(&r);
-            if (depth == 8 || op - 0x70 >= WALK_REGISTERS)
-                return false;
-            stack[depth++] = (struct symbolic){.reg = (u8)(op - 0x70), .offset = value};
-        } else if (constant(op, &r, &value)) {
-            if (depth == 8)
-                return false;
-            stack[depth++] = (struct symbolic){.reg = NO_REGISTER, .offset = value};
-        } else if (op == 0x06 && depth) { /* DW_OP_deref */
-            if (stack[depth - 1].deref || stack[depth - 1].reg == NO_REGISTER)
-                return false;
-            stack[depth - 1].deref = true;
-        } else if (op == 0x23 && depth) { /* DW_OP_plus_uconst */
-            *addend(&stack[depth - 1]) += (s64)reader_uleb(&r);
-        } else if (op == 0x22 || op == 0x1c) { /* DW_OP_plus, DW_OP_minus */
-            if (!combine(op, stack, &depth))
-                return false;
-        } else if (op != 0x96) { /* DW_OP_nop */
+        if (!evaluate_operation(op, &r, stack, &depth))
             return false;
-        }
     }
     if (r.failed || depth != 1)
         return false;
