@@ -395,6 +395,26 @@ struct sample_parts {
     unsigned n_labels;
 };
 
+/* Labels that say which thread a sample is of, as the writer spells them. */
+static bool is_thread_label(const char *key, const struct profile_label *l, struct profile_thread *t) {
+    const struct {
+        const char *key;
+        string_id *text;
+        uint32_t *number;
+    } known[] = {{"process", &t->process_name, NULL}, {"thread", &t->thread_name, NULL}, {"runtime", &t->runtime, NULL},
+                 {"container", &t->container, NULL},  {"pid", NULL, &t->pid},           {"tid", NULL, &t->tid}};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(known[i].key, key) != 0 || (known[i].text != NULL) != (l->text != 0))
+            continue;
+        if (known[i].text)
+            *known[i].text = l->text;
+        else
+            *known[i].number = (uint32_t)l->number;
+        return true;
+    }
+    return false;
+}
+
 static void read_label(struct pprof_reader *r, struct reader in, struct sample_parts *s) {
     struct profile_label l = {0};
     struct field f;
@@ -409,20 +429,7 @@ static void read_label(struct pprof_reader *r, struct reader in, struct sample_p
             l.unit = string_at(r, f.value);
     }
     r->bad |= in.failed;
-    const char *key = profile_str(r->p, l.key);
-    if (strcmp(key, "process") == 0 && l.text)
-        s->thread.process_name = l.text;
-    else if (strcmp(key, "thread") == 0 && l.text)
-        s->thread.thread_name = l.text;
-    else if (strcmp(key, "runtime") == 0 && l.text)
-        s->thread.runtime = l.text;
-    else if (strcmp(key, "container") == 0 && l.text)
-        s->thread.container = l.text;
-    else if (strcmp(key, "pid") == 0 && !l.text)
-        s->thread.pid = (uint32_t)l.number;
-    else if (strcmp(key, "tid") == 0 && !l.text)
-        s->thread.tid = (uint32_t)l.number;
-    else if (s->n_labels < PROFILE_MAX_LABELS)
+    if (!is_thread_label(profile_str(r->p, l.key), &l, &s->thread) && s->n_labels < PROFILE_MAX_LABELS)
         s->labels[s->n_labels++] = l;
 }
 
