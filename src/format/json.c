@@ -1,0 +1,187 @@
+/* A profile as JSON, for programs that want all of it without a protobuf reader:
+ *
+ *   {"format": "scry-profile", "version": 1,
+ *    "command", "host", "start_time_ns", "duration_ns", "period_ns",
+ *    "value_types": [{"type", "unit"}], "default_value": index,
+ *    "quality": {counts, "slowdown_bound", "truncated": [{"reason", "count"}], "notes": []},
+ *    "functions": [{"name", "file", "start_line"}],
+ *    "mappings":  [{"file", "build_id"}],
+ *    "frames":    [{"function", "line", "kind", "mapping", "address", "inlined", ...}],
+ *    "stacks":    [[parent, frame]],           parent before child; 0 is the empty stack
+ *    "threads":   [{"pid", "tid", "process", "thread", "container", "runtime"}],
+ *    "samples":   [[stack, thread, time_ns, value...]]}
+ *
+ * Numbers in frames, stacks and samples are indices of those lists. It is written and not read. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "format/format.h"
+
+static void add_quality(struct json *j, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    json_key(j, "quality");
+    json_object(j);
+#define QUALITY(field) json_ku64(j, #field, q->field);
+#include "format/quality.def"
+#undef QUALITY
+    json_kdouble(j, "slowdown_bound", q->slowdown_bound);
+    json_key(j, "truncated");
+    json_array(j);
+    for (size_t i = 0; i < q->n_truncated; i++) {
+        json_object(j);
+        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
+        json_ku64(j, "count", q->truncated[i].count);
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_key(j, "notes");
+    json_array(j);
+    for (size_t i = 0; i < q->n_notes; i++)
+        json_string(j, profile_str(p, q->notes[i]));
+    json_array_end(j);
+    json_object_end(j);
+}
+
+static void add_head(struct json *j, const struct profile *p) {
+    json_kstring(j, "format", "scry-profile");
+    json_ku64(j, "version", 1);
+    json_kstring(j, "command", profile_str(p, p->command));
+    json_kstring(j, "host", profile_str(p, p->host));
+    json_ku64(j, "start_time_ns", p->start_time_ns);
+    json_ku64(j, "duration_ns", p->duration_ns);
+    json_ku64(j, "period_ns", p->period_ns);
+    json_key(j, "value_types");
+    json_array(j);
+    for (unsigned v = 0; v < p->n_value_types; v++) {
+        json_object(j);
+        json_kstring(j, "type", profile_str(p, p->value_types[v].type));
+        json_kstring(j, "unit", profile_str(p, p->value_types[v].unit));
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_ku64(j, "default_value", p->default_value);
+    add_quality(j, p);
+}
+
+static void add_functions(struct json *j, const struct profile *p) {
+    json_key(j, "functions");
+    json_array(j);
+    for (size_t i = 0; i < p->n_functions; i++) {
+        const struct profile_function *f = &p->functions[i];
+        json_object(j);
+        json_kstring(j, "name", profile_str(p, f->name));
+        json_kstring(j, "file", profile_str(p, f->file));
+        json_ku64(j, "start_line", f->start_line);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void add_mappings(struct json *j, const struct profile *p) {
+    json_key(j, "mappings");
+    json_array(j);
+    for (size_t i = 0; i < p->n_mappings; i++) {
+        json_object(j);
+        json_kstring(j, "file", profile_str(p, p->mappings[i].file));
+        json_kstring(j, "build_id", profile_str(p, p->mappings[i].build_id));
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void add_frames(struct json *j, const struct profile *p) {
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } flags[] = {{FRAME_INLINED, "inlined"},
+                 {FRAME_APPROXIMATE, "approximate"},
+                 {FRAME_INTERNAL, "internal"},
+                 {FRAME_MARK, "mark"},
+                 {FRAME_UNNAMED, "unnamed"}};
+    json_key(j, "frames");
+    json_array(j);
+    for (size_t i = 0; i < p->n_frames; i++) {
+        const struct profile_frame *f = &p->frames[i];
+        char address[32];
+        json_object(j);
+        json_ku64(j, "function", f->function);
+        json_ku64(j, "line", f->line);
+        json_kstring(j, "kind", profile_str(p, f->kind));
+        json_ku64(j, "mapping", f->mapping);
+        snprintf(address, sizeof(address), "0x%llx", (unsigned long long)f->address);
+        json_kstring(j, "address", address); /* a string: readers of numbers lose the low bits */
+        for (size_t k = 0; k < ARRAY_SIZE(flags); k++)
+            if (f->flags & flags[k].flag)
+                json_kbool(j, flags[k].name, true);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void add_stacks(struct json *j, const struct profile *p) {
+    json_key(j, "stacks");
+    json_array(j);
+    for (size_t i = 0; i < p->n_stacks; i++) {
+        json_array(j);
+        json_u64(j, p->stacks[i].parent);
+        json_u64(j, p->stacks[i].frame);
+        json_array_end(j);
+    }
+    json_array_end(j);
+}
+
+static void add_threads(struct json *j, const struct profile *p) {
+    json_key(j, "threads");
+    json_array(j);
+    for (size_t i = 0; i < p->n_threads; i++) {
+        const struct profile_thread *t = &p->threads[i];
+        json_object(j);
+        json_ku64(j, "pid", t->pid);
+        json_ku64(j, "tid", t->tid);
+        json_kstring(j, "process", profile_str(p, t->process_name));
+        json_kstring(j, "thread", profile_str(p, t->thread_name));
+        json_kstring(j, "container", profile_str(p, t->container));
+        json_kstring(j, "runtime", profile_str(p, t->runtime));
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void add_samples(struct json *j, const struct profile *p) {
+    json_key(j, "samples");
+    json_array(j);
+    for (size_t i = 0; i < p->n_samples; i++) {
+        const struct profile_sample *s = &p->samples[i];
+        json_array(j);
+        json_u64(j, s->stack);
+        json_u64(j, s->thread);
+        json_u64(j, s->time_ns);
+        for (unsigned v = 0; v < p->n_value_types; v++)
+            json_i64(j, profile_value(p, i, v));
+        json_array_end(j);
+    }
+    json_array_end(j);
+}
+
+static int json_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
+    struct json j = json_to(out);
+    json_object(&j);
+    add_head(&j, p);
+    add_functions(&j, p);
+    add_mappings(&j, p);
+    add_frames(&j, p);
+    add_stacks(&j, p);
+    add_threads(&j, p);
+    add_samples(&j, p);
+    json_object_end(&j);
+    buf_addc(out, '\n');
+    return out->failed ? err_nomem(err) : 0;
+}
+
+const struct format format_json = {
+    .name = "json",
+    .ending = ".json",
+    .title = "JSON",
+    .write = json_write,
+};
