@@ -136,6 +136,7 @@ void python_find_loops(const struct python_object *o, struct lang_process *lp) {
         return;
     struct python_range loop = {symbol.address, symbol.address + symbol.size};
     struct functions functions;
+    lp->loop_bias = o->bias;
     add_loop(o, lp, &loop);
     _cleanup_(freep) uint8_t *code = read_code(o, lp, &loop);
     if (!code || !open_functions(o, &functions))

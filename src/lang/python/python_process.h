@@ -26,6 +26,7 @@ struct lang_process {
     /* The evaluation loop's function, and the parts that the compiler moved elsewhere. */
     struct python_range loops[PYTHON_MAX_LOOPS];
     unsigned n_loops;
+    uint64_t loop_bias; /* address in the target - address in the file */
     bool python_program; /* the process runs the python command; not a program that embeds it */
     struct python_names *names;
 };
