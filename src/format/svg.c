@@ -135,7 +135,8 @@ static void add_box(struct picture *v, uint32_t node, double width, double y) {
 
 static void add_foot(struct picture *v, double height) {
     const struct profile_quality *q = &v->p->quality;
-    buf_addf(v->out, "<text x=\"%d\" y=\"%.0f\">%zu samples", MARGIN, height - 14, v->p->n_samples);
+    buf_addf(v->out, "<text x=\"%d\" y=\"%.0f\">%zu samples", MARGIN, height - 14,
+             q->samples_taken ? (size_t)q->samples_taken : v->p->n_samples);
     if (q->samples_taken)
         buf_addf(v->out, ", %llu lost, %.2f %% of the stacks whole, %.2f %% of the frames without a name",
                  (unsigned long long)q->samples_lost, 100.0 * (double)q->stacks_whole / (double)q->samples_taken,

@@ -1,0 +1,204 @@
+/* speedscope's own files: https://www.speedscope.app/file-format-schema.json
+ *
+ *   {"$schema", "shared": {"frames": [{"name", "file", "line"}]},
+ *    "profiles": [{"type": "sampled", "name", "unit", "startValue", "endValue",
+ *                  "samples": [[frame...]], "weights": [number...]}]}           root first
+ *
+ * Written: one profile, or one for each thread on request, samples in the order of their time, consecutive equal
+ * stacks as one. Read: "sampled" and "evented" profiles; each is a thread of that name. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "format/format.h"
+#include "format/speedscope.h"
+
+#define SCHEMA "https://www.speedscope.app/file-format-schema.json"
+
+enum { RECOGNISED_BY = 4096 };
+
+/* ---- writing ---- */
+
+struct writer {
+    const struct profile *p;
+    struct json j;
+    unsigned value;
+    stack_id *trail; /* room for the deepest stack */
+    uint32_t *order; /* samples by thread when asked for, then by time */
+    size_t n_order;
+};
+
+struct ordering {
+    const struct profile *p;
+    bool by_thread;
+};
+
+static int compare_samples(const void *a, const void *b, void *ctx) {
+    const struct ordering *o = ctx;
+    uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
+    const struct profile_sample *x = &o->p->samples[i], *y = &o->p->samples[k];
+    if (o->by_thread && x->thread != y->thread)
+        return x->thread < y->thread ? -1 : 1;
+    if (x->time_ns != y->time_ns)
+        return x->time_ns < y->time_ns ? -1 : 1;
+    return (i > k) - (i < k);
+}
+
+static const char *speedscope_unit(const char *unit) {
+    static const char *const known[] = {"nanoseconds", "microseconds", "milliseconds", "seconds", "bytes"};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i], unit) == 0)
+            return unit;
+    return "none";
+}
+
+static void write_frames(struct writer *w) {
+    const struct profile *p = w->p;
+    json_key(&w->j, "shared");
+    json_object(&w->j);
+    json_key(&w->j, "frames");
+    json_array(&w->j);
+    for (size_t i = 0; i < p->n_functions; i++) { /* a function is a frame: lines would tear it apart */
+        const struct profile_function *f = &p->functions[i];
+        const char *name = profile_str(p, f->name);
+        json_object(&w->j);
+        json_kstring(&w->j, "name", name[0] ? name : "?");
+        if (f->file)
+            json_kstring(&w->j, "file", profile_str(p, f->file));
+        if (f->start_line)
+            json_ku64(&w->j, "line", f->start_line);
+        json_object_end(&w->j);
+    }
+    json_array_end(&w->j);
+    json_object_end(&w->j);
+}
+
+static void write_stack(struct writer *w, stack_id s) {
+    const struct profile *p = w->p;
+    size_t n = 0;
+    for (; s; s = p->stacks[s].parent)
+        w->trail[n++] = s;
+    json_array(&w->j);
+    while (n-- > 0)
+        json_u64(&w->j, p->frames[p->stacks[w->trail[n]].frame].function);
+    json_array_end(&w->j);
+}
+
+/* The end of the run of samples that starts at `from` and has one stack. */
+static size_t run_end(const struct writer *w, size_t from, size_t to) {
+    stack_id stack = w->p->samples[w->order[from]].stack;
+    size_t end = from + 1;
+    while (end < to && w->p->samples[w->order[end]].stack == stack)
+        end++;
+    return end;
+}
+
+static int64_t run_value(const struct writer *w, size_t from, size_t to) {
+    int64_t sum = 0;
+    for (size_t i = from; i < to; i++)
+        sum += profile_value(w->p, w->order[i], w->value);
+    return sum;
+}
+
+static void write_one(struct writer *w, const char *name, size_t from, size_t to) {
+    struct json *j = &w->j;
+    json_object(j);
+    json_kstring(j, "type", "sampled");
+    json_kstring(j, "name", name);
+    json_kstring(j, "unit", speedscope_unit(profile_str(w->p, w->p->value_types[w->value].unit)));
+    json_ku64(j, "startValue", 0);
+    json_key(j, "endValue");
+    json_i64(j, run_value(w, from, to));
+    json_key(j, "samples");
+    json_array(j);
+    for (size_t i = from; i < to; i = run_end(w, i, to))
+        write_stack(w, w->p->samples[w->order[i]].stack);
+    json_array_end(j);
+    json_key(j, "weights");
+    json_array(j);
+    for (size_t i = from, end; i < to; i = end) {
+        end = run_end(w, i, to);
+        json_i64(j, run_value(w, i, end));
+    }
+    json_array_end(j);
+    json_object_end(j);
+}
+
+static void write_profiles(struct writer *w, const char *title, bool by_thread) {
+    const struct profile *p = w->p;
+    json_key(&w->j, "profiles");
+    json_array(&w->j);
+    for (size_t from = 0, to; from < w->n_order || from == 0; from = to) {
+        thread_id thread = w->n_order ? p->samples[w->order[from]].thread : 0;
+        for (to = from; to < w->n_order && (!by_thread || p->samples[w->order[to]].thread == thread);)
+            to++;
+        const char *name = by_thread ? profile_str(p, p->threads[thread].thread_name) : title;
+        write_one(w, name[0] ? name : title, from, to);
+        if (to >= w->n_order)
+            break;
+    }
+    json_array_end(&w->j);
+}
+
+static void write_quality(struct json *j, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    json_key(j, "quality");
+    json_object(j);
+#define QUALITY(field) json_ku64(j, #field, q->field);
+#include "format/quality.def"
+#undef QUALITY
+    json_object_end(j);
+}
+
+static int write_file(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
+    _cleanup_(freep) stack_id *trail = mem_zalloc(p->n_stacks, sizeof(*trail));
+    _cleanup_(freep) uint32_t *order = mem_zalloc(p->n_samples, sizeof(*order));
+    if (!trail || !order)
+        return err_nomem(err);
+    struct writer w = {.p = p, .j = json_to(out), .value = p->default_value, .trail = trail, .order = order};
+    for (size_t i = 0; i < p->n_samples; i++)
+        order[w.n_order++] = (uint32_t)i;
+    bool by_thread = o && o->threads;
+    qsort_r(order, w.n_order, sizeof(*order), compare_samples, &(struct ordering){.p = p, .by_thread = by_thread});
+    const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "scry";
+    json_object(&w.j);
+    json_kstring(&w.j, "$schema", SCHEMA);
+    json_kstring(&w.j, "exporter", "scry " SCRY_VERSION);
+    json_kstring(&w.j, "name", title);
+    json_ku64(&w.j, "activeProfileIndex", 0);
+    write_quality(&w.j, p);
+    write_frames(&w);
+    write_profiles(&w, title, by_thread);
+    json_object_end(&w.j);
+    buf_addc(out, '\n');
+    return out->failed ? err_nomem(err) : 0;
+}
+
+static int speedscope_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
+    if (p->n_value_types == 0)
+        return err_set(err, -EINVAL, NULL, "The profile has no values");
+    if (o && o->show_internal)
+        return write_file(p, o, out, err);
+    _cleanup_(profile_freep) struct profile *folded = NULL;
+    int rc = profile_fold_internal(p, &folded, err);
+    return rc < 0 ? rc : write_file(folded, o, out, err);
+}
+
+/* Its schema's address, near the beginning. */
+static bool speedscope_recognise(const void *data, size_t size) {
+    static const char schema[] = "www.speedscope.app/file-format-schema.json";
+    return memmem(data, MIN(size, (size_t)RECOGNISED_BY), schema, sizeof(schema) - 1) ||
+           (size > RECOGNISED_BY &&
+            memmem((const char *)data + size - RECOGNISED_BY, RECOGNISED_BY, schema, sizeof(schema) - 1));
+}
+
+const struct format format_speedscope = {
+    .name = "speedscope",
+    .ending = ".speedscope.json",
+    .title = "speedscope",
+    .write = speedscope_write,
+    .recognise = speedscope_recognise,
+    .read = speedscope_read,
+};

@@ -1,0 +1,185 @@
+/* Reading speedscope's files; the layout is in format/speedscope.c. Apart from it, because jansson and the writer
+ * of base/json.h have names in common. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "format/speedscope.h"
+
+enum { MOST_FRAMES = 100000 };
+
+struct reading {
+    struct profile *p;
+    frame_id *frames;
+    size_t n_frames;
+    const char *unit; /* of the first profile: others are read only if they have the same */
+    double factor;    /* from the file's unit to the profile's */
+    struct err *err;
+};
+
+static int malformed(struct reading *r, const char *what) {
+    return err_set(r->err, -EBADMSG, NULL, "It is not a speedscope file: %s", what);
+}
+
+static const char *string_of(const json_t *object, const char *key) {
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? s : "";
+}
+
+static uint32_t line_of(const json_t *frame) {
+    double line = json_number_value(json_object_get(frame, "line"));
+    return line >= 1 && line < UINT32_MAX ? (uint32_t)line : 0;
+}
+
+static int read_frames(struct reading *r, const json_t *root) {
+    const json_t *frames = json_object_get(json_object_get(root, "shared"), "frames");
+    if (!json_is_array(frames))
+        return malformed(r, "shared.frames is missing");
+    r->frames = mem_zalloc(json_array_size(frames), sizeof(*r->frames));
+    if (!r->frames)
+        return err_nomem(r->err);
+    for (r->n_frames = 0; r->n_frames < json_array_size(frames); r->n_frames++) {
+        const json_t *f = json_array_get(frames, r->n_frames);
+        struct profile_function function = {
+            .name = profile_string(r->p, string_of(f, "name")),
+            .file = profile_string(r->p, string_of(f, "file")),
+            .start_line = line_of(f),
+        };
+        r->frames[r->n_frames] =
+            profile_frame(r->p, &(struct profile_frame){.function = profile_function(r->p, &function),
+                                                        .kind = profile_string(r->p, "native")});
+    }
+    return 0;
+}
+
+static int read_unit(struct reading *r, const json_t *profile) {
+    static const struct {
+        const char *unit, *type, *ours;
+        double factor;
+    } units[] = {{"nanoseconds", "cpu", "nanoseconds", 1},
+                 {"microseconds", "cpu", "nanoseconds", 1e3},
+                 {"milliseconds", "cpu", "nanoseconds", 1e6},
+                 {"seconds", "cpu", "nanoseconds", 1e9},
+                 {"bytes", "space", "bytes", 1},
+                 {"none", "samples", "count", 1}};
+    const char *unit = string_of(profile, "unit");
+    if (r->unit)
+        return strcmp(r->unit, unit) == 0 ? 0 : malformed(r, "its profiles have different units");
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        if (strcmp(units[i].unit, unit) != 0)
+            continue;
+        r->unit = units[i].unit;
+        r->factor = units[i].factor;
+        profile_value_type(r->p, units[i].type, units[i].ours);
+        return 0;
+    }
+    return malformed(r, "a profile has no known unit");
+}
+
+static void add_sample(struct reading *r, stack_id stack, thread_id thread, double *at, double weight) {
+    struct profile_sample s = {.stack = stack, .thread = thread};
+    double value = weight * r->factor, time = *at * r->factor;
+    *at += weight;
+    s.time_ns = time > 0 && time < 9e18 ? (uint64_t)time : 0;
+    value = value > -9e15 && value < 9e15 ? value : 0; /* also what is not a number */
+    profile_add_sample(r->p, &s, &(int64_t){llround(value)});
+}
+
+static int frame_index(struct reading *r, const json_t *value, frame_id *ret) {
+    json_int_t i = json_is_integer(value) ? json_integer_value(value) : -1;
+    if (i < 0 || (size_t)i >= r->n_frames)
+        return malformed(r, "a stack names a frame that is not there");
+    *ret = r->frames[i];
+    return 0;
+}
+
+static int read_sampled(struct reading *r, const json_t *profile, thread_id thread) {
+    const json_t *samples = json_object_get(profile, "samples"), *weights = json_object_get(profile, "weights");
+    if (!json_is_array(samples) || json_array_size(samples) != json_array_size(weights))
+        return malformed(r, "a profile has not as many weights as samples");
+    double at = 0;
+    for (size_t i = 0; i < json_array_size(samples); i++) {
+        const json_t *stack = json_array_get(samples, i);
+        stack_id s = 0;
+        if (json_array_size(stack) > MOST_FRAMES)
+            return malformed(r, "a stack is too deep");
+        for (size_t k = 0; k < json_array_size(stack); k++) {
+            frame_id frame;
+            int rc = frame_index(r, json_array_get(stack, k), &frame);
+            if (rc < 0)
+                return rc;
+            s = profile_stack(r->p, s, frame);
+        }
+        add_sample(r, s, thread, &at, json_number_value(json_array_get(weights, i)));
+    }
+    return 0;
+}
+
+/* Frames open and close; between two events the stack is a sample of that length. */
+static int read_evented(struct reading *r, const json_t *profile, thread_id thread) {
+    const json_t *events = json_object_get(profile, "events");
+    double at = 0, last = json_number_value(json_object_get(profile, "startValue"));
+    stack_id stack = 0;
+    size_t depth = 0;
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        const json_t *e = json_array_get(events, i);
+        double now = json_number_value(json_object_get(e, "at"));
+        frame_id frame;
+        int rc = frame_index(r, json_object_get(e, "frame"), &frame);
+        if (rc < 0)
+            return rc;
+        if (now > last && stack)
+            add_sample(r, stack, thread, &at, now - last);
+        else if (now > last)
+            at += now - last;
+        last = now;
+        if (strcmp(string_of(e, "type"), "O") == 0 && depth++ < MOST_FRAMES)
+            stack = profile_stack(r->p, stack, frame);
+        else if (strcmp(string_of(e, "type"), "C") == 0 && depth && depth-- <= MOST_FRAMES)
+            stack = r->p->stacks[stack].parent;
+    }
+    return 0;
+}
+
+static int read_profiles(struct reading *r, const json_t *root) {
+    const json_t *profiles = json_object_get(root, "profiles");
+    for (size_t i = 0; i < json_array_size(profiles); i++) {
+        const json_t *one = json_array_get(profiles, i);
+        struct profile_thread t = {.tid = (uint32_t)i + 1, .thread_name = profile_string(r->p, string_of(one, "name"))};
+        thread_id thread = profile_thread(r->p, &t);
+        int rc = read_unit(r, one);
+        if (rc == 0 && strcmp(string_of(one, "type"), "sampled") == 0)
+            rc = read_sampled(r, one, thread);
+        else if (rc == 0 && strcmp(string_of(one, "type"), "evented") == 0)
+            rc = read_evented(r, one, thread);
+        else if (rc == 0)
+            rc = malformed(r, "a profile is neither sampled nor evented");
+        if (rc < 0)
+            return rc;
+    }
+    return r->unit ? 0 : malformed(r, "it has no profiles");
+}
+
+int speedscope_read(const void *data, size_t size, struct profile **ret, struct err *err) {
+    json_error_t problem;
+    _cleanup_(json_decrefp) json_t *root = json_loadb(data, size, 0, &problem);
+    if (!root)
+        return err_set(err, -EBADMSG, NULL, "Line %d: %s", problem.line, problem.text);
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    if (!p)
+        return err_nomem(err);
+    struct reading r = {.p = p, .err = err};
+    int rc = read_frames(&r, root);
+    if (rc == 0)
+        rc = read_profiles(&r, root);
+    free(r.frames);
+    if (rc == 0 && p->profile_failed)
+        rc = err_nomem(err);
+    p->command = profile_string(p, string_of(root, "name"));
+    if (rc == 0)
+        *ret = TAKE_PTR(p);
+    return rc;
+}
