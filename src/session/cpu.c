@@ -183,7 +183,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
     if (user && p && s->stack_bytes)
         in.walk = finish_walk(c, p, v);
     if (p)
-        in.snapshot = !s->stack_bytes && p->before.count && s->generation <= p->before.generation ? &p->before : &p->now;
+        in.snapshot = !s->stack_bytes && p->before.count && s->head.time_ns < p->now.since_ns ? &p->before : &p->now;
     if (user && !in.walk)
         in.missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
     struct assembled a = assemble(c->assembler, &in);
@@ -194,6 +194,15 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
         .time_ns = s->head.time_ns > c->began_ns ? s->head.time_ns - c->began_ns : 0,
     };
     profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)s->period_ns});
+}
+
+/* It mapped code: what is at an address may have changed. */
+static void refresh_process(struct capture *c, const struct cpu_record_head *record) {
+    struct session_process *p = known_process(c, record->tgid);
+    if (!p || !session_process_refresh(p))
+        return;
+    p->now.since_ns = MIN(p->now.since_ns, record->time_ns);
+    publish(c, p);
 }
 
 static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
@@ -211,6 +220,9 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
     case CPU_RECORD_EXEC:
         drop_process(c, record->tgid);
         open_process(c, record->tgid, NULL);
+        break;
+    case CPU_RECORD_MAP:
+        refresh_process(c, record);
         break;
     case CPU_RECORD_EXIT:
         drop_process(c, record->tgid);

@@ -78,6 +78,7 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f) 
     if (f->tables_state != FILE_TABLES_UNKNOWN)
         return f->tables_state == FILE_TABLES_LOADED;
     f->tables_state = FILE_TABLES_NONE;
+    fs->tables_loaded++;
     if (!f->symbols)
         return false;
     _cleanup_(cfi_rows_free) struct cfi_rows rows = {0};

@@ -36,7 +36,8 @@ struct session_files {
     frame_id *frames; /* what name_refs point into */
     size_t n_frames, cap_frames;
     string_id kind_native;
-    uint64_t last_serial; /* of processes */
+    uint64_t last_serial;   /* of processes */
+    uint64_t tables_loaded; /* counts loads: another process may have loaded a shared file */
 };
 
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables);

@@ -49,7 +49,7 @@ static int take_snapshot(struct session_process *p) {
             describe_code(p, &all[i], &code[k++]);
     free(p->before.code);
     p->before = p->now;
-    p->now = (struct process_snapshot){.code = code, .count = k, .generation = p->before.generation + 1};
+    p->now = (struct process_snapshot){.code = code, .count = k, .generation = p->before.generation + 1, .since_ns = p->refreshed_ns};
     return 0;
 }
 
@@ -86,6 +86,7 @@ static int publish_mappings(struct session_process *p) {
     p->table.n_mappings = p->table_mappings = (u32)p->now.count;
     p->table.generation = p->now.generation;
     p->table_published = true;
+    p->tables_seen = p->files->tables_loaded;
     return 0;
 }
 
@@ -103,9 +104,12 @@ bool session_process_refresh(struct session_process *p) {
 
 bool session_process_load_tables(struct session_process *p, uint64_t pc) {
     const struct process_code *c = session_process_find(&p->now, pc);
-    if (!c || !c->file || c->file->tables_state != FILE_TABLES_UNKNOWN)
+    if (!c || !c->file)
         return false;
-    session_file_load_tables(p->files, c->file);
+    if (c->file->tables_state == FILE_TABLES_UNKNOWN)
+        session_file_load_tables(p->files, c->file);
+    else if (p->tables_seen == p->files->tables_loaded)
+        return false; /* the list says already what there is to say */
     p->now.generation++;
     return publish_mappings(p) == 0;
 }

@@ -18,6 +18,7 @@ struct process_snapshot {
     struct process_code *code; /* sorted by address */
     size_t count;
     u32 generation;
+    uint64_t since_ns; /* samples from before belong to the snapshot before */
 };
 
 struct session_process {
@@ -29,6 +30,7 @@ struct session_process {
     struct table_process table;          /* published to the walk */
     u32 table_mappings;                  /* how many slots table.mappings_at has */
     bool table_published;
+    uint64_t tables_seen; /* files->tables_loaded when the list was published */
 
     enum lang_id lang;                /* of `runtime`; 0 = native only */
     struct lang_process *runtime;

@@ -218,32 +218,63 @@ static uint32_t protection_of(uint32_t flags) {
     return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
 }
 
-/* The core's segments, with the names of NT_FILE, as a list of mappings. */
-static int make_mappings(struct target *t) {
-    struct core_file *c = t->core;
+static int add_mapping(struct target *t, struct target_mapping m) {
     struct mapping_list *list = &t->mappings;
-    for (size_t i = 0; i < c->n_segments; i++) {
-        const struct core_segment *s = &c->segments[i];
-        if (s->memory_size == 0 || s->start + s->memory_size < s->start ||
-            (list->count && s->start < list->all[list->count - 1].end))
-            continue;
-        const struct core_backing *b = backing_of(c, s->start);
-        struct target_mapping m = {
-            .start = s->start,
-            .end = s->start + s->memory_size,
-            .protection = protection_of(s->flags),
-            .path = s->start == c->vdso ? "[vdso]" : b ? b->path : "",
-            .offset = b ? b->offset + (s->start - b->start) : 0,
-        };
-        struct stat st;
-        if (b && backing_fd(c, &c->files[b - c->files]) >= 0 && fstat(b->fd, &st) == 0) {
+    const struct core_backing *b = backing_of(t->core, m.start);
+    struct stat st;
+    if (m.end <= m.start)
+        return 0;
+    m.path = m.start == t->core->vdso ? "[vdso]" : b ? b->path : "";
+    if (b) {
+        m.offset = b->offset + (m.start - b->start);
+        if (backing_fd(t->core, &t->core->files[b - t->core->files]) >= 0 && fstat(b->fd, &st) == 0) {
             m.device = st.st_dev;
             m.inode = st.st_ino;
         }
-        if (mem_grow((void **)&list->all, &list->capacity, list->count + 1, sizeof(m)) < 0)
-            return -ENOMEM;
-        list->all[list->count++] = m;
     }
+    if (mem_grow((void **)&list->all, &list->capacity, list->count + 1, sizeof(m)) < 0)
+        return -ENOMEM;
+    list->all[list->count++] = m;
+    return 0;
+}
+
+static int by_start(const void *a, const void *b) {
+    const struct target_mapping *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static bool has_segment(const struct core_file *c, uint64_t address) {
+    for (size_t i = 0; i < c->n_segments; i++)
+        if (address >= c->segments[i].start && address - c->segments[i].start < c->segments[i].memory_size)
+            return true;
+    return false;
+}
+
+/* The core's segments, and the files that have none: debuggers leave out what was not written to. What
+ * such a file allows is not known; all of it may be code. */
+static int make_mappings(struct target *t) {
+    struct core_file *c = t->core;
+    struct mapping_list *list = &t->mappings;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < c->n_segments; i++) {
+        const struct core_segment *s = &c->segments[i];
+        rc = add_mapping(t, (struct target_mapping){.start = s->start,
+                                                    .end = s->start + s->memory_size,
+                                                    .protection = protection_of(s->flags)});
+    }
+    for (size_t i = 0; rc == 0 && i < c->n_files; i++)
+        if (!has_segment(c, c->files[i].start))
+            rc = add_mapping(t, (struct target_mapping){.start = c->files[i].start,
+                                                        .end = c->files[i].end,
+                                                        .protection = PROT_READ | PROT_EXEC});
+    if (rc < 0 || list->count == 0)
+        return rc;
+    qsort(list->all, list->count, sizeof(*list->all), by_start);
+    size_t n = 1;
+    for (size_t i = 1; i < list->count; i++)
+        if (list->all[i].start >= list->all[n - 1].end)
+            list->all[n++] = list->all[i];
+    list->count = n;
     return 0;
 }
 

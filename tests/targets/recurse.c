@@ -16,9 +16,13 @@ NOINLINE static uint64_t bottom(uint64_t x) {
 NOINLINE static uint64_t descend(unsigned depth, uint64_t x) {
     if (depth <= 1) {
         target_ready();
-        return bottom(x);
+        x = bottom(x);
+        __asm__ volatile("" : "+r"(x)); /* not a tail call: this frame counts */
+        return x;
     }
-    return descend(depth - 1, x + depth) + 1; /* + 1: not a tail call */
+    x = descend(depth - 1, x + depth);
+    __asm__ volatile("" : "+r"(x)); /* neither a tail call nor a sum that a loop could make */
+    return x + 1;
 }
 
 int main(int argc, char **argv) {

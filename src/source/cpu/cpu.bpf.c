@@ -28,6 +28,7 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
+const volatile u32 max_misses = 64; /* stack copies of one process until user space has improved something */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 const volatile u64 period_ns = 0; /* mean sampling period: the weight of a sample */
 
@@ -231,7 +232,7 @@ static __always_inline int may_miss(u32 tgid) {
         bpf_map_update_elem(&misses, &tgid, &one, BPF_ANY);
         return 1;
     }
-    if (*count >= 64)
+    if (*count >= max_misses)
         return 0;
     (*count)++;
     return 1;

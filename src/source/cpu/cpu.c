@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "cpu_bpf.skel.h"
+#include "source/cpu/cpu_maps.h"
 #include "source/cpu/cpu_open.h"
 
 /* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */
@@ -24,6 +25,7 @@ struct cpu_source {
     struct cpu_options options;
     struct cpu_bpf *bpf;
     struct ring_buffer *ring;
+    struct cpu_maps *maps; /* NULL when the kernel does not allow it */
     int *timers; /* TIMERS_PER_CPU per CPU; -1 where not open */
     size_t n_timers;
     struct bpf_link **links;
@@ -66,6 +68,7 @@ static int configure(struct cpu_source *s) {
     b->rodata->pid_namespace = pid_namespace_inode();
     b->rodata->own_tgid = (u32)getpid();
     b->rodata->want_kernel = s->options.kernel;
+    b->rodata->max_misses = MAX(64u, s->options.frequency / 4);
     b->rodata->wake_bytes = ring_bytes(s->options.frequency) / 4;
     b->rodata->period_ns = 1000000000u / s->options.frequency;
     int cpus = libbpf_num_possible_cpus();
@@ -136,6 +139,7 @@ void cpu_source_close(struct cpu_source *s) {
     if (s->stats_fd >= 0)
         close(s->stats_fd);
     ring_buffer__free(s->ring);
+    cpu_maps_close(s->maps);
     for (u32 i = 0; i < TABLE_MAX_CHUNKS; i++)
         if (s->chunk_fd[i])
             close(s->chunk_fd[i]);
@@ -257,6 +261,8 @@ int cpu_source_start(struct cpu_source *s, struct err *err) {
     if (rc < 0)
         return cpu_explain_failure(rc, err);
     s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+    if (cpu_maps_open(&s->maps) < 0)
+        s->maps = NULL;
     for (int cpu = 0; cpu < cpus && rc == 0; cpu++)
         rc = start_cpu(s, cpu, err);
     return rc;
@@ -270,13 +276,25 @@ void cpu_source_stop(struct cpu_source *s) {
         cpu_bpf__detach(s->bpf);
 }
 
+static void on_mapped(void *ctx, u32 tgid, uint64_t time_ns) {
+    struct cpu_source *s = ctx;
+    struct cpu_record_head r = {.type = CPU_RECORD_MAP, .tgid = tgid, .tid = tgid, .time_ns = time_ns};
+    s->take(s->take_ctx, &r, sizeof(r));
+    s->taken_now++;
+}
+
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx) {
-    struct pollfd fds[2] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    /* poll() passes over negative descriptors. */
+    struct pollfd fds[3] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
+                            {.fd = fd, .events = POLLIN},
+                            {.fd = s->maps ? cpu_maps_fd(s->maps) : -1, .events = POLLIN}};
     s->take = take;
     s->take_ctx = ctx;
     s->taken_now = 0;
-    if (timeout_ms > 0 && poll(fds, fd >= 0 ? 2 : 1, timeout_ms) < 0 && errno != EINTR)
+    if (timeout_ms > 0 && poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno != EINTR)
         return -errno;
+    if (s->maps)
+        cpu_maps_drain(s->maps, on_mapped, s);
     int rc = ring_buffer__consume(s->ring);
     return rc < 0 && rc != -EINTR ? rc : s->taken_now;
 }

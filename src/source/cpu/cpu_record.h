@@ -11,6 +11,7 @@ enum cpu_record_type {
     CPU_RECORD_FORK, /* tgid forked `child`, a new process */
     CPU_RECORD_EXEC, /* tgid runs another program now */
     CPU_RECORD_EXIT, /* the last thread of tgid ended */
+    CPU_RECORD_MAP,  /* tgid mapped code; made in user space, see cpu_maps.h */
 };
 
 /* Every record starts like this. Ids are as scry's own pid namespace numbers them. */
