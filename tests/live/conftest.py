@@ -94,6 +94,8 @@ def rooted(profile, root=None):
     for sample in profile.samples:
         names = sample.names
         outermost = names[-1].split("@")[0].split("+")[0] if names else ""
-        if root in names if root else outermost in ROOTS:
+        # A stripped program's own root has no name but its file's.
+        nameless = outermost.startswith("[") and not outermost.startswith(("[truncated", "[unmapped", "[not walked"))
+        if root in names if root else outermost in ROOTS or nameless:
             hit += sample.values[index]
     return hit / max(1, profile.total(index))
