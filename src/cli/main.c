@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,7 +82,13 @@ static int dispatch(int argc, char **argv) {
     return run_verb(argc, argv);
 }
 
+/* Whoever read our output is gone. Unlike SIG_IGN, a handler is not handed down to a command that we start. */
+static void broken_pipe(int signal) {
+    _exit(128 + signal);
+}
+
 int main(int argc, char **argv) {
+    signal(SIGPIPE, broken_pipe);
     int status = dispatch(argc, argv);
     terminal_progress(NULL);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {

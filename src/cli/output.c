@@ -1,11 +1,14 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "cli/input.h"
 #include "cli/summary.h"
 #include "cli/terminal.h"
@@ -17,18 +20,25 @@ int output_text(struct buf *text, struct err *err) {
     return file_write("-", text->data, text->len, err);
 }
 
-/* The place must be writable before anything is captured. */
+/* The place must be writable before anything is captured: tried, because permissions do not say it all. */
 static int check_writable(const char *path, struct err *err) {
-    char directory[4096];
-    snprintf(directory, sizeof(directory), "%s", path);
-    char *slash = strrchr(directory, '/');
-    if (slash)
-        slash[slash == directory] = '\0';
-    else
-        strcpy(directory, ".");
-    if (strcmp(path, "-") == 0 || access(path, W_OK) == 0 || (errno == ENOENT && access(directory, W_OK) == 0))
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (strcmp(path, "-") == 0 || (exists && !S_ISREG(st.st_mode) && access(path, W_OK) == 0))
         return 0;
-    return err_set(err, -errno, "Name a place you may write to with -o", "Cannot write %s: %s", path, strerror(errno));
+    _cleanup_(freep) char *probe = mem_printf("%s.XXXXXX", path);
+    if (!probe)
+        return err_nomem(err);
+    _cleanup_(closep) int fd = -1;
+    if (exists && S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    else
+        fd = mkostemp(probe, O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "Name a place you may write to with -o", "Cannot write %s: %s", path,
+                       strerror(errno));
+    unlink(probe);
+    return 0;
 }
 
 /* scry-cpu-20240131-235959.html, in the present directory. */

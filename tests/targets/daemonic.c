@@ -17,8 +17,10 @@ int main(int argc, char **argv) {
     siginfo_t info;
     if (!strcmp(argv[1], "zombie"))
         waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
-    else
+    else {
+        usleep(100 * 1000); /* let it reach pause() */
         kill(pid, SIGSTOP);
+    }
     printf("{\"ready\": %d}\n", (int)pid);
     fflush(stdout);
     sleep(argc > 2 ? (unsigned)atoi(argv[2]) : 60);
