@@ -13,6 +13,7 @@ static void run_child(char *const *argv, int gate, int failure) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
     execvp(argv[0], argv);
     int code = errno;
     if (write(failure, &code, sizeof(code)) < 0)

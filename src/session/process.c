@@ -129,7 +129,10 @@ bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns) 
     for (unsigned i = 1; i < LANG_COUNT; i++) {
         if (!langs[i]->attach)
             continue;
-        int rc = langs[i]->attach(p->target, &p->runtime, &p->attach_error);
+        struct err why = {0};
+        int rc = langs[i]->attach(p->target, &p->runtime, &why);
+        if (rc != -ENOENT)
+            p->attach_error = why;
         if (rc == 0) {
             p->lang = (enum lang_id)i;
             p->table.langs = 1u << i;

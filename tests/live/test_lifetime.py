@@ -26,7 +26,7 @@ def test_a_started_command_is_sampled_from_its_first_instruction(tmp_path):
     assert truth, "the command's own output must pass through"
     p = pprof.read(path)
     c = Capture(p, r, None, path)
-    assert c.samples >= 2000, r
+    assert c.samples >= 1000, r
     assert_shares(c.total(), {"first": 0.5, "second": 0.5}, c.samples)
     assert rooted(p) >= 0.995
 

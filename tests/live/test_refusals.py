@@ -175,5 +175,5 @@ def test_a_stopped_process_is_profiled_as_idle(tmp_path):
         d = scry("dump", "-p", t.pid, timeout=15)
         state = open(f"/proc/{t.pid}/stat").read().rsplit(")", 1)[1].split()[0]
     assert r.status in (0, 1) and "Traceback" not in r.err, r
-    assert d.status == 0 and "pause" in d.out and "main" in d.out, d
+    assert d.status == 0 and "stopped" in d.out and "main" in d.out, d
     assert state == "T", "a stopped process must stay stopped"
