@@ -134,7 +134,7 @@ static int add_downwards(struct builder *b, const struct stack_weight *w, const 
             node_of[i] = child_of(b, parent, frame);
             if (node_of[i] == UINT32_MAX)
                 return err_nomem(err);
-        } else if (chosen[p->frames[frame].function]) {
+        } else if (chosen && chosen[p->frames[frame].function]) {
             node_of[i] = 0;
             b->tree.nodes[0].function = p->frames[frame].function;
             b->tree.nodes[0].frame = frame;

@@ -27,7 +27,7 @@ struct pprof_reader {
     struct profile *p;
     struct slices strings, samples, mappings, locations, functions, sample_types;
     struct u64_map mapping_ids, function_ids, location_ids; /* pprof id → ours (for locations: slice) */
-    string_id *string_ids; /* interned at first use; 0 = not yet */
+    string_id *string_ids;                                  /* interned at first use; 0 = not yet */
     uint64_t *comments;
     size_t n_comments, cap_comments;
     uint64_t default_type;
@@ -161,7 +161,8 @@ static void read_sample_types(struct pprof_reader *r) {
         r->bad |= in.failed || r->p->n_value_types == PROFILE_MAX_VALUE_TYPES;
         if (r->bad)
             return;
-        unsigned v = profile_value_type(r->p, profile_str(r->p, string_at(r, type)), profile_str(r->p, string_at(r, unit)));
+        unsigned v =
+            profile_value_type(r->p, profile_str(r->p, string_at(r, type)), profile_str(r->p, string_at(r, unit)));
         if (r->default_type ? type == r->default_type : i + 1 == r->sample_types.count)
             r->p->default_value = v;
     }
@@ -271,8 +272,8 @@ static void read_comment(struct pprof_reader *r, const char *text) {
     if (!value)
         return;
     value++;
-#define QUALITY(field)                                                                             \
-    if (n == strlen(#field) && strncmp(text, #field, n) == 0)                                      \
+#define QUALITY(field)                                                                                                 \
+    if (n == strlen(#field) && strncmp(text, #field, n) == 0)                                                          \
         q->field = strtoull(value, NULL, 10);
 #include "format/quality.def"
 #undef QUALITY
@@ -401,14 +402,18 @@ static bool is_thread_label(const char *key, const struct profile_label *l, stru
         const char *key;
         string_id *text;
         uint32_t *number;
-    } known[] = {{"process", &t->process_name, NULL}, {"thread", &t->thread_name, NULL}, {"runtime", &t->runtime, NULL},
-                 {"container", &t->container, NULL},  {"pid", NULL, &t->pid},           {"tid", NULL, &t->tid}};
+    } known[] = {{"process", &t->process_name, NULL},
+                 {"thread", &t->thread_name, NULL},
+                 {"runtime", &t->runtime, NULL},
+                 {"container", &t->container, NULL},
+                 {"pid", NULL, &t->pid},
+                 {"tid", NULL, &t->tid}};
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
         if (strcmp(known[i].key, key) != 0 || (known[i].text != NULL) != (l->text != 0))
             continue;
         if (known[i].text)
             *known[i].text = l->text;
-        else
+        if (known[i].number)
             *known[i].number = (uint32_t)l->number;
         return true;
     }
@@ -479,7 +484,7 @@ static void add_sample(struct pprof_reader *r, struct frame_cache *c, struct sam
             return;
         }
         struct location_frames l = read_location(r, c, (size_t)*index);
-        for (uint32_t k = l.count; k-- > 0;)
+        for (uint32_t k = c->frames ? l.count : 0; k-- > 0;)
             stack = profile_stack(r->p, stack, c->frames[l.first + k]);
     }
     r->bad |= s->n_values != r->p->n_value_types;
@@ -546,7 +551,8 @@ static int read_plain(const void *data, size_t size, struct profile **ret, struc
     if (r.nomem || r.p->profile_failed)
         return err_nomem(err);
     if (r.bad)
-        return err_set(err, -EBADMSG, "The file may be damaged or no profile at all", "The file is not a valid pprof profile");
+        return err_set(err, -EBADMSG, "The file may be damaged or no profile at all",
+                       "The file is not a valid pprof profile");
     if (!r.p->quality.samples_taken)
         r.p->quality.samples_taken = r.p->n_samples;
     *ret = TAKE_PTR(r.p);

@@ -107,7 +107,7 @@ static int read_sampled(struct reading *r, const json_t *profile, thread_id thre
         if (json_array_size(stack) > MOST_FRAMES)
             return malformed(r, "a stack is too deep");
         for (size_t k = 0; k < json_array_size(stack); k++) {
-            frame_id frame;
+            frame_id frame = 0;
             int rc = frame_index(r, json_array_get(stack, k), &frame);
             if (rc < 0)
                 return rc;
@@ -127,7 +127,7 @@ static int read_evented(struct reading *r, const json_t *profile, thread_id thre
     for (size_t i = 0; i < json_array_size(events); i++) {
         const json_t *e = json_array_get(events, i);
         double now = json_number_value(json_object_get(e, "at"));
-        frame_id frame;
+        frame_id frame = 0;
         int rc = frame_index(r, json_object_get(e, "frame"), &frame);
         if (rc < 0)
             return rc;

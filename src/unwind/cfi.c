@@ -456,7 +456,8 @@ static int by_start(const void *a, const void *b) {
 /* Rows of all functions in address order; between functions that do not touch there is no rule. */
 static int compile_all(struct compiler *c) {
     u64 end = 0;
-    qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
+    if (c->n_fdes)
+        qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
     for (size_t i = 0; i < c->n_fdes; i++) {
         const struct fde *f = &c->fdes[i];
         if (f->start < end) { /* overlaps the one before */
