@@ -6,6 +6,7 @@
 
 #include "analyse/analyse.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "format/format.h"
 
 enum { WIDTH = 1200, ROW = 17, HEAD = 40, FOOT = 34, MARGIN = 10, LETTER_TENTHS = 66 };
@@ -40,19 +41,17 @@ static void add_text(struct buf *out, const char *s, size_t limit) {
     }
 }
 
-/* Bytes of `s` that are no whole UTF-8 letters would make the picture ill-formed: they become "?". */
+/* Bytes of `s` that are no letters would make the picture ill-formed: they become "?". So do the two letters
+ * that XML forbids, U+FFFE and U+FFFF. */
 static char *clean_copy(const char *s) {
     char *copy = mem_strdup(s);
-    for (unsigned char *c = (unsigned char *)copy; c && *c;) {
-        size_t n = *c < 0x80 ? 1 : *c >= 0xc2 && *c < 0xe0 ? 2 : (*c & 0xf0) == 0xe0 ? 3 : 0;
-        size_t good = n ? 1 : 0;
-        while (good && good < n && (c[good] & 0xc0) == 0x80)
-            good++;
-        if (n && good == n) {
-            c += n;
-        } else {
-            *c++ = '?';
-        }
+    unsigned char *c = (unsigned char *)copy;
+    while (c && *c) {
+        size_t n = utf8_length(c);
+        bool forbidden = n == 3 && c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe;
+        if (n == 0 || forbidden)
+            *c = '?';
+        c += n == 0 || forbidden ? 1 : n;
     }
     return copy;
 }
