@@ -115,6 +115,15 @@ static const char *place_of(const struct profile *p, frame_id frame) {
     return profile_str(p, file ? file : p->mappings[f->mapping].file);
 }
 
+/* A path below the present directory is shown from there. */
+static const char *nearby_place(const char *path) {
+    static char here[4096];
+    if (!here[0] && !getcwd(here, sizeof(here)))
+        strcpy(here, "/");
+    size_t n = strlen(here);
+    return n > 1 && strncmp(path, here, n) == 0 && path[n] == '/' ? path + n + 1 : path;
+}
+
 /* The end of a path, at most `room` columns. */
 static const char *short_place(const char *path, size_t room) {
     size_t n = strlen(path);
@@ -133,7 +142,7 @@ static void add_function(struct buf *out, const struct profile *p, function_id f
     const char *name = profile_str(p, p->functions[function].name);
     buf_adds(out, name);
     size_t used = strlen(name) + 2;
-    const char *place = room > used + 8 ? short_place(place_of(p, frame), room - used) : "";
+    const char *place = room > used + 8 ? short_place(nearby_place(place_of(p, frame)), room - used) : "";
     if (place[0])
         buf_addf(out, "  %s%s%s", terminal_style(fd, STYLE_DIM), place, terminal_style(fd, STYLE_PLAIN));
     buf_addc(out, '\n');
@@ -259,18 +268,21 @@ static uint32_t passes_on_to(const struct analyse_tree *t, uint32_t node, double
     return (double)t->nodes[child].total >= 0.9 * (double)n->total ? child : 0;
 }
 
-static struct chain chain_from(const struct analyse_tree *t, uint32_t node, double min_share) {
-    struct chain c = {0};
-    for (; node; node = passes_on_to(t, node, min_share)) {
-        c.nodes[MIN(c.n, (unsigned)CHAIN_MOST - 1)] = node;
-        c.n = MIN(c.n + 1, (unsigned)CHAIN_MOST);
-        c.in_all++;
-    }
-    return c;
-}
-
 static const char *node_name(const struct profile *p, const struct analyse_tree *t, uint32_t node) {
     return profile_str(p, p->functions[t->nodes[node].function].name);
+}
+
+static struct chain chain_from(const struct profile *p, const struct analyse_tree *t, uint32_t node, double min_share) {
+    struct chain c = {0};
+    for (; node; node = passes_on_to(t, node, min_share)) {
+        if (c.n && strcmp(node_name(p, t, c.nodes[c.n - 1]), node_name(p, t, node)) == 0)
+            c.n--; /* recursion, or code without names: once is enough */
+        else
+            c.in_all++;
+        c.nodes[MIN(c.n, (unsigned)CHAIN_MOST - 1)] = node;
+        c.n = MIN(c.n + 1, (unsigned)CHAIN_MOST);
+    }
+    return c;
 }
 
 /* The first functions of the chain as far as there is room, and always its last. */
@@ -300,7 +312,7 @@ static size_t paths_below(struct buf *out, const struct profile *p, const struct
     enum { COLUMNS = 10, DEEPEST = 40 };
     size_t lines = 0;
     for (uint32_t at = t->nodes[node].first_child; is_shown(t, at, min_share); at = t->nodes[at].next_sibling) {
-        struct chain c = chain_from(t, at, min_share);
+        struct chain c = chain_from(p, t, at, min_share);
         lines++;
         if (out) {
             buf_addf(out, "%5.1f %%  %*s", percent((double)t->nodes[at].total, (double)t->total), (int)depth * 2, "");

@@ -206,15 +206,37 @@ static const char *call_file(Dwarf_Die *unit, Dwarf_Die *inlined) {
     return name ? name : "";
 }
 
+/* "/a/build/../src/./x.c" is /a/src/x.c. Compilers write paths as they were given; where a directory was a link
+ * this may name another file, but it is what everybody who reads it takes it for. */
+static void simplify_path(char *path) {
+    char *to = path;
+    for (const char *from = path; *from;) {
+        size_t n = strcspn(from + 1, "/") + 1; /* a component with the slash before it */
+        if (n == 3 && memcmp(from, "/..", 3) == 0 && to > path) {
+            while (to > path && *--to != '/')
+                ;
+        } else if (!(n == 2 && from[1] == '.') && n > 1) {
+            memmove(to, from, n);
+            to += n;
+        }
+        from += n;
+    }
+    *to = '\0';
+}
+
 /* Paths may be relative to the unit's directory. */
 static const char *full_path(struct symbol_names *names, Dwarf_Die *unit, const char *file) {
-    if (!file || !file[0] || file[0] == '/')
+    if (!file || !file[0])
         return symbol_names_get(names, file).plain;
     Dwarf_Attribute attribute;
-    const char *directory = dwarf_attr(unit, DW_AT_comp_dir, &attribute) ? dwarf_formstring(&attribute) : NULL;
-    if (!directory)
+    const char *directory = "";
+    if (file[0] != '/' && dwarf_attr(unit, DW_AT_comp_dir, &attribute))
+        directory = dwarf_formstring(&attribute);
+    if (file[0] != '/' && (!directory || directory[0] != '/'))
         return symbol_names_get(names, file).plain;
-    _cleanup_(freep) char *path = mem_printf("%s/%s", directory, file);
+    _cleanup_(freep) char *path = file[0] == '/' ? mem_strdup(file) : mem_printf("%s/%s", directory, file);
+    if (path)
+        simplify_path(path);
     return symbol_names_get(names, path).plain;
 }
 
