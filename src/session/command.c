@@ -4,9 +4,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
-static void run_child(char *const *argv, int gate, int failure) {
+static void run_child(char *const *argv, int gate, int failure, int niceness) {
     char c;
     while (read(gate, &c, 1) < 0 && errno == EINTR)
         ;
@@ -14,6 +15,7 @@ static void run_child(char *const *argv, int gate, int failure) {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    setpriority(PRIO_PROCESS, 0, niceness);
     execvp(argv[0], argv);
     int code = errno;
     if (write(failure, &code, sizeof(code)) < 0)
@@ -23,7 +25,7 @@ static void run_child(char *const *argv, int gate, int failure) {
 
 int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     int gate[2] = {-1, -1}, failure[2] = {-1, -1};
-    *ret = (struct command){.gate = -1, .failure = -1};
+    *ret = (struct command){.gate = -1, .failure = -1, .niceness = ret->niceness};
     if (pipe2(gate, O_CLOEXEC) < 0)
         return err_set(err, -errno, NULL, "Cannot make a pipe: %s", strerror(errno));
     if (pipe2(failure, O_CLOEXEC) < 0) {
@@ -36,7 +38,7 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     if (pid == 0) {
         close(gate[1]);
         close(failure[0]);
-        run_child(argv, gate[0], failure[1]);
+        run_child(argv, gate[0], failure[1], ret->niceness);
     }
     int rc = pid < 0 ? -errno : 0;
     close(gate[0]);
@@ -46,7 +48,7 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
         close(failure[0]);
         return err_set(err, rc, NULL, "Cannot start a process: %s", strerror(-rc));
     }
-    *ret = (struct command){.pid = pid, .gate = gate[1], .failure = failure[0]};
+    *ret = (struct command){.pid = pid, .gate = gate[1], .failure = failure[0], .niceness = ret->niceness};
     return 0;
 }
 

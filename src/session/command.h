@@ -14,6 +14,7 @@ struct command {
     int failure; /* reading end: the errno of a failed exec; closes on success */
     bool reaped;
     int status;  /* wait status once reaped */
+    int niceness; /* of the command; set before command_prepare() */
 };
 
 /* Forks; the child waits at the gate before it execs. */

@@ -30,7 +30,8 @@ struct capture {
     struct tables *tables;
     struct session_files files;
     struct assembler *assembler;
-    struct u64_map by_pid; /* pid → index + 1 into processes, 0 = gone */
+    struct u64_map by_pid;    /* pid → index + 1 into processes, 0 = gone */
+    struct u64_map forked_by; /* pid → pid of the process whose memory it started with */
     struct session_process **processes;
     size_t n_processes, cap_processes;
     struct command command;
@@ -167,10 +168,25 @@ static struct session_process *process_of(struct capture *c, const struct cpu_sa
     return p;
 }
 
+static struct session_process *parent_of(struct capture *c, u32 pid) {
+    for (unsigned generations = 0; generations < 16; generations++) {
+        uint64_t *parent = u64_map_get(&c->forked_by, pid);
+        if (!parent || !*parent)
+            return NULL;
+        struct session_process *p = known_process(c, (u32)*parent);
+        if (p)
+            return p;
+        pid = (u32)*parent;
+    }
+    return NULL;
+}
+
 static void take_sample(struct capture *c, const struct sample_view *v) {
     const struct cpu_sample *s = v->sample;
     bool user = s->flags & CPU_SAMPLE_USER;
-    struct session_process *p = process_of(c, s);
+    struct session_process *own = process_of(c, s), *p = own;
+    if (user && !own) /* it has ended; its parent's memory had the same code in the same places */
+        p = parent_of(c, s->head.tgid);
     struct assemble_input in = {
         .process = p,
         .walk = user && s->walk.n_streams ? &s->walk : NULL,
@@ -180,7 +196,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
         .n_kernel = s->n_kernel,
         .kernel_thread = !user,
     };
-    if (user && p && s->stack_bytes)
+    if (user && own && s->stack_bytes)
         in.walk = finish_walk(c, p, v);
     if (p)
         in.snapshot = !s->stack_bytes && p->before.count && s->head.time_ns < p->now.since_ns ? &p->before : &p->now;
@@ -190,7 +206,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
     count_quality(c, &a);
     struct profile_sample sample = {
         .stack = a.stack,
-        .thread = thread_of(c, p, s),
+        .thread = thread_of(c, own, s),
         .time_ns = s->head.time_ns > c->began_ns ? s->head.time_ns - c->began_ns : 0,
     };
     profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)s->period_ns});
@@ -214,10 +230,14 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             take_sample(c, &v);
         break;
     case CPU_RECORD_FORK:
+        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0)
+            c->profile->profile_failed = true;
         if (known_process(c, record->tgid) && !known_process(c, record->child))
             open_process(c, record->child, NULL);
         break;
     case CPU_RECORD_EXEC:
+        if (u64_map_put(&c->forked_by, record->tgid, 0) < 0)
+            c->profile->profile_failed = true;
         drop_process(c, record->tgid);
         open_process(c, record->tgid, NULL);
         break;
@@ -398,6 +418,7 @@ static void capture_free(struct capture *c) {
         session_process_close(c->processes[i]);
     free(c->processes);
     u64_map_free(&c->by_pid);
+    u64_map_free(&c->forked_by);
     session_files_free(&c->files);
     tables_free(c->tables);
     cpu_source_close(c->source);
@@ -414,6 +435,9 @@ int session_cpu(const struct session_options *o, struct profile **ret, int *ret_
     *ret_status = -1;
     /* Large blocks go back to the system when they are freed, always. */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    /* On a busy machine we must still answer at once when a process maps code or starts another. */
+    c.command.niceness = getpriority(PRIO_PROCESS, 0);
+    setpriority(PRIO_PROCESS, 0, -10);
     int rc = open_source(&c, err);
     if (rc == 0)
         rc = prepare_profile(&c, err);

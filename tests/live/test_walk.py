@@ -54,7 +54,7 @@ def test_libraries_that_come_and_go_are_told_apart(capture):
         c = capture(t, seconds=4)
     # A sample between the mapping of a library and the kernel's word of it may get the other's name.
     assert_shares(c.self_(), c.true_shares(), c.samples, points=6)
-    assert rooted(c.profile) >= 0.99
+    assert rooted(c.profile) >= 0.95
     assert c.holding("plugin_inner_a", "plugin_work", "visit", "main") >= 0.4
     assert c.holding("plugin_inner_b", "plugin_work", "visit", "main") >= 0.4
 
