@@ -1,73 +1,110 @@
 /* What the files of symbol/ share.
- * May use: base/, symbol/symbol.h, libelf's <elf.h>.
+ * May use: base/, symbol/symbol.h, <elf.h>.
  * Must not: be included from other rooms. */
 #pragma once
 
 #include <elf.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "symbol/symbol.h"
 
-/* An ELF-64 little-endian image in memory, headers checked. */
+/* ---- ELF images ---- */
+
+enum { BUILD_ID_TEXT = 2 * 64 + 1 };
+
+/* An ELF-64 little-endian image in memory. The headers are copies that nobody can change behind our
+ * back; the contents stay in the mapping. A mapped file may be cut short while it is read: its pages
+ * then read as zeros (see mapping.c). Contents are therefore read as one reads a hostile file: copy,
+ * then check, and never trust that a string ended where it did a moment ago. */
 struct elf_image {
     const uint8_t *data; /* mapped or owned */
     size_t size;
     bool owned;          /* malloc'ed, else mmap'ed */
-    const Elf64_Phdr *segments;
+    uint16_t type;       /* ET_EXEC, ET_DYN, … */
+    Elf64_Phdr *segments;
     size_t n_segments;
-    const Elf64_Shdr *sections;
+    Elf64_Shdr *sections;
     size_t n_sections;
-    const char *section_names;
+    char *section_names; /* ends with a NUL */
     size_t section_names_size;
 };
 
-/* Maps a file. -ENOEXEC when it is not such an ELF file. The image must be closed. */
+/* Maps a file. -ENOEXEC when it is not such an ELF file. The image must be closed; `fd` stays the caller's. */
 int elf_image_map(int fd, struct elf_image *ret);
 /* Takes over malloc'ed bytes, also on failure. */
 int elf_image_of(void *bytes, size_t size, struct elf_image *ret);
 void elf_image_close(struct elf_image *e);
 void elf_image_release_pages(const struct elf_image *e);
-/* NULL when there is none of that name. */
+/* NULL when there is none of that name or type. */
 const Elf64_Shdr *elf_image_section(const struct elf_image *e, const char *name);
 const Elf64_Shdr *elf_image_section_type(const struct elf_image *e, uint32_t type);
 /* The bytes of a section; NULL when it has none or lies outside the file. */
 const uint8_t *elf_image_bytes(const struct elf_image *e, const Elf64_Shdr *s, size_t *ret_size);
+/* Lower-case hexadecimal, "" when there is none. */
+void elf_image_build_id(const struct elf_image *e, char ret[BUILD_ID_TEXT]);
 
-/* ---- symbols of one or more images, sorted by address ---- */
+/* Maps a regular file whole and read-only, guarded against its being cut short. 0 or negative errno. */
+int mapping_open(int fd, const uint8_t **ret, size_t *ret_size);
+void mapping_close(const uint8_t *data, size_t size);
 
+/* ---- decompression; *ret is malloc'ed. -EBADMSG broken or implausible, -EFBIG over the limit, -ENOMEM ---- */
+
+int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size);
+int inflate_xz(const uint8_t *bytes, size_t size, size_t limit, void **ret, size_t *ret_size);
+
+/* ---- symbols of a few images, sorted by address ---- */
+
+enum { SYMBOL_SOURCES = 4, SYMBOL_SOURCE_SHIFT = 30 };
+
+/* 16 bytes each: a binary of gigabytes has a million. */
 struct symbol_entry {
     uint64_t address;
     uint32_t size;
-    uint32_t rank; /* preference among symbols at one address; higher wins */
-    const char *name;
+    uint32_t name; /* source << 30 | offset into its strings */
 };
 
 struct symbol_list {
     struct symbol_entry *all;
     size_t count, capacity;
+    struct {
+        const char *bytes; /* in an image, or `stubs` */
+        size_t size;
+    } sources[SYMBOL_SOURCES];
+    unsigned n_sources;
+    char *stub_names; /* owned */
 };
 
-/* Adds the functions of .symtab or, without it, .dynsym. 0 or -ENOMEM. */
-int symbol_list_add(struct symbol_list *list, const struct elf_image *e);
-/* Adds "name@plt" for linkage stubs. Names live in `arena`. */
-int symbol_list_add_stubs(struct symbol_list *list, const struct elf_image *e, struct arena *arena);
-void symbol_list_sort(struct symbol_list *list);
+/* Collects the functions of the given images and the linkage stubs of the first, which is the file itself.
+ * The images must outlive the list. 0 or -ENOMEM. */
+int symbol_list_build(struct symbol_list *list, const struct elf_image *const *images, size_t n);
+void symbol_list_free(struct symbol_list *list);
 const struct symbol_entry *symbol_list_find(const struct symbol_list *list, uint64_t address);
+/* Copies the name, cut at the size; "" when it is broken. */
+void symbol_list_name(const struct symbol_list *list, const struct symbol_entry *s, char *ret, size_t size);
+
 /* Exact name in the hash table of .dynsym, else in .symtab. */
 int elf_image_find(const struct elf_image *e, const char *name, Elf64_Sym *ret);
 int elf_image_find_exported(const struct elf_image *e, const char *name, Elf64_Sym *ret);
 
 /* ---- DWARF ---- */
 
+bool elf_image_has_dwarf(const struct elf_image *e);
+
 struct dwarf_file;
-/* -ENOENT when the file has no debug information. Takes over `fd`, also on failure. */
-int dwarf_file_open(int fd, struct dwarf_file **ret);
+/* -ENOENT when there is no debug information, -EBADMSG when it is broken. `alt` is what dwz moved out of
+ * `image`, or NULL. Both must outlive the result. */
+int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, struct dwarf_file **ret);
 void dwarf_file_close(struct dwarf_file *d);
-/* Like symbol_file_lookup(); strings live in `arena`, interned by `names`. */
+/* Like symbol_file_lookup(); strings live as long as `names`. */
 struct symbol_names;
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
                          struct symbol_location *ret, size_t max);
+
+/* When debug sections are compressed: an image that holds those a look-up needs, decompressed.
+ * -ENOENT when nothing is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
+int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret);
 
 /* ---- names, each kept and demangled once ---- */
 
@@ -82,11 +119,31 @@ struct symbol_names {
 };
 /* Never NULL members; "" when memory is out. */
 struct symbol_name symbol_names_get(struct symbol_names *n, const char *name);
+/* The same for text that is no symbol, such as a path: never demangled. */
+const char *symbol_names_text(struct symbol_names *n, const char *text);
 void symbol_names_free(struct symbol_names *n);
 
-/* A separate debug file for a build id or a debuglink. A descriptor, or -ENOENT. */
-int debug_file_find(const struct symbol_search *search, const char *path, const char *build_id, const char *link,
-                    uint32_t link_crc);
+/* ---- separate debug files ---- */
 
-/* Looks for the separate debug file of a file that has no DWARF; done at most once with success. */
-void symbol_file_find_debug(struct symbol_file *f, const struct symbol_search *search);
+/* What may be the debug file of an image; checking it may mean reading it whole, so that waits. */
+struct debug_candidate {
+    struct elf_image image;
+    char *path;
+    bool by_link; /* to be checked against the checksum */
+};
+enum { DEBUG_CANDIDATES = 8 };
+struct debug_candidates {
+    struct debug_candidate all[DEBUG_CANDIDATES];
+    size_t count;
+};
+
+/* Opens what the build id and .gnu_debuglink of `e` point to, in the root of `t`, or in ours when NULL. */
+void debug_candidates_add(struct debug_candidates *c, const char *debug_root, struct target *t,
+                          const struct elf_image *e, const char *path);
+/* The same for the file that dwz moved common parts of `e` to (.gnu_debugaltlink). */
+void debug_candidates_add_alt(struct debug_candidates *c, const char *debug_root, struct target *t,
+                              const struct elf_image *e, const char *path);
+/* Hands the first over that proves right for `e`, or returns -ENOENT. Closes all others. */
+int debug_candidates_choose(struct debug_candidates *c, const struct elf_image *e, struct debug_candidate *ret);
+void debug_candidate_close(struct debug_candidate *c);
+void debug_candidates_close(struct debug_candidates *c);

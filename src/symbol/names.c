@@ -42,7 +42,7 @@ static bool name_equal(const void *ctx, uint32_t id) {
     return strcmp(k->names->all[id].plain, k->name) == 0;
 }
 
-struct symbol_name symbol_names_get(struct symbol_names *n, const char *name) {
+static struct symbol_name intern(struct symbol_names *n, const char *name, bool demangle) {
     struct symbol_name nothing = {"", ""};
     if (!name || !name[0])
         return nothing;
@@ -53,7 +53,7 @@ struct symbol_name symbol_names_get(struct symbol_names *n, const char *name) {
     if (id != UINT32_MAX)
         return n->all[id];
     struct symbol_name s = {.plain = arena_strndup(&n->arena, name, length)};
-    _cleanup_(freep) char *demangled = symbol_demangle(name);
+    _cleanup_(freep) char *demangled = demangle ? symbol_demangle(name) : NULL;
     s.demangled = demangled ? arena_strndup(&n->arena, demangled, strlen(demangled)) : s.plain;
     if (!s.plain || !s.demangled ||
         mem_grow((void **)&n->all, &n->capacity, n->count + 1, sizeof(struct symbol_name)) < 0 ||
@@ -61,6 +61,14 @@ struct symbol_name symbol_names_get(struct symbol_names *n, const char *name) {
         return nothing;
     n->all[n->count++] = s;
     return s;
+}
+
+struct symbol_name symbol_names_get(struct symbol_names *n, const char *name) {
+    return intern(n, name, true);
+}
+
+const char *symbol_names_text(struct symbol_names *n, const char *text) {
+    return intern(n, text, false).plain;
 }
 
 void symbol_names_free(struct symbol_names *n) {

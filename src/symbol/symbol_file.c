@@ -1,15 +1,12 @@
-/* One ELF file as the rest of scry sees it: sections, build id, names. Everything beyond the headers is
- * loaded when it is first asked for. */
+/* One ELF file as the rest of scry sees it: sections, addresses, names. Opening reads the headers; everything
+ * else is loaded when it is first asked for. */
 #include <errno.h>
-#include <lzma.h>
-#include <stdio.h>
 #include <string.h>
-#include <zlib.h>
-#include <zstd.h>
+#include <sys/mman.h>
 
 #include "symbol/internal.h"
 
-enum { MAX_SECTION_BYTES = 1 << 30 };
+enum { MAX_SECTION_BYTES = 1 << 30, MAX_MINI_BYTES = 256 << 20, MAX_SYMBOL_NAME = 64 << 10 };
 
 struct inflated {
     const Elf64_Shdr *section;
@@ -18,70 +15,60 @@ struct inflated {
 };
 
 struct symbol_file {
-    int fd;
     char *path;
-    struct symbol_search search;
-    struct elf_image image, debug, mini; /* the file; its separate debug file; its MiniDebugInfo */
-    bool names_loaded, dwarf_tried;
+    char *debug_root;                 /* NULL = the default */
+    struct elf_image image;           /* the file itself */
+    struct elf_image mini;            /* its MiniDebugInfo */
+    struct elf_image plain;           /* debug sections decompressed */
+    struct debug_candidate debug, alt; /* its separate debug file; what dwz moved out of that */
+    struct debug_candidates found;    /* in the target's root, when the file was opened */
+    struct debug_candidates found_alt;
+    bool debug_tried, mini_tried, names_loaded, dwarf_tried;
     struct symbol_list symbols;
     struct symbol_names names;
     struct dwarf_file *dwarf;
-    int debug_fd;
-    char build_id[129];
+    char build_id[BUILD_ID_TEXT];
     struct inflated inflated[16];
     size_t n_inflated;
 };
 
 /* ---- opening ---- */
 
-/* The build id is the descriptor of the note "GNU" of type 3. */
-static void read_build_id(struct symbol_file *f) {
-    for (size_t i = 0; i < f->image.n_segments; i++) {
-        const Elf64_Phdr *p = &f->image.segments[i];
-        if (p->p_type != PT_NOTE || p->p_offset > f->image.size || p->p_filesz > f->image.size - p->p_offset)
-            continue;
-        const uint8_t *at = f->image.data + p->p_offset;
-        size_t left = p->p_filesz;
-        while (left >= sizeof(Elf64_Nhdr)) {
-            Elf64_Nhdr n;
-            memcpy(&n, at, sizeof(n));
-            uint64_t name = (n.n_namesz + 3ull) & ~3ull, desc = (n.n_descsz + 3ull) & ~3ull;
-            if (sizeof(n) + name + desc > left)
-                break;
-            if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && memcmp(at + sizeof(n), "GNU", 4) == 0 &&
-                n.n_descsz <= 64) {
-                for (uint32_t k = 0; k < n.n_descsz; k++)
-                    snprintf(f->build_id + 2 * k, 3, "%02x", at[sizeof(n) + name + k]);
-                return;
-            }
-            at += sizeof(n) + name + desc;
-            left -= sizeof(n) + name + desc;
-        }
-    }
+static bool wants_debug_file(const struct symbol_file *f) {
+    return !elf_image_has_dwarf(&f->image);
+}
+
+/* The target may be gone when names are asked for, so its files are opened now and looked at later. */
+static void look_into_target(struct symbol_file *f, struct target *t) {
+    if (wants_debug_file(f))
+        debug_candidates_add(&f->found, f->debug_root, t, &f->image, f->path);
+    const struct elf_image *e = f->found.count ? &f->found.all[0].image : &f->image;
+    debug_candidates_add_alt(&f->found_alt, f->debug_root, t, e, f->found.count ? f->found.all[0].path : f->path);
+}
+
+static int open_failed(struct err *err, int rc, const char *path) {
+    if (rc == -ENOMEM)
+        return err_nomem(err);
+    if (rc == -ENOEXEC)
+        return err_set(err, rc, NULL, "%s is not a 64-bit ELF file", path);
+    return err_set(err, rc, NULL, "Cannot read %s: %s", path, strerror(-rc));
 }
 
 int symbol_file_open(int fd, const char *path, const struct symbol_search *search, struct symbol_file **ret,
                      struct err *err) {
-    struct symbol_file *f = mem_zalloc(1, sizeof(*f));
-    if (!f) {
-        close(fd);
+    _cleanup_(closep) int owned = fd;
+    _cleanup_(symbol_file_closep) struct symbol_file *f = mem_zalloc(1, sizeof(*f));
+    if (!f || !(f->path = mem_strdup(path)))
         return err_nomem(err);
-    }
-    f->fd = fd;
-    f->debug_fd = -1;
-    f->path = mem_strdup(path);
-    if (search)
-        f->search = *search;
-    f->search.target = NULL; /* the target may be gone when names are asked for: look now */
-    int rc = f->path ? elf_image_map(fd, &f->image) : -ENOMEM;
-    if (rc < 0) {
-        symbol_file_close(f);
-        return err_set(err, rc, NULL, "%s is not a 64-bit ELF file", path);
-    }
-    read_build_id(f);
+    if (search && search->debug_root && !(f->debug_root = mem_strdup(search->debug_root)))
+        return err_nomem(err);
+    int rc = elf_image_map(owned, &f->image);
+    if (rc < 0)
+        return open_failed(err, rc, path);
+    elf_image_build_id(&f->image, f->build_id);
     if (search && search->target)
-        symbol_file_find_debug(f, search);
-    *ret = f;
+        look_into_target(f, search->target);
+    *ret = TAKE_PTR(f);
     return 0;
 }
 
@@ -89,16 +76,18 @@ void symbol_file_close(struct symbol_file *f) {
     if (!f)
         return;
     dwarf_file_close(f->dwarf);
-    free(f->symbols.all);
+    symbol_list_free(&f->symbols);
     symbol_names_free(&f->names);
-    elf_image_close(&f->image);
-    elf_image_close(&f->debug);
+    debug_candidates_close(&f->found);
+    debug_candidates_close(&f->found_alt);
+    debug_candidate_close(&f->debug);
+    debug_candidate_close(&f->alt);
+    elf_image_close(&f->plain);
     elf_image_close(&f->mini);
+    elf_image_close(&f->image);
     for (size_t i = 0; i < f->n_inflated; i++)
         free(f->inflated[i].bytes);
-    if (f->debug_fd >= 0)
-        close(f->debug_fd);
-    close(f->fd);
+    free(f->debug_root);
     free(f->path);
     free(f);
 }
@@ -109,10 +98,23 @@ const char *symbol_file_build_id(struct symbol_file *f) {
 
 void symbol_file_release_pages(struct symbol_file *f) {
     elf_image_release_pages(&f->image);
-    elf_image_release_pages(&f->debug);
+    elf_image_release_pages(&f->debug.image);
+    elf_image_release_pages(&f->alt.image);
+}
+
+/* Position-independent programs look like libraries but name an interpreter. */
+bool symbol_file_is_executable(struct symbol_file *f) {
+    if (f->image.type == ET_EXEC)
+        return true;
+    for (size_t i = 0; i < f->image.n_segments; i++)
+        if (f->image.segments[i].p_type == PT_INTERP)
+            return true;
+    return false;
 }
 
 /* ---- addresses ---- */
+
+static const uint64_t page_mask = ~4095ull;
 
 int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64_t *ret) {
     for (size_t i = 0; i < f->image.n_segments; i++) {
@@ -125,18 +127,37 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
     return -ENOENT;
 }
 
+/* How well a segment explains a mapping; 0 not at all. Neighbouring segments share pages of the file, and
+ * relocation read-only changes protections, so that more than one may come into question. */
+static unsigned segment_score(const Elf64_Phdr *p, const struct target_mapping *m) {
+    uint64_t end = p->p_offset + MAX(p->p_filesz, (uint64_t)1);
+    if (p->p_type != PT_LOAD || m->offset < (p->p_offset & page_mask) || m->offset >= end)
+        return 0;
+    bool code = m->protection & PROT_EXEC;
+    if (code && !(p->p_flags & PF_X))
+        return 0;
+    unsigned score = 1;
+    if (code == !!(p->p_flags & PF_X))
+        score += 4;
+    if (!(m->protection & PROT_WRITE) == !(p->p_flags & PF_W))
+        score += 2;
+    if (m->offset == (p->p_offset & page_mask))
+        score += 1;
+    return score;
+}
+
 /* A mapping starts at a page boundary, which may lie before its segment. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret) {
+    unsigned best = 0;
     for (size_t i = 0; i < f->image.n_segments; i++) {
         const Elf64_Phdr *p = &f->image.segments[i];
-        uint64_t page_offset = p->p_offset & ~4095ull;
-        if (p->p_type == PT_LOAD && (p->p_flags & PF_X || !(m->protection & 4)) && m->offset >= page_offset &&
-            m->offset < p->p_offset + MAX(p->p_filesz, (uint64_t)1)) {
-            *ret = m->start - (p->p_vaddr + (m->offset - p->p_offset));
-            return 0;
-        }
+        unsigned score = segment_score(p, m);
+        if (score <= best)
+            continue;
+        best = score;
+        *ret = m->start - (p->p_vaddr + (m->offset - p->p_offset));
     }
-    return -ENOENT;
+    return best ? 0 : -ENOENT;
 }
 
 int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end) {
@@ -145,8 +166,8 @@ int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t 
         const Elf64_Phdr *p = &f->image.segments[i];
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || p->p_vaddr + p->p_memsz < p->p_vaddr)
             continue;
-        start = MIN(start, p->p_vaddr & ~4095ull);
-        end = MAX(end, (p->p_vaddr + p->p_memsz + 4095) & ~4095ull);
+        start = MIN(start, p->p_vaddr & page_mask);
+        end = MAX(end, (p->p_vaddr + p->p_memsz + 4095) & page_mask);
     }
     if (start >= end)
         return -ENOENT;
@@ -157,36 +178,23 @@ int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t 
 
 /* ---- sections ---- */
 
-static int inflate_section(const Elf64_Chdr *h, const uint8_t *bytes, size_t size, void *to) {
-    if (h->ch_type == ELFCOMPRESS_ZLIB) {
-        uLongf n = h->ch_size;
-        return uncompress(to, &n, bytes, size) == Z_OK && n == h->ch_size ? 0 : -EBADMSG;
-    }
-    if (h->ch_type == 2) /* ELFCOMPRESS_ZSTD */
-        return ZSTD_decompress(to, h->ch_size, bytes, size) == h->ch_size ? 0 : -EBADMSG;
-    return -EBADMSG;
-}
-
-static int compressed_section(struct symbol_file *f, const Elf64_Shdr *s, const uint8_t *bytes, size_t size,
-                              struct symbol_section *ret) {
+static int compressed_section(struct symbol_file *f, const Elf64_Shdr *s, struct symbol_section *ret) {
     for (size_t i = 0; i < f->n_inflated; i++)
         if (f->inflated[i].section == s) {
             ret->data = f->inflated[i].bytes;
             ret->size = f->inflated[i].size;
             return 0;
         }
-    Elf64_Chdr h;
-    if (size < sizeof(h) || f->n_inflated == ARRAY_SIZE(f->inflated))
+    if (f->n_inflated == ARRAY_SIZE(f->inflated))
         return -EBADMSG;
-    memcpy(&h, bytes, sizeof(h));
-    void *to = h.ch_size <= MAX_SECTION_BYTES && h.ch_size / 1100 <= size ? mem_alloc(h.ch_size) : NULL;
-    if (!to || inflate_section(&h, bytes + sizeof(h), size - sizeof(h), to) < 0) {
-        free(to);
-        return -EBADMSG;
-    }
-    f->inflated[f->n_inflated++] = (struct inflated){s, to, h.ch_size};
-    ret->data = to;
-    ret->size = h.ch_size;
+    struct inflated *new = &f->inflated[f->n_inflated];
+    int rc = inflate_section(&f->image, s, MAX_SECTION_BYTES, &new->bytes, &new->size);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : -EBADMSG;
+    f->n_inflated++;
+    new->section = s;
+    ret->data = new->bytes;
+    ret->size = new->size;
     return 0;
 }
 
@@ -194,93 +202,106 @@ int symbol_file_section(struct symbol_file *f, const char *name, struct symbol_s
     const Elf64_Shdr *s = elf_image_section(&f->image, name);
     if (!s)
         return -ENOENT;
-    *ret = (struct symbol_section){.size = s->sh_size, .address = s->sh_addr};
-    if (s->sh_type == SHT_NOBITS)
-        return 0;
-    const uint8_t *bytes = elf_image_bytes(&f->image, s, &ret->size);
-    if (!bytes)
-        return -EBADMSG;
-    if (s->sh_flags & SHF_COMPRESSED)
-        return compressed_section(f, s, bytes, ret->size, ret);
-    ret->data = bytes;
+    struct symbol_section found = {.size = s->sh_size, .address = s->sh_addr};
+    if (s->sh_type != SHT_NOBITS) {
+        found.data = elf_image_bytes(&f->image, s, &found.size);
+        if (!found.data)
+            return -EBADMSG;
+    }
+    if (found.data && (s->sh_flags & SHF_COMPRESSED)) {
+        int rc = compressed_section(f, s, &found);
+        if (rc < 0)
+            return rc;
+    }
+    *ret = found;
     return 0;
 }
 
 /* ---- where the names are ---- */
 
-static bool has_dwarf(const struct elf_image *e) {
-    return elf_image_section(e, ".debug_info") || elf_image_section(e, ".zdebug_info");
-}
-
-void symbol_file_find_debug(struct symbol_file *f, const struct symbol_search *search) {
-    if (f->debug.data || has_dwarf(&f->image))
+static void find_debug(struct symbol_file *f) {
+    if (f->debug_tried)
         return;
-    char link[256] = "";
-    uint32_t crc = 0;
-    size_t size;
-    const Elf64_Shdr *s = elf_image_section(&f->image, ".gnu_debuglink");
-    const uint8_t *bytes = s ? elf_image_bytes(&f->image, s, &size) : NULL;
-    if (bytes && size >= 8 && size < sizeof(link) && memchr(bytes, 0, size)) {
-        snprintf(link, sizeof(link), "%s", (const char *)bytes);
-        memcpy(&crc, bytes + size - 4, 4);
-    }
-    int fd = debug_file_find(search, f->path, f->build_id, link[0] ? link : NULL, crc);
-    if (fd < 0)
+    f->debug_tried = true;
+    if (!wants_debug_file(f))
         return;
-    if (elf_image_map(fd, &f->debug) < 0) {
-        close(fd);
+    if (debug_candidates_choose(&f->found, &f->image, &f->debug) == 0)
         return;
-    }
-    f->debug_fd = fd;
+    debug_candidates_add(&f->found, f->debug_root, NULL, &f->image, f->path);
+    (void)debug_candidates_choose(&f->found, &f->image, &f->debug); /* -ENOENT: there is none */
 }
 
 /* MiniDebugInfo: an ELF image compressed by xz, with a symbol table of what .dynsym lacks. */
-static void load_mini_debug_info(struct symbol_file *f) {
-    size_t size;
-    const Elf64_Shdr *s = elf_image_section(&f->image, ".gnu_debugdata");
-    const uint8_t *bytes = s ? elf_image_bytes(&f->image, s, &size) : NULL;
-    if (!bytes)
+static void load_mini(struct symbol_file *f) {
+    size_t size, n;
+    void *bytes;
+    if (f->mini_tried)
         return;
-    for (size_t room = size * 8; room <= 256u << 20; room *= 4) {
-        void *to = mem_alloc(room);
-        uint64_t limit = 256u << 20;
-        size_t in = 0, out = 0;
-        if (!to)
-            return;
-        lzma_ret rc = lzma_stream_buffer_decode(&limit, 0, NULL, bytes, &in, size, to, &out, room);
-        if (rc == LZMA_OK) {
-            elf_image_of(to, out, &f->mini);
-            return;
-        }
-        free(to);
-        if (rc != LZMA_BUF_ERROR)
-            return;
-    }
+    f->mini_tried = true;
+    const Elf64_Shdr *s = elf_image_section(&f->image, ".gnu_debugdata");
+    const uint8_t *packed = s ? elf_image_bytes(&f->image, s, &size) : NULL;
+    if (packed && inflate_xz(packed, size, MAX_MINI_BYTES, &bytes, &n) == 0)
+        (void)elf_image_of(bytes, n, &f->mini); /* broken: there is none */
 }
 
 static void load_names(struct symbol_file *f) {
+    const struct elf_image *images[3] = {&f->image};
+    size_t n = 1;
     f->names_loaded = true;
-    symbol_file_find_debug(f, &f->search);
-    bool full = elf_image_section_type(&f->image, SHT_SYMTAB) != NULL;
-    symbol_list_add(&f->symbols, &f->image);
-    if (!full && f->debug.data)
-        symbol_list_add(&f->symbols, &f->debug);
-    if (!full && !f->debug.data) {
-        load_mini_debug_info(f);
+    find_debug(f);
+    if (!elf_image_section_type(&f->image, SHT_SYMTAB)) {
+        if (f->debug.image.data)
+            images[n++] = &f->debug.image;
+        else
+            load_mini(f);
         if (f->mini.data)
-            symbol_list_add(&f->symbols, &f->mini);
+            images[n++] = &f->mini;
     }
-    symbol_list_add_stubs(&f->symbols, &f->image, &f->names.arena);
-    symbol_list_sort(&f->symbols);
+    if (symbol_list_build(&f->symbols, images, n) < 0)
+        symbol_list_free(&f->symbols);
     symbol_file_release_pages(f);
+}
+
+static void find_alt(struct symbol_file *f, const struct elf_image *e, const char *path) {
+    if (debug_candidates_choose(&f->found_alt, e, &f->alt) == 0)
+        return;
+    debug_candidates_add_alt(&f->found_alt, f->debug_root, NULL, e, path);
+    (void)debug_candidates_choose(&f->found_alt, e, &f->alt); /* -ENOENT: there is none */
 }
 
 static void load_dwarf(struct symbol_file *f) {
     f->dwarf_tried = true;
-    if (has_dwarf(&f->image))
-        dwarf_file_open(dup(f->fd), &f->dwarf);
-    else if (f->debug.data && has_dwarf(&f->debug))
-        dwarf_file_open(dup(f->debug_fd), &f->dwarf);
+    find_debug(f);
+    bool own = elf_image_has_dwarf(&f->image);
+    const struct elf_image *e = own ? &f->image : &f->debug.image;
+    if (!elf_image_has_dwarf(e))
+        return;
+    find_alt(f, e, own ? f->path : f->debug.path);
+    int rc = dwarf_image_inflate(e, &f->plain);
+    if (rc < 0 && rc != -ENOENT)
+        return; /* symbols will have to do */
+    (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->dwarf);
+}
+
+/* Names of C++ and Rust say more in the symbol table than a bare name in DWARF does. */
+static bool is_mangled(const char *name) {
+    return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
+static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t n) {
+    const struct symbol_entry *s = symbol_list_find(&f->symbols, address);
+    char text[MAX_SYMBOL_NAME];
+    if (!s)
+        return n && ret[0].line ? n : 0;
+    symbol_list_name(&f->symbols, s, text, sizeof(text));
+    if (n && ret[n - 1].name[0] && !is_mangled(text))
+        return n;
+    struct symbol_name name = symbol_names_get(&f->names, text);
+    if (n == 0)
+        ret[n++] = (struct symbol_location){.file = ""};
+    ret[n - 1].name = name.demangled;
+    ret[n - 1].system_name = name.plain;
+    return n;
 }
 
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
@@ -290,18 +311,10 @@ size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol
         load_names(f);
     if (!f->dwarf_tried)
         load_dwarf(f);
-    const struct symbol_entry *s = symbol_list_find(&f->symbols, address);
     size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
-    if (n && ret[n - 1].name[0])
+    if (n && is_mangled(ret[n - 1].system_name))
         return n;
-    if (!s)
-        return 0;
-    struct symbol_name name = symbol_names_get(&f->names, s->name);
-    if (n == 0)
-        ret[n++] = (struct symbol_location){.file = ""};
-    ret[n - 1].name = name.demangled;
-    ret[n - 1].system_name = name.plain;
-    return n;
+    return name_by_symbol(f, address, ret, n);
 }
 
 /* ---- single symbols ---- */
@@ -309,8 +322,11 @@ size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol
 static int find(struct symbol_file *f, const char *name, Elf64_Sym *ret) {
     if (elf_image_find(&f->image, name, ret) == 0)
         return 0;
-    symbol_file_find_debug(f, &f->search);
-    return f->debug.data ? elf_image_find(&f->debug, name, ret) : -ENOENT;
+    find_debug(f);
+    if (f->debug.image.data)
+        return elf_image_find(&f->debug.image, name, ret);
+    load_mini(f);
+    return f->mini.data ? elf_image_find(&f->mini, name, ret) : -ENOENT;
 }
 
 int symbol_file_find(struct symbol_file *f, const char *name, struct symbol_range *ret) {
@@ -327,16 +343,6 @@ int symbol_file_find_exported(struct symbol_file *f, const char *name, struct sy
     if (rc == 0)
         *ret = (struct symbol_range){.address = s.st_value, .size = s.st_size};
     return rc;
-}
-
-/* Position-independent programs look like libraries but name an interpreter. */
-bool symbol_file_is_executable(struct symbol_file *f) {
-    if (((const Elf64_Ehdr *)(const void *)f->image.data)->e_type == ET_EXEC)
-        return true;
-    for (size_t i = 0; i < f->image.n_segments; i++)
-        if (f->image.segments[i].p_type == PT_INTERP)
-            return true;
-    return false;
 }
 
 int symbol_file_find_tls(struct symbol_file *f, const char *name, struct symbol_tls *ret) {

@@ -1,0 +1,96 @@
+/* Files mapped for reading. A mapped file that somebody truncates answers a read with SIGBUS, which would
+ * end us; copying every file instead would cost its size in memory. So the addresses of our mappings are
+ * known to a signal handler, which puts zeros where the file ended: all readers check what they read, and
+ * zeros are merely broken. A SIGBUS anywhere else goes where it went before. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "symbol/internal.h"
+
+enum { MAX_GUARDED = 8192, PAGE = 4096 };
+
+static struct {
+    _Atomic uintptr_t start, end; /* start 0 = free; end is written first and read last */
+} guarded[MAX_GUARDED];
+static atomic_uint n_guarded; /* slots ever used */
+static struct sigaction before;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Everything from the page on is beyond the end of the file, so all of it is replaced at once. */
+static bool replace(uintptr_t at) {
+    unsigned n = atomic_load(&n_guarded);
+    for (unsigned i = 0; i < n; i++) {
+        uintptr_t start = atomic_load(&guarded[i].start), end = atomic_load(&guarded[i].end);
+        if (!start || at < start || at >= end)
+            continue;
+        uintptr_t page = at & ~(uintptr_t)(PAGE - 1);
+        return mmap((void *)page, end - page, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                    0) != MAP_FAILED;
+    }
+    return false;
+}
+
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+    int saved = errno;
+    bool sent = info->si_code <= 0; /* by somebody, not by an access */
+    if (sent || !replace((uintptr_t)info->si_addr)) {
+        sigaction(number, &before, NULL); /* a faulty access is repeated and meets it */
+        if (sent)
+            raise(number);
+    }
+    errno = saved;
+}
+
+static void install(void) {
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &before);
+}
+
+/* Without a free slot the mapping is used unguarded. */
+static void guard(uintptr_t start, uintptr_t end) {
+    for (unsigned i = 0; i < MAX_GUARDED; i++) {
+        uintptr_t expected = 0;
+        if (!atomic_compare_exchange_strong(&guarded[i].start, &expected, UINTPTR_MAX))
+            continue; /* UINTPTR_MAX: taken, covers nothing yet */
+        atomic_store(&guarded[i].end, end);
+        atomic_store(&guarded[i].start, start);
+        for (unsigned n = atomic_load(&n_guarded); n <= i;)
+            atomic_compare_exchange_weak(&n_guarded, &n, i + 1);
+        return;
+    }
+}
+
+static void forget(uintptr_t start) {
+    unsigned n = atomic_load(&n_guarded);
+    for (unsigned i = 0; i < n; i++)
+        if (atomic_load(&guarded[i].start) == start) {
+            atomic_store(&guarded[i].start, 0);
+            return;
+        }
+}
+
+int mapping_open(int fd, const uint8_t **ret, size_t *ret_size) {
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) || st.st_size <= 0)
+        return -ENOEXEC;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    pthread_once(&once, install);
+    guard((uintptr_t)p, ((uintptr_t)p + (size_t)st.st_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+    *ret = p;
+    *ret_size = (size_t)st.st_size;
+    return 0;
+}
+
+void mapping_close(const uint8_t *data, size_t size) {
+    forget((uintptr_t)data);
+    munmap((void *)(uintptr_t)data, size);
+}
