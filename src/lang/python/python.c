@@ -39,6 +39,7 @@ static int attach_object(struct lang_process *lp, const struct python_object *o,
         return rc;
     note_code(lp, o);
     python_find_loops(o, lp);
+    lp->config.loop_start = lp->n_loops ? lp->loops[0].start : 0;
     return 0;
 }
 

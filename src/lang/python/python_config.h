@@ -34,6 +34,7 @@ enum { PYTHON_TLS_STEPS = 3 };
 struct python_config {
     u64 interpreters; /* address of the pointer to the newest interpreter */
     u64 code_type;    /* address of PyCode_Type, 0 when it is not known */
+    u64 loop_start;   /* address of the evaluation loop's code, 0 when it is not known */
 
     /* Where a thread keeps the pointer to its state: tls_base + tls[0]; each further step follows the
      * pointer found and adds. 0 steps: not known. */

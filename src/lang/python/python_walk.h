@@ -14,6 +14,8 @@
 
 enum {
     PYTHON_MAX_SEARCH = 1024, /* thread states and interpreters looked at */
+    PYTHON_MAX_NATIVE = 64,   /* native frames between two evaluation loops */
+    PYTHON_LOOP_ENTRY = 512,  /* bytes of the loop's code in which it may not be set up yet */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
@@ -23,9 +25,13 @@ struct python_walk {
     const struct python_config *c;
     u64 frame;          /* to be visited; 0 = none */
     u64 cframe, root;   /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 newest;         /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
+    u64 place;          /* how far it lies below the end of its native frame */
+    u32 kept;           /* frames that had been emitted when this thread state was begun */
     u64 waiting[2];     /* further states of this thread, newer interpreters first */
     u64 visited;        /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
+    u8 suspect; /* the newest _PyCFrame may not be filled in yet */
     u8 several; /* interpreters: the thread may have a state in each */
     u8 end;
 };
@@ -93,6 +99,78 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     p->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
     p->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
     p->root = thread + c->thread_root_cframe;
+    u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
+    p->newest = c->thread_through_cframe && cframe != p->root ? cframe : 0;
+    p->suspect = into_loop < PYTHON_LOOP_ENTRY;
+    u32 i = p->w->stream;
+    p->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
+}
+
+/* Looks at native frame i, from the leaf: the first that holds the newest _PyCFrame tells where in a loop's
+ * frame they lie; then the next loop's is at the same place. Stops when it is found: p->frame is set. */
+static long python_native_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    const struct python_config *c = p->c;
+    const struct walk_stream *native = &p->w->stack->streams[0];
+    u32 slot = native->first + i;
+    if (i >= native->total || slot >= WALK_CAPACITY)
+        return 1;
+    u64 cfa = p->w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS;
+    if (!p->place) {
+        if (cfa > p->newest)
+            p->place = cfa - p->newest;
+        return 0;
+    }
+    u64 at = cfa - p->place, previous = python_pointer(p->w, at + c->cframe_previous);
+    if (previous != p->root && previous <= at)
+        return 0;
+    u64 frame = python_pointer(p->w, at + c->cframe_frame);
+    u64 code = python_pointer(p->w, frame + c->frame_code);
+    if (!code || python_pointer(p->w, code + c->code_type_at) != c->code_type)
+        return 0;
+    p->frame = frame;
+    if (c->loops == PYTHON_LOOPS_CFRAME_MARKED)
+        p->cframe = at;
+    return 1;
+}
+
+/* Goes on with the newest frame of the loop before the newest one: its _PyCFrame has its known place in a
+ * native frame, and these were walked already. The newest loop's frames are dropped, unless they lead to that
+ * frame. Returns whether there is a frame to go on with. */
+static __always_inline int python_next_loop(struct python_walk *p) {
+    u32 i = p->w->stream;
+    u64 seen = p->frame;
+    if (!p->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
+        return 0;
+    p->frame = 0;
+    p->place = 0;
+    walk_loop(PYTHON_MAX_NATIVE, python_native_step, p);
+    p->newest = 0;
+    p->visited = 0;
+    p->end = WALK_END_LIMIT;
+    if (p->frame && p->frame != seen)
+        p->w->stack->streams[i].total = p->kept;
+    if (!p->frame)
+        p->frame = seen;
+    return p->frame != 0;
+}
+
+/* A run of frames has been walked. 3.11, 3.12: a loop that has just begun links its _PyCFrame into the thread
+ * state before it fills it in, and what the stack held there before may look like one, from a call that has
+ * returned. So when the thread was interrupted near the start of the loop's code, the first run is believed
+ * only if it leads to the newest frame of the loop before. */
+static __always_inline void python_end_run(struct python_walk *p) {
+    if (p->suspect)
+        python_next_loop(p);
+    p->newest = 0;
+}
+
+/* The present frame is none, or was taken off the list this moment: a generator that yields is unlinked
+ * from its caller before the list begins with the caller. Returns whether the walk is over. */
+static __always_inline long python_give_up(struct python_walk *p) {
+    p->frame = 0;
+    p->end = WALK_END_CORRUPT;
+    return !python_next_loop(p);
 }
 
 /* Takes a thread state that was found in a list. Returns whether the search is over. */
@@ -163,6 +241,8 @@ static __always_inline void python_end_loop(struct python_walk *p) {
 /* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
  * further states. Returns whether the walk is over. */
 static __always_inline long python_next_state(struct python_walk *p) {
+    if (python_next_loop(p)) /* there must be a frame: the newest loop has not written it yet */
+        return 0;
     if (p->cframe && p->cframe != p->root) {
         python_end_loop(p);
         return 0;
@@ -211,9 +291,8 @@ static long python_step(u32 i, void *arg) {
     u64 frame = p->frame;
     if (!frame)
         return python_next_state(p);
-    p->end = WALK_END_CORRUPT;
     if (frame == p->visited || python_read(p->w, c->frame_bytes, frame) < 0)
-        return 1;
+        return python_give_up(p);
     if ((i & (i - 1)) == 0)
         p->visited = frame;
     u64 code = python_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
@@ -223,14 +302,17 @@ static long python_step(u32 i, void *arg) {
     p->frame = python_word(p->w, c->frame_previous);
     if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
         walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
-        p->end = WALK_END_LIMIT;
+        python_end_run(p);
         return 0;
     }
     if (python_emit(p, code, python_instruction(p, code, value)) < 0)
-        return 1;
-    if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark))
+        return python_give_up(p);
+    if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark)) {
         python_end_loop(p);
-    p->end = WALK_END_LIMIT;
+        python_end_run(p);
+    } else if (c->loops != PYTHON_LOOPS_FRAME && !p->frame) {
+        return python_give_up(p); /* the oldest frame must end a run */
+    }
     return 0;
 }
 

@@ -1,0 +1,66 @@
+"""Sampled Python stacks: the kernel interrupts a thread anywhere, also while the interpreter changes its
+frames; still no sampled stack may be impossible."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness  # noqa: E402
+from test_python import PYTHONS  # noqa: E402
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+every = pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in PYTHONS])
+MAIN = {"all_of_it", "<module>", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap", "run", "_bootstrap_inner",
+        "_bootstrap"}
+
+
+def short(name):
+    return name.rsplit(".", 1)[-1]
+
+
+def impossible(names, callers, through):
+    """Why a stack (root first; names of Python functions and others alike) cannot be, or None."""
+    short_callers = {short(k): short(v) for k, v in callers.items() if not k.startswith("work_re") or "." not in k}
+    python = [n for n in names if n in callers or short(n) in short_callers or n in MAIN or n == "recursing"
+              or n in ("Number.__init__", "__init__")]
+    if python and "all_of_it" in python:
+        for caller, callee in zip(python, python[1:]):
+            if callee in MAIN or callee in ("<genexpr>", "<listcomp>", "__init__", "Number.__init__"):
+                continue
+            if callee == "recursing":
+                right = caller in ("recursing", "all_of_it")
+            else:
+                right = short(caller) == short(callers.get(callee) or short_callers[short(callee)])
+            if not right:
+                return f"{callee} below {caller}"
+    for callee, c_functions in through.items():
+        if callee in names and not names[0].startswith("[truncated"):
+            at = names.index(callee)
+            if not any(c in n for c in c_functions for n in names[:at]):
+                return f"{callee} without {c_functions}"
+    return None
+
+
+@every
+def test_no_sampled_stack_is_impossible(version, command, tmp_path):
+    with harness.Target([*command, TESTS / "targets/python_calls.py"], ready=False) as target:
+        truth = target.line()
+        out = tmp_path / "calls.folded"
+        result = harness.scry("cpu", "-p", truth["ready"], "-d", 3, "-F", 1999, "--internal", "-o", out)
+        assert result.status == 0, result
+    total = bad = whole = 0
+    reasons = {}
+    stripped = "ld-linux" in command[0] or command[0].startswith("/usr/bin")
+    for line in out.read_text(errors="replace").splitlines():
+        stack, count = line.rsplit(" ", 1)
+        names = [n.split(" (")[0] for n in stack.split(";")]
+        total += int(count)
+        whole += int(count) * ("all_of_it" in names)
+        why = impossible(names, truth["callers"], {} if stripped else truth["through"])
+        if why:
+            bad += int(count)
+            reasons.setdefault(why, [0, stack])[0] += int(count)
+    assert total >= 2000
+    assert not reasons, f"{bad} of {total}: {sorted(reasons.items(), key=lambda r: -r[1][0])[:5]}"
+    assert whole >= 0.999 * total, f"{whole} of {total}"
