@@ -21,28 +21,37 @@ $(BUILD)/build.ninja:
 .PHONY: build
 build: $(BUILD)/build.ninja # Install what building needs, build
 	@tools/setup build
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) program
 
 .PHONY: demo
 demo: # See it work: a small service under load, profiled for ten seconds
 	@tools/setup demo
-	@$(MAKE) --no-print-directory -s quiet-build
+	@echo "Building scry ..."
+	@$(MAKE) --no-print-directory -s quiet-build PART=program
 	@demo/run $(BUILD)
 
+# Says nothing unless it fails; PART is what to build, everything when empty.
 .PHONY: quiet-build
 quiet-build: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) >$(BUILD)/build.log 2>&1 || { cat $(BUILD)/build.log; exit 1; }
+	@ninja -C $(BUILD) $(PART) >$(BUILD)/build.log 2>&1 || { cat $(BUILD)/build.log; exit 1; }
+
+# The build folder may be older than the libraries that the tests need.
+.PHONY: build-tests
+build-tests: $(BUILD)/build.ninja
+	@grep -q tests/unit/base $(BUILD)/build.ninja || meson setup --reconfigure -Dtests=enabled $(BUILD) >$(BUILD)/build.log 2>&1 || \
+	  { cat $(BUILD)/build.log; exit 1; }
+	@$(MAKE) --no-print-directory -s quiet-build
 
 .PHONY: test
 test: # Install what tests need, build, run every test; the last line counts
 	@tools/setup test
-	@$(MAKE) --no-print-directory -s quiet-build
+	@$(MAKE) --no-print-directory -s build-tests
 	@tools/run-tests $(BUILD)
 
 .PHONY: install
 install: $(BUILD)/build.ninja # Install under DESTDIR and PREFIX: program, man pages, completion
 	@meson configure $(BUILD) --prefix=$(PREFIX)
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) program
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
 .PHONY: deb
@@ -68,7 +77,7 @@ fuzz: # Fuzz every parser for SECONDS each (60), starting from the corpora
 .PHONY: bench
 bench: # Measure against the tools people use today
 	@tools/setup test
-	@$(MAKE) --no-print-directory -s quiet-build
+	@$(MAKE) --no-print-directory -s build-tests
 	@bench/setup
 	@for one in $$(ls bench/*.py | grep -v /lib.py); do echo "== $$one"; SCRY_BUILD=$(abspath $(BUILD)) python3 $$one || exit 1; done
 
