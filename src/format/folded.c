@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/reader.h"
 #include "format/format.h"
+#include "format/view.h"
 
 enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17 };
 
@@ -92,10 +93,12 @@ static int write_profile(const struct profile *p, struct buf *out, struct err *e
     for (size_t i = 0; i < p->n_samples; i++)
         counts[p->samples[i].stack] = added(counts[p->samples[i].stack], profile_value(p, i, value));
     size_t n = 0;
-    for (size_t s = 1; s < p->n_stacks; s++) {
+    for (size_t s = 0; s < p->n_stacks; s++) {
         if (counts[s] == 0)
             continue;
         size_t start = text.len;
+        if (s == 0)
+            buf_adds(&text, "[no stack]");
         write_stack(&text, p, (stack_id)s, trail);
         lines[n++] = (struct folded_line){.text = (const char *)start, .length = text.len - start, .count = counts[s]};
     }
@@ -108,11 +111,9 @@ static int write_profile(const struct profile *p, struct buf *out, struct err *e
 }
 
 static int folded_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(profile_freep) struct profile *folded = NULL, *rooted = NULL;
-    int rc = o && o->show_internal ? 0 : profile_fold_internal(p, &folded, err);
-    if (rc == 0 && o && o->threads)
-        rc = profile_root_threads(folded ? folded : p, &rooted, err);
-    return rc < 0 ? rc : write_profile(rooted ? rooted : folded ? folded : p, out, err);
+    _cleanup_(view_free) struct view v = {0};
+    int rc = view_of(p, o, &v, err);
+    return rc < 0 ? rc : write_profile(v.p, out, err);
 }
 
 /* ---- reading ---- */

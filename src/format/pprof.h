@@ -1,8 +1,10 @@
 /* The numbers of pprof's profile.proto (github.com/google/pprof/proto): a public schema. Private to
  * format/.
- * May use: nothing.
- * Must not: hold code. */
+ * May use: base/hash.h.
+ * Must not: hold more code than both halves must share. */
 #pragma once
+
+#include "base/hash.h"
 
 enum pprof_profile {
     PROFILE_SAMPLE_TYPE = 1,
@@ -35,7 +37,18 @@ enum pprof_mapping {
 };
 enum pprof_location { LOCATION_ID = 1, LOCATION_MAPPING_ID = 2, LOCATION_ADDRESS = 3, LOCATION_LINE = 4 };
 enum pprof_line { LINE_FUNCTION_ID = 1, LINE_LINE = 2, LINE_COLUMN = 3 };
-enum pprof_function { FUNCTION_ID = 1, FUNCTION_NAME = 2, FUNCTION_SYSTEM_NAME = 3, FUNCTION_FILENAME = 4, FUNCTION_START_LINE = 5 };
+enum pprof_function {
+    FUNCTION_ID = 1,
+    FUNCTION_NAME = 2,
+    FUNCTION_SYSTEM_NAME = 3,
+    FUNCTION_FILENAME = 4,
+    FUNCTION_START_LINE = 5
+};
 
 /* Keys under which scry keeps in comments what the schema has no place for: "scry.KEY VALUE". */
 #define PPROF_COMMENT "scry."
+
+/* Binds comments that speak of function ids to the function table they were written with. */
+static inline uint64_t pprof_function_hash(uint64_t hash, uint64_t id, const void *name, size_t n) {
+    return hash_mix(hash_mix(hash, id), hash_bytes(name, n));
+}

@@ -1,76 +1,64 @@
-/* Reading pprof: hostile bytes. Messages may come in any order, so the tables are collected first and
- * samples are resolved at the end. */
+/* Reading pprof: hostile bytes. Messages may come in any order, so the tables are collected first and samples are
+ * resolved at the end. What is collected are slices of the input; nothing is trusted to exist or to be small. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/reader.h"
-#include "format/format.h"
 #include "format/gzip.h"
 #include "format/pprof.h"
+#include "format/pprof_read.h"
 #include "format/pprof_write.h"
 
-enum { MAX_UNPACKED = 1 << 30, MAX_FRAMES_PER_SAMPLE = 1 << 20 };
+enum { MAX_UNPACKED = 1 << 30, MAX_LOCATIONS = 1 << 20, MAX_LINES = 1024 };
 
-struct slice {
-    const uint8_t *data;
-    size_t size;
-};
+/* A few bytes can name a location of many lines many times. Real files have fewer than two frames for each byte. */
+enum { FRAMES_PER_BYTE = 16, FRAMES_ALWAYS = 1 << 20 };
 
-struct slices {
-    struct slice *all;
-    size_t count, capacity;
-};
-
-struct pprof_reader {
-    struct profile *p;
-    struct slices strings, samples, mappings, locations, functions, sample_types;
-    struct u64_map mapping_ids, function_ids, location_ids; /* pprof id → ours (for locations: slice) */
-    string_id *string_ids;                                  /* interned at first use; 0 = not yet */
-    uint64_t *comments;
-    size_t n_comments, cap_comments;
-    uint64_t default_type;
-    uint32_t *kinds; /* by function id: kind string; flags in function_flags */
-    uint8_t *function_flags;
-    bool bad, nomem;
-};
+void pprof_bad(struct pprof_reader *r, const char *fmt, ...) {
+    char what[300];
+    va_list args;
+    if (r->bad)
+        return;
+    r->bad = true;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    err_set(r->err, -EBADMSG, "The file may be damaged, or be no profile at all: write it anew",
+            "It is not a valid pprof profile: %s", what);
+}
 
 /* ---- protobuf ---- */
 
-struct field {
-    unsigned number, wire;
-    uint64_t value;     /* varint or fixed */
-    struct slice bytes; /* length-delimited */
-};
-
-static bool next_field(struct reader *r, struct field *ret) {
-    if (r->failed || reader_left(r) == 0)
+bool pprof_next_field(struct pprof_reader *r, struct reader *in, struct field *ret) {
+    if (in->failed || reader_left(in) == 0)
         return false;
-    uint64_t tag = reader_uleb(r);
+    const uint8_t *start = in->pos;
+    uint64_t tag = reader_uleb(in);
     *ret = (struct field){.number = (unsigned)(tag >> 3), .wire = tag & 7};
     switch (ret->wire) {
-    case 0:
-        ret->value = reader_uleb(r);
+    case WIRE_VARINT:
+        ret->value = reader_uleb(in);
         break;
-    case 1:
-        ret->value = reader_u64(r);
+    case WIRE_64:
+        ret->value = reader_u64(in);
         break;
-    case 2:
-        ret->bytes.size = reader_uleb(r);
-        ret->bytes.data = reader_bytes(r, ret->bytes.size);
+    case WIRE_BYTES:
+        ret->bytes.size = reader_uleb(in);
+        ret->bytes.data = reader_bytes(in, ret->bytes.size);
         break;
-    case 5:
-        ret->value = reader_u32(r);
+    case WIRE_32:
+        ret->value = reader_u32(in);
         break;
     default:
-        r->failed = true;
+        in->failed = true;
     }
-    return !r->failed;
-}
-
-static struct reader reader_of_slice(struct slice s) {
-    return reader_of(s.data, s.data ? s.size : 0);
+    if (in->failed)
+        pprof_bad(r, "field %u at byte %zu is cut off or of no known type", ret->number, (size_t)(start - r->start));
+    return !in->failed;
 }
 
 static void keep(struct pprof_reader *r, struct slices *list, struct slice s) {
@@ -82,7 +70,8 @@ static void keep(struct pprof_reader *r, struct slices *list, struct slice s) {
 
 static string_id string_at(struct pprof_reader *r, uint64_t index) {
     if (index >= r->strings.count) {
-        r->bad |= index != 0;
+        if (index)
+            pprof_bad(r, "string %" PRIu64 " is named, but there are only %zu", index, r->strings.count);
         return 0;
     }
     if (!r->string_ids[index] && r->strings.all[index].size)
@@ -98,82 +87,123 @@ static void map_id(struct pprof_reader *r, struct u64_map *m, uint64_t id, uint6
 
 /* ---- first pass ---- */
 
+static void add_comment(struct pprof_reader *r, uint64_t index) {
+    if (mem_grow((void **)&r->comments, &r->cap_comments, r->n_comments + 1, sizeof(*r->comments)) < 0)
+        r->nomem = true;
+    else
+        r->comments[r->n_comments++] = index;
+}
+
+/* Repeated numbers come packed or one by one. */
+static void collect_comments(struct pprof_reader *r, const struct field *f) {
+    struct reader packed = reader_of_slice(f->bytes);
+    if (f->wire == WIRE_VARINT)
+        add_comment(r, f->value);
+    while (reader_left(&packed) && !packed.failed)
+        add_comment(r, reader_uleb(&packed));
+}
+
+static void collect_field(struct pprof_reader *r, const struct field *f) {
+    struct slices *const lists[] = {
+        [PROFILE_SAMPLE_TYPE] = &r->sample_types, [PROFILE_SAMPLE] = &r->samples,
+        [PROFILE_MAPPING] = &r->mappings,         [PROFILE_LOCATION] = &r->locations,
+        [PROFILE_FUNCTION] = &r->functions,       [PROFILE_STRING_TABLE] = &r->strings,
+    };
+    if (f->number < ARRAY_SIZE(lists) && lists[f->number]) {
+        if (f->wire == WIRE_BYTES)
+            keep(r, lists[f->number], f->bytes);
+        else
+            pprof_bad(r, "field %u is a number", f->number);
+        return;
+    }
+    switch (f->number) {
+    case PROFILE_TIME_NANOS:
+        r->p->start_time_ns = f->value;
+        break;
+    case PROFILE_DURATION_NANOS:
+        r->p->duration_ns = f->value;
+        break;
+    case PROFILE_PERIOD:
+        r->period = f->value;
+        break;
+    case PROFILE_PERIOD_TYPE:
+        r->period_type = f->bytes;
+        break;
+    case PROFILE_DEFAULT_SAMPLE_TYPE:
+        r->default_type = f->value;
+        break;
+    case PROFILE_COMMENT:
+        collect_comments(r, f);
+        break;
+    default:
+        break;
+    }
+}
+
 static void collect(struct pprof_reader *r, struct reader in) {
     struct field f;
-    while (next_field(&in, &f)) {
-        switch (f.number) {
-        case PROFILE_SAMPLE_TYPE:
-            keep(r, &r->sample_types, f.bytes);
-            break;
-        case PROFILE_SAMPLE:
-            keep(r, &r->samples, f.bytes);
-            break;
-        case PROFILE_MAPPING:
-            keep(r, &r->mappings, f.bytes);
-            break;
-        case PROFILE_LOCATION:
-            keep(r, &r->locations, f.bytes);
-            break;
-        case PROFILE_FUNCTION:
-            keep(r, &r->functions, f.bytes);
-            break;
-        case PROFILE_STRING_TABLE:
-            keep(r, &r->strings, f.bytes);
-            break;
-        case PROFILE_TIME_NANOS:
-            r->p->start_time_ns = f.value;
-            break;
-        case PROFILE_DURATION_NANOS:
-            r->p->duration_ns = f.value;
-            break;
-        case PROFILE_PERIOD:
-            r->p->period_ns = f.value;
-            break;
-        case PROFILE_DEFAULT_SAMPLE_TYPE:
-            r->default_type = f.value;
-            break;
-        case PROFILE_COMMENT:
-            if (mem_grow((void **)&r->comments, &r->cap_comments, r->n_comments + 1, sizeof(*r->comments)) < 0)
-                r->nomem = true;
-            else
-                r->comments[r->n_comments++] = f.value;
-            break;
-        default:
-            break;
-        }
+    while (pprof_next_field(r, &in, &f) && !r->bad && !r->nomem)
+        collect_field(r, &f);
+}
+
+/* ---- value types ---- */
+
+struct value_type {
+    string_id type, unit;
+};
+
+static struct value_type read_value_type(struct pprof_reader *r, struct slice s, uint64_t *ret_type) {
+    struct reader in = reader_of_slice(s);
+    struct field f;
+    struct value_type v = {0};
+    uint64_t type = 0;
+    while (pprof_next_field(r, &in, &f)) {
+        if (f.number == VALUE_TYPE)
+            v.type = string_at(r, type = f.value);
+        if (f.number == VALUE_UNIT)
+            v.unit = string_at(r, f.value);
     }
-    r->bad |= in.failed;
+    if (ret_type)
+        *ret_type = type;
+    return v;
+}
+
+static void read_sample_types(struct pprof_reader *r) {
+    if (r->sample_types.count == 0)
+        pprof_bad(r, "it has no sample types");
+    for (size_t i = 0; i < r->sample_types.count && !r->bad; i++) {
+        uint64_t type;
+        struct value_type v = read_value_type(r, r->sample_types.all[i], &type);
+        if (i == PROFILE_MAX_VALUE_TYPES) {
+            profile_note(r->p, "The file has %zu values for each sample; the first %d were read", r->sample_types.count,
+                         PROFILE_MAX_VALUE_TYPES);
+            return;
+        }
+        unsigned at = profile_value_type(r->p, profile_str(r->p, v.type), profile_str(r->p, v.unit));
+        if (r->default_type ? type == r->default_type : i + 1 == r->sample_types.count)
+            r->p->default_value = at;
+    }
+}
+
+/* Only a period of time is one for us: a heap profile has one of bytes. */
+static void read_period(struct pprof_reader *r) {
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"nanoseconds", 1}, {"microseconds", 1000}, {"milliseconds", 1000000}, {"seconds", 1000000000}};
+    const char *unit = profile_str(r->p, read_value_type(r, r->period_type, NULL).unit);
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (strcmp(units[i].unit, unit) == 0 && r->period < UINT64_MAX / units[i].ns)
+            r->p->period_ns = r->period * units[i].ns;
 }
 
 /* ---- tables ---- */
-
-static void read_sample_types(struct pprof_reader *r) {
-    for (size_t i = 0; i < r->sample_types.count; i++) {
-        struct reader in = reader_of_slice(r->sample_types.all[i]);
-        struct field f;
-        uint64_t type = 0, unit = 0;
-        while (next_field(&in, &f)) {
-            if (f.number == VALUE_TYPE)
-                type = f.value;
-            if (f.number == VALUE_UNIT)
-                unit = f.value;
-        }
-        r->bad |= in.failed || r->p->n_value_types == PROFILE_MAX_VALUE_TYPES;
-        if (r->bad)
-            return;
-        unsigned v =
-            profile_value_type(r->p, profile_str(r->p, string_at(r, type)), profile_str(r->p, string_at(r, unit)));
-        if (r->default_type ? type == r->default_type : i + 1 == r->sample_types.count)
-            r->p->default_value = v;
-    }
-    r->bad |= r->sample_types.count == 0;
-}
 
 static void read_mapping(struct pprof_reader *r, struct reader in) {
     struct profile_mapping m = {0};
     struct field f;
     uint64_t id = 0;
-    while (next_field(&in, &f)) {
+    while (pprof_next_field(r, &in, &f)) {
         switch (f.number) {
         case MAPPING_ID:
             id = f.value;
@@ -197,15 +227,14 @@ static void read_mapping(struct pprof_reader *r, struct reader in) {
             break;
         }
     }
-    r->bad |= in.failed;
     map_id(r, &r->mapping_ids, id, profile_mapping(r->p, &m));
 }
 
-static void read_function(struct pprof_reader *r, struct reader in, size_t index) {
+static void read_function(struct pprof_reader *r, struct reader in, struct read_function *ret) {
     struct profile_function fn = {0};
     struct field f;
     uint64_t id = 0;
-    while (next_field(&in, &f)) {
+    while (pprof_next_field(r, &in, &f)) {
         if (f.number == FUNCTION_ID)
             id = f.value;
         else if (f.number == FUNCTION_NAME)
@@ -217,89 +246,48 @@ static void read_function(struct pprof_reader *r, struct reader in, size_t index
         else if (f.number == FUNCTION_START_LINE)
             fn.start_line = (uint32_t)f.value;
     }
+    if (!fn.name)
+        fn.name = fn.system_name;
     if (fn.system_name == fn.name)
         fn.system_name = 0;
-    r->bad |= in.failed;
-    map_id(r, &r->function_ids, id, (uint64_t)profile_function(r->p, &fn) << 32 | (uint32_t)index);
+    ret->function = profile_function(r->p, &fn);
+    ret->id = id;
+    map_id(r, &r->function_ids, id, (uint64_t)(ret - r->read_functions));
+}
+
+static void read_location_id(struct pprof_reader *r, size_t index) {
+    struct reader in = reader_of_slice(r->locations.all[index]);
+    struct field f;
+    while (pprof_next_field(r, &in, &f))
+        if (f.number == LOCATION_ID)
+            map_id(r, &r->location_ids, f.value, index);
 }
 
 static void read_tables(struct pprof_reader *r) {
-    for (size_t i = 0; i < r->mappings.count; i++)
-        read_mapping(r, reader_of_slice(r->mappings.all[i]));
-    for (size_t i = 0; i < r->functions.count; i++)
-        read_function(r, reader_of_slice(r->functions.all[i]), i);
-    for (size_t i = 0; i < r->locations.count; i++) {
-        struct reader in = reader_of_slice(r->locations.all[i]);
-        struct field f;
-        while (next_field(&in, &f))
-            if (f.number == LOCATION_ID)
-                map_id(r, &r->location_ids, f.value, i);
-        r->bad |= in.failed;
-    }
-}
-
-/* ---- comments of scry's own ---- */
-
-static void read_kind(struct pprof_reader *r, const char *text) {
-    char kind[64];
-    unsigned flags;
-    int at = 0;
-    if (sscanf(text, "%63s %u%n", kind, &flags, &at) != 2)
-        return;
-    string_id name = profile_string(r->p, kind);
-    for (const char *p = text + at;;) {
-        char *end;
-        uint64_t id = strtoull(p, &end, 10);
-        if (end == p)
-            return;
-        p = end;
-        uint64_t *known = u64_map_get(&r->function_ids, id);
-        if (!known || (uint32_t)*known >= r->functions.count)
-            continue;
-        r->kinds[(uint32_t)*known] = name;
-        r->function_flags[(uint32_t)*known] = (uint8_t)flags;
-    }
-}
-
-static void read_comment(struct pprof_reader *r, const char *text) {
-    static const char prefix[] = PPROF_COMMENT;
-    struct profile_quality *q = &r->p->quality;
-    if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
-        return;
-    text += sizeof(prefix) - 1;
-    const char *value = strchr(text, ' ');
-    size_t n = value ? (size_t)(value - text) : 0;
-    if (!value)
-        return;
-    value++;
-#define QUALITY(field)                                                                                                 \
-    if (n == strlen(#field) && strncmp(text, #field, n) == 0)                                                          \
-        q->field = strtoull(value, NULL, 10);
-#include "format/quality.def"
-#undef QUALITY
-    if (strncmp(text, "command ", 8) == 0)
-        r->p->command = profile_string(r->p, value);
-    else if (strncmp(text, "host ", 5) == 0)
-        r->p->host = profile_string(r->p, value);
-    else if (strncmp(text, "slowdown_bound ", 15) == 0)
-        q->slowdown_bound = strtod(value, NULL);
-    else if (strncmp(text, "note ", 5) == 0)
-        profile_note(r->p, "%s", value);
-    else if (strncmp(text, "kind ", 5) == 0)
-        read_kind(r, value);
-    else if (strncmp(text, "truncated ", 10) == 0 && strchr(value, ' '))
-        profile_count_truncated(r->p, strchr(value, ' ') + 1, strtoull(value, NULL, 10));
-}
-
-static void read_comments(struct pprof_reader *r) {
-    r->kinds = mem_zalloc(r->functions.count, sizeof(*r->kinds));
-    r->function_flags = mem_zalloc(r->functions.count, 1);
-    if (!r->kinds || !r->function_flags) {
+    r->read_functions = mem_zalloc(r->functions.count, sizeof(*r->read_functions));
+    if (!r->read_functions) {
         r->nomem = true;
         return;
     }
-    for (size_t i = 0; i < r->n_comments; i++)
-        read_comment(r, profile_str(r->p, string_at(r, r->comments[i])));
+    for (size_t i = 0; i < r->mappings.count && !r->bad; i++)
+        read_mapping(r, reader_of_slice(r->mappings.all[i]));
+    for (size_t i = 0; i < r->functions.count && !r->bad; i++)
+        read_function(r, reader_of_slice(r->functions.all[i]), &r->read_functions[i]);
+    for (size_t i = 0; i < r->locations.count && !r->bad; i++)
+        read_location_id(r, i);
+}
+
+/* Comments may name one long string again and again: together they are read up to the size of the file. */
+static void read_comments(struct pprof_reader *r) {
+    enum { MOST_COMMENTS = 10000 };
+    size_t left = r->size;
+    for (size_t i = 0; i < r->n_comments && i < MOST_COMMENTS && !r->bad; i++) {
+        string_id text = string_at(r, r->comments[i]);
+        if (r->p->string_lengths[text] > left)
+            return;
+        left -= r->p->string_lengths[text];
+        pprof_read_comment(r, profile_str(r->p, text));
+    }
 }
 
 /* ---- locations become frames at first use: frames of each are cached, leaf first ---- */
@@ -319,21 +307,24 @@ static frame_id read_line(struct pprof_reader *r, struct slice line, mapping_id 
     struct reader in = reader_of_slice(line);
     struct field f;
     struct profile_frame frame = {.mapping = mapping, .address = address};
-    uint64_t *fn = NULL;
-    while (next_field(&in, &f)) {
+    uint64_t id = 0;
+    while (pprof_next_field(r, &in, &f)) {
         if (f.number == LINE_FUNCTION_ID)
-            fn = u64_map_get(&r->function_ids, f.value);
+            id = f.value;
         else if (f.number == LINE_LINE)
             frame.line = (uint32_t)f.value;
         else if (f.number == LINE_COLUMN)
             frame.column = (uint32_t)f.value;
     }
-    r->bad |= in.failed || !fn;
-    if (r->bad)
+    const uint64_t *known = u64_map_get(&r->function_ids, id);
+    if (!known) {
+        pprof_bad(r, "function %" PRIu64 " is named, but is not there", id);
         return 0;
-    frame.function = (function_id)(*fn >> 32);
-    frame.kind = r->kinds[(uint32_t)*fn];
-    frame.flags = r->function_flags[(uint32_t)*fn];
+    }
+    const struct read_function *fn = &r->read_functions[*known];
+    frame.function = fn->function;
+    frame.kind = r->kinds_known ? fn->kind : pprof_guess_kind(r, fn->function, mapping);
+    frame.flags = fn->flags;
     return profile_frame(r->p, &frame);
 }
 
@@ -342,16 +333,27 @@ static frame_id unnamed_location(struct pprof_reader *r, mapping_id mapping, uin
     snprintf(text, sizeof(text), "[0x%" PRIx64 "]", address);
     struct profile_function fn = {.name = profile_string(r->p, text)};
     return profile_frame(r->p, &(struct profile_frame){.function = profile_function(r->p, &fn),
+                                                       .kind = pprof_guess_kind(r, 0, mapping),
                                                        .mapping = mapping,
                                                        .address = address,
                                                        .flags = FRAME_UNNAMED});
 }
 
 static void add_cached(struct pprof_reader *r, struct frame_cache *c, frame_id frame) {
-    if (mem_grow((void **)&c->frames, &c->cap_frames, c->n_frames + 1, sizeof(frame)) < 0)
+    if (c->n_frames >= UINT32_MAX - 1 ||
+        mem_grow((void **)&c->frames, &c->cap_frames, c->n_frames + 1, sizeof(frame)) < 0)
         r->nomem = true;
     else
         c->frames[c->n_frames++] = frame;
+}
+
+/* All but the last line of a location were inlined into the next. */
+static void mark_inlined(struct pprof_reader *r, struct frame_cache *c, struct location_frames l) {
+    for (uint32_t i = 0; i + 1 < l.count && !r->nomem; i++) {
+        struct profile_frame frame = r->p->frames[c->frames[l.first + i]];
+        frame.flags |= FRAME_INLINED;
+        c->frames[l.first + i] = profile_frame(r->p, &frame);
+    }
 }
 
 static struct location_frames read_location(struct pprof_reader *r, struct frame_cache *c, size_t index) {
@@ -363,24 +365,21 @@ static struct location_frames read_location(struct pprof_reader *r, struct frame
     struct field f;
     mapping_id mapping = 0;
     uint64_t address = 0, *known;
-    while (next_field(&in, &f)) {
+    while (pprof_next_field(r, &in, &f)) {
         if (f.number == LOCATION_MAPPING_ID && (known = u64_map_get(&r->mapping_ids, f.value)))
             mapping = (mapping_id)*known;
         else if (f.number == LOCATION_ADDRESS)
             address = f.value;
     }
-    while (next_field(&again, &f) && !r->bad && !r->nomem)
-        if (f.number == LOCATION_LINE && f.wire == 2)
+    while (pprof_next_field(r, &again, &f) && !r->bad && !r->nomem)
+        if (f.number == LOCATION_LINE && f.wire == WIRE_BYTES)
             add_cached(r, c, read_line(r, f.bytes, mapping, address));
     if (c->n_frames == l->first)
         add_cached(r, c, unnamed_location(r, mapping, address));
     l->count = (uint32_t)(c->n_frames - l->first);
-    /* All but the last line of a location were inlined into the next. */
-    for (uint32_t i = 0; i + 1 < l->count && !r->nomem; i++) {
-        struct profile_frame frame = r->p->frames[c->frames[l->first + i]];
-        frame.flags |= FRAME_INLINED;
-        c->frames[l->first + i] = profile_frame(r->p, &frame);
-    }
+    if (l->count > MAX_LINES)
+        pprof_bad(r, "a location has %u lines", l->count);
+    mark_inlined(r, c, *l);
     return *l;
 }
 
@@ -390,10 +389,14 @@ struct sample_parts {
     uint64_t *locations; /* leaf first */
     size_t n_locations, cap_locations;
     int64_t values[PROFILE_MAX_VALUE_TYPES];
-    unsigned n_values;
+    size_t n_values;
     struct profile_thread thread;
-    struct profile_label labels[PROFILE_MAX_LABELS];
+    struct profile_label labels[PROFILE_MAX_LABELS + 1];
     unsigned n_labels;
+    /* The stack of the sample before, root first: much of it is often this one's too. */
+    uint64_t *before;
+    stack_id *before_stacks;
+    size_t n_before, cap_before, cap_before_stacks;
 };
 
 /* Labels that say which thread a sample is of, as the writer spells them. */
@@ -409,7 +412,8 @@ static bool is_thread_label(const char *key, const struct profile_label *l, stru
                  {"pid", NULL, &t->pid},
                  {"tid", NULL, &t->tid}};
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-        if (strcmp(known[i].key, key) != 0 || (known[i].text != NULL) != (l->text != 0))
+        if (strcmp(known[i].key, key) != 0 || (known[i].text != NULL) != (l->text != 0) ||
+            (known[i].number && (l->number < 0 || l->number > UINT32_MAX)))
             continue;
         if (known[i].text)
             *known[i].text = l->text;
@@ -423,7 +427,7 @@ static bool is_thread_label(const char *key, const struct profile_label *l, stru
 static void read_label(struct pprof_reader *r, struct reader in, struct sample_parts *s) {
     struct profile_label l = {0};
     struct field f;
-    while (next_field(&in, &f)) {
+    while (pprof_next_field(r, &in, &f)) {
         if (f.number == LABEL_KEY)
             l.key = string_at(r, f.value);
         else if (f.number == LABEL_STR)
@@ -433,61 +437,86 @@ static void read_label(struct pprof_reader *r, struct reader in, struct sample_p
         else if (f.number == LABEL_NUM_UNIT)
             l.unit = string_at(r, f.value);
     }
-    r->bad |= in.failed;
-    if (!is_thread_label(profile_str(r->p, l.key), &l, &s->thread) && s->n_labels < PROFILE_MAX_LABELS)
+    /* One too many is kept, so that the model sees it, drops it and says so. */
+    if (!is_thread_label(profile_str(r->p, l.key), &l, &s->thread) && s->n_labels <= PROFILE_MAX_LABELS)
         s->labels[s->n_labels++] = l;
 }
 
 static void add_location(struct pprof_reader *r, struct sample_parts *s, uint64_t id) {
-    if (s->n_locations >= MAX_FRAMES_PER_SAMPLE)
-        r->bad = true;
+    if (s->n_locations >= MAX_LOCATIONS)
+        pprof_bad(r, "a sample has more than %d locations", MAX_LOCATIONS);
     else if (mem_grow((void **)&s->locations, &s->cap_locations, s->n_locations + 1, sizeof(id)) < 0)
         r->nomem = true;
     else
         s->locations[s->n_locations++] = id;
 }
 
-static void add_value(struct sample_parts *s, uint64_t v) {
-    if (s->n_values < PROFILE_MAX_VALUE_TYPES)
-        s->values[s->n_values++] = (int64_t)v;
+static void add_value(struct pprof_reader *r, struct sample_parts *s, uint64_t v) {
+    if (s->n_values < r->p->n_value_types)
+        s->values[s->n_values] = (int64_t)v;
+    s->n_values++;
 }
 
-/* Repeated numbers come packed or one by one. */
 static void read_sample_fields(struct pprof_reader *r, struct reader in, struct sample_parts *s) {
     struct field f;
-    while (next_field(&in, &f) && !r->bad) {
+    while (pprof_next_field(r, &in, &f) && !r->bad && !r->nomem) {
         struct reader packed = reader_of_slice(f.bytes);
         if (f.number == SAMPLE_LABEL) {
             read_label(r, packed, s);
         } else if (f.number == SAMPLE_LOCATION_ID) {
-            if (f.wire == 0)
+            if (f.wire == WIRE_VARINT)
                 add_location(r, s, f.value);
-            while (reader_left(&packed) && !packed.failed)
+            while (reader_left(&packed) && !packed.failed && !r->bad && !r->nomem)
                 add_location(r, s, reader_uleb(&packed));
         } else if (f.number == SAMPLE_VALUE) {
-            if (f.wire == 0)
-                add_value(s, f.value);
+            if (f.wire == WIRE_VARINT)
+                add_value(r, s, f.value);
             while (reader_left(&packed) && !packed.failed)
-                add_value(s, reader_uleb(&packed));
+                add_value(r, s, reader_uleb(&packed));
         }
-        r->bad |= packed.failed;
+        if (packed.failed)
+            pprof_bad(r, "a list of numbers in a sample is cut off");
     }
-    r->bad |= in.failed;
+}
+
+static stack_id push_location(struct pprof_reader *r, struct frame_cache *c, stack_id stack, uint64_t id) {
+    const uint64_t *index = u64_map_get(&r->location_ids, id);
+    if (!index) {
+        pprof_bad(r, "location %" PRIu64 " is named, but is not there", id);
+        return 0;
+    }
+    struct location_frames l = read_location(r, c, (size_t)*index);
+    if (l.count > r->frames_left)
+        pprof_bad(r, "its stacks have more frames than a file of this size can tell of");
+    r->frames_left -= MIN(r->frames_left, l.count);
+    for (uint32_t k = l.count; k-- > 0 && !r->bad && !r->nomem;)
+        stack = profile_stack(r->p, stack, c->frames[l.first + k]);
+    return stack;
+}
+
+/* The sample's stack: what it shares with the sample before is not looked up again. */
+static stack_id read_stack(struct pprof_reader *r, struct frame_cache *c, struct sample_parts *s) {
+    size_t n = s->n_locations, shared = 0;
+    if (mem_grow((void **)&s->before, &s->cap_before, n, sizeof(*s->before)) < 0 ||
+        mem_grow((void **)&s->before_stacks, &s->cap_before_stacks, n, sizeof(*s->before_stacks)) < 0) {
+        r->nomem = true;
+        return 0;
+    }
+    while (shared < n && shared < s->n_before && s->before[shared] == s->locations[n - 1 - shared])
+        shared++;
+    stack_id stack = shared ? s->before_stacks[shared - 1] : 0;
+    for (size_t i = shared; i < n && !r->bad && !r->nomem; i++) {
+        s->before[i] = s->locations[n - 1 - i];
+        s->before_stacks[i] = stack = push_location(r, c, stack, s->before[i]);
+    }
+    s->n_before = n;
+    return stack;
 }
 
 static void add_sample(struct pprof_reader *r, struct frame_cache *c, struct sample_parts *s) {
-    stack_id stack = 0;
-    for (size_t i = s->n_locations; i-- > 0 && !r->bad && !r->nomem;) {
-        uint64_t *index = u64_map_get(&r->location_ids, s->locations[i]);
-        if (!index) {
-            r->bad = true;
-            return;
-        }
-        struct location_frames l = read_location(r, c, (size_t)*index);
-        for (uint32_t k = c->frames ? l.count : 0; k-- > 0;)
-            stack = profile_stack(r->p, stack, c->frames[l.first + k]);
-    }
-    r->bad |= s->n_values != r->p->n_value_types;
+    stack_id stack = read_stack(r, c, s);
+    if (s->n_values != r->sample_types.count)
+        pprof_bad(r, "a sample has %zu values, but there are %zu sample types", s->n_values, r->sample_types.count);
     if (r->bad || r->nomem)
         return;
     profile_add_sample(r->p,
@@ -505,12 +534,14 @@ static void read_samples(struct pprof_reader *r) {
         s.n_locations = s.n_values = s.n_labels = 0;
         s.thread = (struct profile_thread){0};
         read_sample_fields(r, reader_of_slice(r->samples.all[i]), &s);
-        if (!r->bad)
+        if (!r->bad && !r->nomem)
             add_sample(r, &c, &s);
     }
     free(c.of);
     free(c.frames);
     free(s.locations);
+    free(s.before);
+    free(s.before_stacks);
 }
 
 /* ---- the whole ---- */
@@ -524,37 +555,38 @@ static void reader_free(struct pprof_reader *r) {
     free(r->sample_types.all);
     free(r->string_ids);
     free(r->comments);
-    free(r->kinds);
-    free(r->function_flags);
+    free(r->read_functions);
     u64_map_free(&r->mapping_ids);
     u64_map_free(&r->function_ids);
     u64_map_free(&r->location_ids);
     profile_free(r->p);
 }
 
+static void read_parts(struct pprof_reader *r, struct reader in) {
+    void (*const steps[])(struct pprof_reader *) = {read_sample_types, read_period, read_tables, read_comments,
+                                                    read_samples};
+    collect(r, in);
+    r->string_ids = mem_zalloc(r->strings.count, sizeof(*r->string_ids));
+    r->nomem |= !r->string_ids;
+    for (size_t i = 0; i < ARRAY_SIZE(steps) && !r->bad && !r->nomem; i++)
+        steps[i](r);
+}
+
 static int read_plain(const void *data, size_t size, struct profile **ret, struct err *err) {
-    _cleanup_(reader_free) struct pprof_reader r = {.p = profile_new()};
+    _cleanup_(reader_free) struct pprof_reader r = {
+        .p = profile_new(),
+        .start = data,
+        .size = size,
+        .frames_left = FRAMES_ALWAYS + size * FRAMES_PER_BYTE,
+        .err = err,
+    };
     if (!r.p)
         return err_nomem(err);
-    collect(&r, reader_of(data, size));
-    r.string_ids = mem_zalloc(r.strings.count, sizeof(*r.string_ids));
-    if (!r.string_ids || r.nomem)
-        return err_nomem(err);
-    if (!r.bad)
-        read_sample_types(&r);
-    if (!r.bad)
-        read_tables(&r);
-    if (!r.bad)
-        read_comments(&r);
-    if (!r.bad && !r.nomem)
-        read_samples(&r);
+    read_parts(&r, reader_of(data, size));
     if (r.nomem || r.p->profile_failed)
         return err_nomem(err);
     if (r.bad)
-        return err_set(err, -EBADMSG, "The file may be damaged or no profile at all",
-                       "The file is not a valid pprof profile");
-    if (!r.p->quality.samples_taken)
-        r.p->quality.samples_taken = r.p->n_samples;
+        return -EBADMSG;
     *ret = TAKE_PTR(r.p);
     return 0;
 }
@@ -562,16 +594,17 @@ static int read_plain(const void *data, size_t size, struct profile **ret, struc
 int pprof_read(const void *data, size_t size, struct profile **ret, struct err *err) {
     if (!gzip_recognise(data, size))
         return read_plain(data, size, ret, err);
-    struct buf plain = {0};
+    _cleanup_(buf_free) struct buf plain = {0};
     int rc = gzip_decompress(data, size, MAX_UNPACKED, &plain, err);
-    if (rc == 0)
-        rc = read_plain(plain.data, plain.len, ret, err);
-    buf_free(&plain);
-    return rc;
+    return rc < 0 ? rc : read_plain(plain.data, plain.len, ret, err);
 }
 
-/* gzip, or a first field that a profile can begin with: a sample type. */
+/* gzip, or what writers put first: a sample type. */
 bool pprof_recognise(const void *data, size_t size) {
     const uint8_t *p = data;
-    return gzip_recognise(data, size) || (size > 2 && p[0] == (PROFILE_SAMPLE_TYPE << 3 | 2) && p[1] < 16);
+    if (gzip_recognise(data, size))
+        return true;
+    if (size < 4 || p[0] != (PROFILE_SAMPLE_TYPE << 3 | WIRE_BYTES) || p[1] >= 24 || p[1] + 2u > size)
+        return false;
+    return p[1] == 0 || p[2] == VALUE_TYPE << 3 || p[2] == VALUE_UNIT << 3;
 }

@@ -10,6 +10,8 @@
 #include "format/gzip.h"
 #include "format/pprof.h"
 #include "format/pprof_write.h"
+#include "format/utf8.h"
+#include "format/view.h"
 
 /* ---- protobuf ---- */
 
@@ -53,7 +55,7 @@ struct location_key {
 struct writer {
     const struct profile *p;
     struct buf *out, message, inner;
-    struct hash_index location_index, sample_index;
+    struct hash_index location_index, sample_index, function_index;
     struct location_key *locations;
     size_t n_locations, cap_locations;
     struct aggregated {
@@ -63,17 +65,28 @@ struct writer {
     } * samples;
     int64_t *values;
     size_t n_samples, cap_samples, cap_values;
+    struct written_function {
+        function_id function;
+        string_id kind;
+        uint32_t flags;
+    } * functions;
+    size_t n_functions, cap_functions;
     struct buf strings; /* appended after the profile's own */
     size_t n_strings;
     bool failed;
 };
 
+/* Whether a frame was inlined into the one that stands above it: both are the same address, unless frames between
+ * them were left out. */
+static bool inlined_into(const struct profile_frame *f, const struct profile_frame *into) {
+    return f->flags & FRAME_INLINED && f->address == into->address && f->mapping == into->mapping;
+}
+
 static uint32_t run_length(const struct profile *p, stack_id at) {
     uint32_t n = 1;
-    while (p->frames[p->stacks[at].frame].flags & FRAME_INLINED && p->stacks[at].parent) {
-        at = p->stacks[at].parent;
-        n++;
-    }
+    for (stack_id parent; (parent = p->stacks[at].parent) != 0; at = parent, n++)
+        if (!inlined_into(&p->frames[p->stacks[at].frame], &p->frames[p->stacks[parent].frame]))
+            break;
     return n;
 }
 
@@ -124,6 +137,39 @@ static uint64_t location_of(struct writer *w, stack_id at, uint32_t count) {
     return w->n_locations;
 }
 
+/* ---- functions: one for each kind and flags that its frames have, since the schema knows neither ---- */
+
+enum { FLAGS_KEPT = FRAME_APPROXIMATE | FRAME_INTERNAL | FRAME_MARK | FRAME_UNNAMED };
+
+struct function_query {
+    const struct writer *w;
+    struct written_function key;
+};
+
+static bool same_function(const void *ctx, uint32_t id) {
+    const struct function_query *q = ctx;
+    const struct written_function *a = &q->w->functions[id], *b = &q->key;
+    return a->function == b->function && a->kind == b->kind && a->flags == b->flags;
+}
+
+/* Ids count from 1; 0 for a frame without a function. */
+static uint64_t function_of(struct writer *w, const struct profile_frame *f) {
+    if (!f->function)
+        return 0;
+    struct function_query q = {.w = w, .key = {f->function, f->kind, f->flags & FLAGS_KEPT}};
+    uint64_t hash = hash_mix(hash_mix(hash_mix(2, f->function), f->kind), f->flags & FLAGS_KEPT);
+    uint32_t id = hash_index_find(&w->function_index, hash, same_function, &q);
+    if (id != UINT32_MAX)
+        return id + 1ull;
+    if (mem_grow((void **)&w->functions, &w->cap_functions, w->n_functions + 1, sizeof(*w->functions)) < 0 ||
+        hash_index_add(&w->function_index, hash, (uint32_t)w->n_functions) < 0) {
+        w->failed = true;
+        return 1;
+    }
+    w->functions[w->n_functions++] = q.key;
+    return w->n_functions;
+}
+
 /* ---- samples: equal ones are added up ---- */
 
 struct sample_query {
@@ -164,8 +210,13 @@ static void aggregate(struct writer *w) {
 
 /* ---- strings: ids of the profile's strings stay; new ones follow ---- */
 
+static void add_string(struct writer *w, struct buf *out, const char *text, size_t n) {
+    utf8_add(&w->inner, text, n);
+    add_message(out, PROFILE_STRING_TABLE, &w->inner);
+}
+
 static uint64_t new_string(struct writer *w, const char *text) {
-    add_bytes(&w->strings, PROFILE_STRING_TABLE, text, strlen(text));
+    add_string(w, &w->strings, text, strlen(text));
     return w->n_strings++;
 }
 
@@ -182,8 +233,6 @@ static void add_text_label(struct writer *w, uint64_t key, uint64_t text) {
 }
 
 static void add_number_label(struct writer *w, uint64_t key, uint64_t number, uint64_t unit) {
-    if (!number)
-        return;
     add_u64(&w->inner, LABEL_KEY, key);
     add_u64(&w->inner, LABEL_NUM, number);
     add_u64(&w->inner, LABEL_NUM_UNIT, unit);
@@ -197,8 +246,10 @@ static void add_labels(struct writer *w, const struct aggregated *s, const struc
     add_text_label(w, k->thread, t->thread_name);
     add_text_label(w, k->runtime, t->runtime);
     add_text_label(w, k->container, t->container);
-    add_number_label(w, k->pid, t->pid, 0);
-    add_number_label(w, k->tid, t->tid, 0);
+    if (t->pid)
+        add_number_label(w, k->pid, t->pid, 0);
+    if (t->tid)
+        add_number_label(w, k->tid, t->tid, 0);
     struct profile_labels_range r = p->label_sets[s->labels];
     for (uint32_t i = 0; i < r.count; i++) {
         const struct profile_label *l = &p->labels[r.first + i];
@@ -239,7 +290,10 @@ static void write_locations(struct writer *w) {
         add_u64(&w->message, LOCATION_ADDRESS, f->address);
         for (uint32_t k = 0; k < l.count; k++, l.stack = p->stacks[l.stack].parent) {
             f = &p->frames[p->stacks[l.stack].frame];
-            add_u64(&w->inner, LINE_FUNCTION_ID, f->function);
+            uint64_t function = function_of(w, f);
+            if (!function) /* an address without a name has no line */
+                continue;
+            add_u64(&w->inner, LINE_FUNCTION_ID, function);
             add_u64(&w->inner, LINE_LINE, f->line);
             add_u64(&w->inner, LINE_COLUMN, f->column);
             add_message(&w->message, LOCATION_LINE, &w->inner);
@@ -248,25 +302,49 @@ static void write_locations(struct writer *w) {
     }
 }
 
+/* What is known of a mapping's code by now: nobody needs to look for it again. */
+struct mapping_knowledge {
+    bool functions, files, lines;
+};
+
+static void know_mappings(const struct profile *p, struct mapping_knowledge *of) {
+    for (size_t i = 1; i < p->n_frames; i++) {
+        const struct profile_frame *f = &p->frames[i];
+        struct mapping_knowledge *k = &of[f->mapping];
+        k->functions |= !(f->flags & FRAME_UNNAMED) && p->functions[f->function].name;
+        k->files |= p->functions[f->function].file != 0;
+        k->lines |= f->line != 0;
+    }
+}
+
 static void write_mappings(struct writer *w) {
-    for (size_t i = 1; i < w->p->n_mappings; i++) {
-        const struct profile_mapping *m = &w->p->mappings[i];
+    const struct profile *p = w->p;
+    _cleanup_(freep) struct mapping_knowledge *known = mem_zalloc(p->n_mappings, sizeof(*known));
+    if (!known) {
+        w->failed = true;
+        return;
+    }
+    know_mappings(p, known);
+    for (size_t i = 1; i < p->n_mappings; i++) {
+        const struct profile_mapping *m = &p->mappings[i];
         add_u64(&w->message, MAPPING_ID, i);
         add_u64(&w->message, MAPPING_START, m->start);
         add_u64(&w->message, MAPPING_LIMIT, m->limit);
         add_u64(&w->message, MAPPING_OFFSET, m->offset);
         add_u64(&w->message, MAPPING_FILENAME, m->file);
         add_u64(&w->message, MAPPING_BUILD_ID, m->build_id);
-        for (unsigned f = MAPPING_HAS_FUNCTIONS; f <= MAPPING_HAS_INLINE_FRAMES; f++)
-            add_u64(&w->message, f, 1); /* named here: nobody needs to look again */
+        add_u64(&w->message, MAPPING_HAS_FUNCTIONS, known[i].functions);
+        add_u64(&w->message, MAPPING_HAS_FILENAMES, known[i].files);
+        add_u64(&w->message, MAPPING_HAS_LINE_NUMBERS, known[i].lines);
+        add_u64(&w->message, MAPPING_HAS_INLINE_FRAMES, known[i].lines);
         add_message(w->out, PROFILE_MAPPING, &w->message);
     }
 }
 
 static void write_functions(struct writer *w) {
-    for (size_t i = 1; i < w->p->n_functions; i++) {
-        const struct profile_function *f = &w->p->functions[i];
-        add_u64(&w->message, FUNCTION_ID, i);
+    for (size_t i = 0; i < w->n_functions; i++) {
+        const struct profile_function *f = &w->p->functions[w->functions[i].function];
+        add_u64(&w->message, FUNCTION_ID, i + 1);
         add_u64(&w->message, FUNCTION_NAME, f->name);
         add_u64(&w->message, FUNCTION_SYSTEM_NAME, f->system_name ? f->system_name : f->name);
         add_u64(&w->message, FUNCTION_FILENAME, f->file);
@@ -284,7 +362,7 @@ static void write_value_type(struct writer *w, unsigned field, const struct prof
 static void write_strings(struct writer *w) {
     const struct profile *p = w->p;
     for (size_t i = 0; i < p->n_strings; i++)
-        add_bytes(w->out, PROFILE_STRING_TABLE, p->strings[i], p->string_lengths[i]);
+        add_string(w, w->out, p->strings[i], p->string_lengths[i]);
     buf_add(w->out, w->strings.data, w->strings.len);
 }
 
@@ -300,6 +378,30 @@ static void comment(struct writer *w, const char *fmt, ...) {
     add_u64(w->out, PROFILE_COMMENT, new_string(w, text));
 }
 
+/* For people: what `go tool pprof -comments` shows first. */
+static void write_words(struct writer *w) {
+    const struct profile *p = w->p;
+    const struct profile_quality *q = &p->quality;
+    struct buf text = {0};
+    if (q->samples_taken) {
+        double taken = (double)q->samples_taken;
+        buf_addf(&text, "scry: %" PRIu64 " samples, %" PRIu64 " lost; %.2f %% of the stacks are whole",
+                 q->samples_taken, q->samples_lost, 100 * (double)q->stacks_whole / taken);
+        for (size_t i = 0; i < q->n_truncated; i++)
+            buf_addf(&text, "%s %s (%" PRIu64 ")", i ? "," : ":", profile_str(p, q->truncated[i].reason),
+                     q->truncated[i].count);
+        if (q->frames)
+            buf_addf(&text, "; %.2f %% of the frames have no name",
+                     100 * (double)q->frames_unnamed / (double)q->frames);
+        add_u64(w->out, PROFILE_COMMENT, new_string(w, buf_cstr(&text)));
+        buf_free(&text);
+    }
+    if (q->self_cpu_ns && q->slowdown_bound >= 0)
+        comment(w, "scry: capturing took %.2f s of CPU of its own and cost the target at most %.2f %% of its speed",
+                (double)q->self_cpu_ns / 1e9, 100 * q->slowdown_bound);
+}
+
+/* For reading it again: "scry.KEY VALUE". */
 static void write_quality(struct writer *w) {
     const struct profile *p = w->p;
     const struct profile_quality *q = &p->quality;
@@ -311,42 +413,63 @@ static void write_quality(struct writer *w) {
 #include "format/quality.def"
 #undef QUALITY
     };
-    comment(w, PPROF_COMMENT "command %s", profile_str(p, p->command));
-    comment(w, PPROF_COMMENT "host %s", profile_str(p, p->host));
+    if (p->command)
+        comment(w, PPROF_COMMENT "command %s", profile_str(p, p->command));
+    if (p->host)
+        comment(w, PPROF_COMMENT "host %s", profile_str(p, p->host));
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
-        comment(w, PPROF_COMMENT "%s %" PRIu64, counts[i].key, counts[i].value);
-    comment(w, PPROF_COMMENT "slowdown_bound %.6f", q->slowdown_bound);
+        if (counts[i].value)
+            comment(w, PPROF_COMMENT "%s %" PRIu64, counts[i].key, counts[i].value);
+    if (q->slowdown_bound >= 0)
+        comment(w, PPROF_COMMENT "slowdown_bound %.6g", q->slowdown_bound);
     for (size_t i = 0; i < q->n_truncated; i++)
-        comment(w, PPROF_COMMENT "truncated %" PRIu64 " %s", q->truncated[i].count, profile_str(p, q->truncated[i].reason));
+        comment(w, PPROF_COMMENT "truncated %" PRIu64 " %s", q->truncated[i].count,
+                profile_str(p, q->truncated[i].reason));
     for (size_t i = 0; i < q->n_notes; i++)
         comment(w, PPROF_COMMENT "note %s", profile_str(p, q->notes[i]));
 }
 
-/* Kinds and flags of frames, by function: "scry.kind KIND FLAGS function-id…". */
+/* "scry.kind KIND FLAGS ID…" for each kind and flags, and before them "scry.functions HASH" over ids and names, by
+ * which the reader sees that another tool has not numbered the functions anew. */
 static void write_kinds(struct writer *w) {
     const struct profile *p = w->p;
-    _cleanup_(freep) uint64_t *of = mem_zalloc(p->n_functions, sizeof(*of));
-    if (!of) {
+    _cleanup_(freep) bool *done = mem_zalloc(w->n_functions, sizeof(*done));
+    uint64_t hash = 0;
+    if (!done) {
         w->failed = true;
         return;
     }
-    enum { KEPT = FRAME_INTERNAL | FRAME_MARK | FRAME_UNNAMED };
-    for (size_t i = 1; i < p->n_frames; i++)
-        of[p->frames[i].function] = (uint64_t)p->frames[i].kind << 8 | (p->frames[i].flags & KEPT) | 1ull << 63;
-    for (size_t first = 0; first < p->n_functions; first++) {
-        if (!of[first])
+    for (size_t i = 0; i < w->n_functions; i++) {
+        utf8_add(&w->inner, profile_str(p, p->functions[w->functions[i].function].name),
+                 p->string_lengths[p->functions[w->functions[i].function].name]);
+        hash = pprof_function_hash(hash, i + 1, w->inner.data, w->inner.len);
+        buf_reset(&w->inner);
+    }
+    comment(w, PPROF_COMMENT "functions %" PRIx64, hash);
+    for (size_t first = 0; first < w->n_functions; first++) {
+        const struct written_function *what = &w->functions[first];
+        if (done[first])
             continue;
         struct buf text = {0};
-        uint64_t what = of[first];
-        buf_addf(&text, PPROF_COMMENT "kind %s %u", profile_str(p, (string_id)(what >> 8)), (unsigned)(what & 0xff));
-        for (size_t i = first; i < p->n_functions; i++)
-            if (of[i] == what) {
-                buf_addf(&text, " %zu", i);
-                of[i] = 0;
+        const char *kind = profile_str(p, what->kind);
+        buf_addf(&text, PPROF_COMMENT "kind %s %u", kind[0] ? kind : "-", what->flags);
+        for (size_t i = first; i < w->n_functions; i++)
+            if (w->functions[i].kind == what->kind && w->functions[i].flags == what->flags) {
+                buf_addf(&text, " %zu", i + 1);
+                done[i] = true;
             }
+        w->failed |= text.failed;
         add_u64(w->out, PROFILE_COMMENT, new_string(w, buf_cstr(&text)));
         buf_free(&text);
     }
+}
+
+/* The period is one of time: its type is the value type that is measured in it. */
+static unsigned period_type(const struct profile *p) {
+    for (unsigned v = 0; v < p->n_value_types; v++)
+        if (strcmp(profile_str(p, p->value_types[v].unit), "nanoseconds") == 0)
+            return v;
+    return p->default_value;
 }
 
 static void write_header(struct writer *w) {
@@ -356,12 +479,12 @@ static void write_header(struct writer *w) {
     add_u64(w->out, PROFILE_TIME_NANOS, p->start_time_ns);
     add_u64(w->out, PROFILE_DURATION_NANOS, p->duration_ns);
     if (p->n_value_types) {
-        write_value_type(w, PROFILE_PERIOD_TYPE, &p->value_types[p->default_value]);
+        write_value_type(w, PROFILE_PERIOD_TYPE, &p->value_types[period_type(p)]);
         add_u64(w->out, PROFILE_PERIOD, p->period_ns);
         add_u64(w->out, PROFILE_DEFAULT_SAMPLE_TYPE, p->value_types[p->default_value].type);
     }
+    write_words(w);
     write_quality(w);
-    write_kinds(w);
 }
 
 static void write_all(struct writer *w) {
@@ -378,30 +501,34 @@ static void write_all(struct writer *w) {
     write_mappings(w);
     write_locations(w);
     write_functions(w);
+    write_kinds(w);
     write_strings(w);
 }
 
+static void writer_free(struct writer *w) {
+    buf_free(&w->message);
+    buf_free(&w->inner);
+    buf_free(&w->strings);
+    hash_index_free(&w->location_index);
+    hash_index_free(&w->sample_index);
+    hash_index_free(&w->function_index);
+    free(w->locations);
+    free(w->samples);
+    free(w->functions);
+    free(w->values);
+}
+
 int pprof_write(const struct profile *given, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(profile_freep) struct profile *folded = NULL;
-    int rc = o->show_internal ? 0 : profile_fold_internal(given, &folded, err);
+    _cleanup_(view_free) struct view v = {0};
+    /* Threads are labels here: `-tagroot=thread` tells them apart. */
+    int rc = view_of(given, &(struct format_options){.show_internal = o && o->show_internal}, &v, err);
     if (rc < 0)
         return rc;
-    struct buf plain = {0};
-    struct writer w = {.p = folded ? folded : given, .out = &plain};
+    _cleanup_(buf_free) struct buf plain = {0};
+    _cleanup_(writer_free) struct writer w = {.p = v.p, .out = &plain};
     w.n_strings = w.p->n_strings;
     write_all(&w);
     if (w.failed || plain.failed || w.message.failed || w.inner.failed || w.strings.failed)
-        rc = err_nomem(err);
-    else
-        rc = gzip_compress(plain.data, plain.len, out, err);
-    buf_free(&plain);
-    buf_free(&w.message);
-    buf_free(&w.inner);
-    buf_free(&w.strings);
-    hash_index_free(&w.location_index);
-    hash_index_free(&w.sample_index);
-    free(w.locations);
-    free(w.samples);
-    free(w.values);
-    return rc;
+        return err_nomem(err);
+    return gzip_compress(plain.data, plain.len, out, err);
 }
