@@ -265,7 +265,7 @@ static void deep(struct profile *p) {
         if (i % 500 == 499 || i == 4999)
             for (unsigned k = 0; k < 100; k++)
                 add(p, push(p, s, "python", k % 2 ? "even" : "odd", "/srv/fib.py", 10, 11, 0, ""), t,
-                    draw(10000000000));
+                    draw(2000000000) * 5);
     }
     p->quality.stacks_whole = p->quality.samples_taken;
     p->quality.slowdown_bound = 0.001;
@@ -288,7 +288,7 @@ static void big(struct profile *p, size_t nodes) {
             uint64_t wide = d < 4 ? 3 : d < 10 ? 6 : 12;
             s = profile_stack(p, s, frames[(d * 131 + draw(wide) * draw(wide)) % ARRAY_SIZE(frames)]);
         }
-        add(p, s, t, draw(10000000000));
+        add(p, s, t, draw(2000000000) * 5);
     }
     p->quality.stacks_whole = p->quality.samples_taken;
 }

@@ -10,13 +10,14 @@ export interface Kind {
   saturation: number;
 }
 
-const FIXED: Record<string, [number, number]> = {
-  native: [212, 52],
-  kernel: [8, 62],
-  python: [44, 78],
-  thread: [220, 6],
-  unknown: [220, 4],
-};
+/* Hue and saturation. A map: the name of a kind comes from a file. */
+const FIXED = new Map<string, [number, number]>([
+  ['native', [212, 52]],
+  ['kernel', [8, 62]],
+  ['python', [44, 78]],
+  ['thread', [220, 6]],
+  ['unknown', [220, 4]],
+]);
 const FREE_HUES = [158, 282, 328, 92, 186, 256];
 
 function hash(text: string): number {
@@ -42,7 +43,7 @@ export function kindsOf(p: Profile): { kinds: Kind[]; kindOf: Uint8Array; shadeO
   const add = (name: string) => {
     let i = index.get(name);
     if (i === undefined) {
-      const [hue, saturation] = FIXED[name] ?? [FREE_HUES[hash(name) % FREE_HUES.length], 45];
+      const [hue, saturation] = FIXED.get(name) ?? [FREE_HUES[hash(name) % FREE_HUES.length], 45];
       i = kinds.length < 40 ? kinds.length : 0;
       if (i === kinds.length) kinds.push({ name, letter: letterOf(name, letters), hue, saturation });
       index.set(name, i);
@@ -74,9 +75,9 @@ export interface Colours {
 
 export function fillOf(k: Kind, shade: number, dark: boolean): string {
   const step = shade - (SHADES - 1) / 2;
-  const hue = k.hue + step * 2.4;
+  const hue = k.hue + step * (dark ? 1.4 : 2.4);
   return dark
-    ? `hsl(${hue} ${k.saturation * 0.62}% ${31 + step * 1.5}%)`
+    ? `hsl(${hue} ${k.saturation * 0.66}% ${33 + step * 1.4}%)`
     : `hsl(${hue} ${k.saturation}% ${79 + step * 1.5}%)`;
 }
 

@@ -7,6 +7,7 @@ import { SHADES, isOdd, type Colours, type Kind } from './palette';
 
 export const ROW = 19;
 const THIN = 1; /* px: boxes below this join a run */
+const RUN_MAX = 6; /* px: so that a run's colour speaks for its place */
 const LABEL_MIN = 26; /* px: a narrower box gets no label */
 const LETTER_MIN = 84; /* px: a narrower box does not show its kind's letter */
 const PAD = 4;
@@ -112,7 +113,7 @@ class Batches {
     this.head[colour] = i;
   }
 
-  draw(ctx: CanvasRenderingContext2D, fill: (colour: number) => string, height: number): void {
+  draw(ctx: CanvasRenderingContext2D, fill: (colour: number) => string | CanvasPattern, height: number): void {
     for (let c = 0; c < this.head.length; c++) {
       if (this.head[c] < 0) continue;
       ctx.fillStyle = fill(c);
@@ -160,6 +161,7 @@ export class Renderer {
   private outlines: Label[] = [];
   private odd: Label[] = [];
   private ruler: Ruler | null = null;
+  private pattern: { of: Colours; fill: CanvasPattern | string } | null = null;
 
   constructor(private ctx: CanvasRenderingContext2D) {}
 
@@ -169,7 +171,7 @@ export class Renderer {
     ctx.fillStyle = s.colours.background;
     ctx.fillRect(0, 0, w.width, w.height);
     const normal = s.kinds.length * SHADES;
-    this.batches.begin(2 * normal + 2);
+    this.batches.begin(2 * normal + 3);
     this.labels.length = this.outlines.length = this.odd.length = 0;
     const a = depthAt(0, s, w);
     const b = depthAt(w.height, s, w);
@@ -177,10 +179,24 @@ export class Renderer {
     const last = Math.min(s.tree.levels - 1, Math.max(a, b));
     for (let depth = first; depth <= last; depth++) this.row(s, w, depth, dpr);
     const { fill, faint, match, root } = s.colours;
-    this.batches.draw(ctx, (c) => (c < normal ? fill[c] : c < 2 * normal ? faint[c - normal] : c === 2 * normal ? match : root), ROW - 1);
+    this.batches.draw(ctx, (c) => (c < normal ? fill[c] : c < 2 * normal ? faint[c - normal] : c === 2 * normal ? match : c === 2 * normal + 1 ? root : this.stripes(s)), ROW - 1);
     this.drawOdd(s);
     this.drawLabels(s);
     this.drawOutlines(s);
+  }
+
+  /* Laid over runs, so that many small boxes do not look like one large one. */
+  private stripes(s: Scene): CanvasPattern | string {
+    if (this.pattern?.of === s.colours) return this.pattern.fill;
+    const tile = document.createElement('canvas');
+    tile.width = 3;
+    tile.height = 1;
+    const t = tile.getContext('2d')!;
+    t.fillStyle = s.colours.background;
+    t.globalAlpha = 0.5;
+    t.fillRect(2, 0, 1, 1);
+    this.pattern = { of: s.colours, fill: this.ctx.createPattern(tile, 'repeat') ?? 'transparent' };
+    return this.pattern.fill;
   }
 
   private colourOf(s: Scene, node: number): number {
@@ -198,11 +214,15 @@ export class Renderer {
     const y = rowTop(depth, s, w);
     const end = tree.levelStart[depth + 1];
     const snap = (v: number) => Math.round(v * dpr) / dpr;
+    const stripes = 2 * s.kinds.length * SHADES + 2;
     let runFrom = -1; /* a run of thin boxes, in px */
     let runTo = -1;
     let runNode = -1; /* its widest, which gives the colour */
     const flush = () => {
-      if (runNode >= 0) this.batches.add(this.colourOf(s, runNode), snap(runFrom), y, Math.max(1 / dpr, snap(runTo) - snap(runFrom)));
+      if (runNode < 0) return;
+      const width = Math.max(1 / dpr, snap(runTo) - snap(runFrom));
+      this.batches.add(this.colourOf(s, runNode), snap(runFrom), y, width);
+      if (width > 1.5) this.batches.add(stripes, snap(runFrom), y, width);
       runNode = -1;
     };
     for (let i = firstEndingAfter(tree, weights, depth, w.from); i < end && x[i] < w.to; i++) {
@@ -215,7 +235,7 @@ export class Renderer {
         continue;
       }
       const isMatch = matches !== null && matches[tree.sym[i]] === 1;
-      if (runNode >= 0 && (left - runTo > 0.5 || (matches !== null && isMatch !== (matches[tree.sym[runNode]] === 1)))) flush();
+      if (runNode >= 0 && (left - runTo > 0.5 || right - runFrom > RUN_MAX || (matches !== null && isMatch !== (matches[tree.sym[runNode]] === 1)))) flush();
       if (runNode < 0) {
         runFrom = left;
         runNode = i;

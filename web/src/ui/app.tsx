@@ -45,7 +45,7 @@ function Divider() {
 }
 
 function defaultSide(): number {
-  return Math.round(Math.min(520, Math.max(300, innerWidth * 0.32)));
+  return Math.round(Math.min(560, Math.max(340, innerWidth * 0.33)));
 }
 
 function Side({ s }: { s: State }) {

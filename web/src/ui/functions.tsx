@@ -50,9 +50,9 @@ function Row({ s, sym, top, current, id, index, count }: { s: State; sym: number
       aria-label={`${f.name}, ${f.kind}, self ${percent(self[sym], all)}, total ${percent(total[sym], all)}${where ? `, ${where}` : ''}`}
       title={`${f.name}\n${f.file || f.module}${f.file && f.startLine ? ':' + f.startLine : ''}\nself ${value(self[sym], s.unit.value)}, total ${value(total[sym], s.unit.value)}`}>
       <span class="cell"><Badge s={s} sym={sym} /><span class={`name${isOdd(f.flags) ? ' odd' : ''}`}>{f.name.slice(0, 300)}</span>{where && <span class="at name">{where}</span>}</span>
-      <span class="num self"><i class="fillbar" style={{ width: `${(100 * self[sym]) / all}%` }} /><span>{percent(self[sym], all)}</span></span>
-      <span class="num"><i class="fillbar" style={{ width: `${(100 * total[sym]) / all}%` }} /><span>{percent(total[sym], all)}</span></span>
-      <span class="num">{value(self[sym], s.unit.value)}</span>
+      <span class="num">{percent(self[sym], all)}</span>
+      <span class="num">{percent(total[sym], all)}</span>
+      <span class="meter"><i style={{ width: `${(100 * self[sym]) / all}%` }} /><i style={{ width: `${(100 * (total[sym] - self[sym])) / all}%` }} /></span>
     </div>
   );
 }
@@ -62,7 +62,7 @@ export function FunctionTable({ s }: { s: State }) {
   if (detailsWhole.value && s.selected.value) return null;
   const rows = list.value;
   return (
-    <section class="pane" aria-label="Functions">
+    <section class="pane functions" aria-label="Functions">
       <PanelTabs s={s}>
         <input type="search" placeholder="Filter the list" aria-label="Filter the list of functions" value={filter.value} spellcheck={false}
           onInput={(e) => (filter.value = e.currentTarget.value)} />
@@ -72,7 +72,7 @@ export function FunctionTable({ s }: { s: State }) {
           <Heading by="name" text={`${rows.length} function${rows.length === 1 ? '' : 's'}`} />
           <Heading by="self" text="Self" />
           <Heading by="total" text="Total" />
-          <div role="columnheader"><button onClick={() => (sort.value = { by: 'self', down: true })}>Self</button></div>
+          <div class="of-meter" aria-hidden="true" />
         </div>
         {rows.length ? (
           <Rows name="fn" label="Functions" count={rows.length} current={rows.indexOf(s.selected.value)}

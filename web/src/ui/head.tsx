@@ -105,8 +105,8 @@ export function Toolbar({ s }: { s: State }) {
       </div>
       {many && <button class="btn" aria-pressed={s.byThread.value} title="A box for each thread (b)" onClick={() => s.changeTree(() => (s.byThread.value = !s.byThread.value))}>By thread</button>}
       {hasInternal && (
-        <button class="btn" aria-pressed={s.showInternal.value} title="Show the interpreter's own frames (k)"
-          onClick={() => s.changeTree(() => (s.showInternal.value = !s.showInternal.value))}>Interpreter internals</button>
+        <button class="btn" aria-pressed={s.showInternal.value} title="Show the interpreter's own frames, which are folded otherwise (k)"
+          onClick={() => s.changeTree(() => (s.showInternal.value = !s.showInternal.value))}>Internals</button>
       )}
       {p.valueTypes.length > 1 && (
         <select class="btn" aria-label="What is counted" value={s.valueType.value}

@@ -58,7 +58,7 @@ export function ThreadTable({ s }: { s: State }) {
                 title={[threadTitle(thread), thread.runtime, thread.container].filter(Boolean).join('\n')}>
                 <span aria-hidden="true">{chosen ? '\u2611' : '\u2610'}</span>
                 <span class="cell"><span class="name">{threadTitle(thread)}</span>{thread.runtime && <span class="at name">{thread.runtime}</span>}</span>
-                <span class="num"><i class="fillbar" style={{ width: `${(100 * sums[t]) / all}%` }} /><span>{percent(sums[t], all)}</span></span>
+                <span class="num">{percent(sums[t], all)}</span>
                 <span class="num">{value(sums[t], s.unit.value)}</span>
               </div>
             );
