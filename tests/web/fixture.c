@@ -324,7 +324,7 @@ static bool write_samples(const struct profile *p, const char *path) {
         for (unsigned v = 0; v < p->n_value_types; v++)
             fprintf(f, "%" PRId64 "%s", profile_value(p, i, v), v + 1 < p->n_value_types ? "," : "\f");
         write_stack(p, f, s->stack);
-        fputc('\n', f);
+        fputs("\f\n", f);
     }
     return fclose(f) == 0;
 }
