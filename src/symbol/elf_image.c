@@ -57,6 +57,7 @@ static int read_headers(struct elf_image *e) {
         h.e_ident[EI_DATA] != ELFDATA2LSB)
         return -ENOEXEC;
     e->type = h.e_type;
+    e->entry = h.e_entry;
     if (h.e_phentsize == sizeof(Elf64_Phdr)) {
         e->segments = copy(e, h.e_phoff, h.e_phnum * sizeof(Elf64_Phdr));
         e->n_segments = e->segments ? h.e_phnum : 0;

@@ -23,6 +23,7 @@ struct elf_image {
     size_t size;
     bool owned;          /* malloc'ed, else mmap'ed */
     uint16_t type;       /* ET_EXEC, ET_DYN, … */
+    uint64_t entry;      /* address of the entry point, 0 when there is none */
     Elf64_Phdr *segments;
     size_t n_segments;
     Elf64_Shdr *sections;

@@ -304,6 +304,16 @@ static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct sym
     return n;
 }
 
+/* A stripped program has no name for its entry point, but there is only one thing it can be. The size is
+ * that of the C library's code on x86-64; a larger one would lend the name to what follows. */
+static size_t name_by_entry(struct symbol_file *f, uint64_t address, struct symbol_location *ret) {
+    enum { ENTRY_BYTES = 0x30 };
+    if (!f->image.entry || address - f->image.entry >= ENTRY_BYTES || !symbol_file_is_executable(f))
+        return 0;
+    *ret = (struct symbol_location){.name = "_start", .system_name = "_start", .file = ""};
+    return 1;
+}
+
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
     if (max == 0)
         return 0;
@@ -314,7 +324,8 @@ size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol
     size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
     if (n && is_mangled(ret[n - 1].system_name))
         return n;
-    return name_by_symbol(f, address, ret, n);
+    n = name_by_symbol(f, address, ret, n);
+    return n ? n : name_by_entry(f, address, ret);
 }
 
 /* ---- single symbols ---- */
