@@ -51,7 +51,7 @@ def perf(*more, event="cpu-clock"):
 
 def scry_cpu(*more, ending=".pb.gz"):
     def command(pid, hz, seconds, out):
-        return [str(scry_path()), "cpu", "-p", str(pid), "-F", str(hz), "-o", f"{out}{ending}", "--json", *more,
+        return [str(scry_path()), "cpu", "-p", str(pid), "-F", str(hz), "-o", f"{out}{ending}", "--json", "--internal", *more,
                 *(["-d", str(seconds)] if seconds else [])]
     return command
 

@@ -158,7 +158,7 @@ def test_a_file_that_is_gone_or_replaced_is_still_the_one_that_runs(capture, tmp
 
 def test_real_python_with_c_extensions_is_whole(capture):
     with Target([pythons()[0], SOURCES / "shares.py"]) as t:
-        c = capture(t, seconds=2)
+        c = capture(t, "--internal", seconds=2)
     assert rooted(c.profile) >= 0.999, {s.names[-1] for s in c.profile.samples}
 
 
