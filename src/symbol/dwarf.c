@@ -4,37 +4,17 @@
  *
  * libdw checks bounds but not effort: siblings may form rings, and one list of ranges may belong to a
  * million entries. So each look-up has a budget, and a file that exceeds it is done with. */
-#include <dwarf.h>
-#include <elfutils/libdw.h>
 #include <errno.h>
-#include <string.h>
 
-#include "symbol/dwarf_ranges.h"
-#include "symbol/internal.h"
+#include "symbol/dwarf_internal.h"
 
 enum {
     MAX_UNITS = 4 << 20,
     MAX_DEPTH = 256,
-    MAX_LINE_PROGRAM = 64 << 20, /* of one unit */
-    WORK_OPEN = 64 << 20,        /* steps: entries looked at, ranges read */
+    MAX_SCOPES_DEEP = 32,
+    WORK_OPEN = 64 << 20, /* steps: entries looked at, ranges read */
     WORK_LOOKUP = 8 << 20,
     RELEASE_EVERY = 32 << 20, /* bytes of .debug_info between giving pages back */
-};
-
-struct dwarf_unit {
-    Dwarf_Off die;
-    bool read;
-    struct dwarf_ranges functions; /* what = offset of the function's entry from that of the unit */
-};
-
-struct dwarf_file {
-    Elf *elf, *alt_elf;
-    Dwarf *dwarf, *alt;
-    const struct elf_image *image;
-    struct dwarf_ranges ranges; /* what = index into units */
-    struct dwarf_unit *units;
-    size_t n_units, cap_units;
-    long work; /* steps left */
 };
 
 /* ---- opening ---- */
@@ -110,8 +90,10 @@ int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, 
 void dwarf_file_close(struct dwarf_file *d) {
     if (!d)
         return;
-    for (size_t i = 0; i < d->n_units; i++)
+    for (size_t i = 0; i < d->n_units; i++) {
         dwarf_ranges_free(&d->units[i].functions);
+        free(d->units[i].scopes);
+    }
     free(d->units);
     dwarf_ranges_free(&d->ranges);
     dwarf_end(d->dwarf); /* NULL does nothing, here and below */
@@ -138,30 +120,77 @@ static bool may_hold_functions(int tag) {
            tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type || tag == DW_TAG_module;
 }
 
-static int collect_functions(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *parent, unsigned depth) {
-    Dwarf_Die die;
-    if (depth > 32 || dwarf_child(parent, &die) != 0)
-        return 0;
-    do {
-        int tag = dwarf_tag(&die), rc = 0;
-        if (tag == DW_TAG_subprogram && dwarf_dieoffset(&die) - u->die <= UINT32_MAX)
-            rc = add_ranges(d, &die, (uint32_t)(dwarf_dieoffset(&die) - u->die), &u->functions);
-        if (may_hold_functions(tag))
-            rc = collect_functions(d, u, &die, depth + 1);
-        if (rc < 0)
-            return rc;
-    } while (next_sibling(d, &die));
+static int add_scope(struct dwarf_unit *u, const Dwarf_Die *die, uint32_t parent) {
+    if (mem_grow((void **)&u->scopes, &u->cap_scopes, u->n_scopes + 1, sizeof(*u->scopes)) < 0)
+        return -ENOMEM;
+    Dwarf_Die at = *die;
+    u->scopes[u->n_scopes++] =
+        (struct dwarf_scope){.start = (uint32_t)(dwarf_dieoffset(&at) - u->die), .end = UINT32_MAX, .parent = parent};
     return 0;
 }
 
-static const struct dwarf_range *find_function(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *unit_die,
-                                               uint64_t address) {
-    if (!u->read) {
-        u->read = true;
-        if (collect_functions(d, u, unit_die, 0) < 0 || dwarf_ranges_finish(&u->functions) < 0)
-            dwarf_ranges_free(&u->functions);
+/* Whether functions of this language lie in namespaces and classes. */
+static bool has_scopes(Dwarf_Die *root) {
+    switch (dwarf_srclang(root)) {
+    case DW_LANG_C:
+    case DW_LANG_C89:
+    case DW_LANG_C99:
+    case DW_LANG_C11:
+    case DW_LANG_Mips_Assembler:
+        return false;
+    default:
+        return true;
     }
-    return dwarf_ranges_find(&u->functions, address);
+}
+
+struct collector {
+    struct dwarf_file *file;
+    struct dwarf_unit *unit;
+    bool scopes;
+};
+
+static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsigned depth);
+
+static int collect_one(struct collector *c, Dwarf_Die *die, uint32_t scope, unsigned depth) {
+    int tag = dwarf_tag(die);
+    uint64_t offset = dwarf_dieoffset(die) - c->unit->die;
+    if (offset >= UINT32_MAX)
+        return 0;
+    if (tag == DW_TAG_subprogram)
+        return add_ranges(c->file, die, (uint32_t)offset, &c->unit->functions);
+    if (!c->scopes || !may_hold_functions(tag))
+        return 0;
+    uint32_t inner = (uint32_t)c->unit->n_scopes;
+    if (add_scope(c->unit, die, scope) < 0)
+        return -ENOMEM;
+    return collect(c, die, inner, depth + 1);
+}
+
+/* A scope ends where the next entry beside it starts. */
+static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsigned depth) {
+    Dwarf_Die die;
+    if (depth > MAX_SCOPES_DEEP || dwarf_child(parent, &die) != 0)
+        return 0;
+    for (;;) {
+        uint32_t first = (uint32_t)c->unit->n_scopes;
+        int rc = collect_one(c, &die, scope, depth);
+        if (rc < 0)
+            return rc;
+        bool more = next_sibling(c->file, &die);
+        if (more && c->unit->n_scopes > first)
+            c->unit->scopes[first].end = (uint32_t)MIN(dwarf_dieoffset(&die) - c->unit->die, (uint64_t)UINT32_MAX);
+        if (!more)
+            return 0;
+    }
+}
+
+void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root) {
+    struct collector c = {.file = d, .unit = u, .scopes = has_scopes(root)};
+    if (u->read)
+        return;
+    u->read = true;
+    if (collect(&c, root, UINT32_MAX, 0) < 0 || dwarf_ranges_finish(&u->functions) < 0)
+        dwarf_ranges_free(&u->functions);
 }
 
 /* ---- the chain of inlined calls ---- */
@@ -209,119 +238,20 @@ static size_t descend(struct dwarf_file *d, Dwarf_Die *function, uint64_t addres
     return n;
 }
 
-static const char *name_of(Dwarf_Die *die) {
-    Dwarf_Attribute attribute;
-    const char *name = NULL;
-    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
-        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
-        name = dwarf_formstring(&attribute);
-    if (!name && dwarf_attr_integrate(die, DW_AT_name, &attribute))
-        name = dwarf_formstring(&attribute);
-    return name;
-}
-
-static uint32_t number_of(Dwarf_Die *die, unsigned what) {
-    Dwarf_Attribute attribute;
-    Dwarf_Word value;
-    if (!dwarf_attr_integrate(die, what, &attribute) || dwarf_formudata(&attribute, &value) != 0)
-        return 0;
-    return value <= UINT32_MAX ? (uint32_t)value : 0;
-}
-
-/* ---- files and lines ---- */
-
-/* Whether the unit's line program is of a size that a program has. */
-static bool has_sane_lines(struct dwarf_file *d, Dwarf_Die *unit) {
-    Dwarf_Attribute attribute;
-    Dwarf_Word offset;
-    uint32_t length;
-    size_t size;
-    const Elf64_Shdr *s = elf_image_section(d->image, ".debug_line");
-    const uint8_t *bytes = s ? elf_image_bytes(d->image, s, &size) : NULL;
-    if (!bytes) /* of an old compressed kind (.zdebug_line): libdw's own */
-        return elf_image_section(d->image, ".zdebug_line") != NULL;
-    if (!dwarf_attr(unit, DW_AT_stmt_list, &attribute) || dwarf_formudata(&attribute, &offset) != 0 || size < 4 ||
-        offset > size - 4)
-        return false;
-    memcpy(&length, bytes + offset, 4);
-    return length == UINT32_MAX ? size - offset <= MAX_LINE_PROGRAM : length <= MAX_LINE_PROGRAM;
-}
-
-/* The file of an inlined call, as its caller's unit numbers it. */
-static const char *call_file(Dwarf_Die *unit, Dwarf_Die *inlined) {
-    Dwarf_Files *files;
-    size_t n;
-    uint32_t index = number_of(inlined, DW_AT_call_file);
-    if (dwarf_getsrcfiles(unit, &files, &n) != 0 || index >= n)
-        return "";
-    const char *name = dwarf_filesrc(files, index, NULL, NULL);
-    return name ? name : "";
-}
-
-/* "/a/build/../src/./x.c" is /a/src/x.c. Compilers write paths as they were given; where a directory was a link
- * this may name another file, but it is what everybody who reads it takes it for. */
-static void simplify_path(char *path) {
-    char *to = path;
-    for (const char *from = path; *from;) {
-        size_t n = strcspn(from + 1, "/") + 1; /* a component with the slash before it */
-        if (n == 3 && memcmp(from, "/..", 3) == 0 && to > path) {
-            while (to > path && *--to != '/')
-                ;
-        } else if (!(n == 2 && from[1] == '.') && n > 1) {
-            memmove(to, from, n);
-            to += n;
-        }
-        from += n;
-    }
-    *to = '\0';
-}
-
-/* Paths may be relative to the unit's directory. */
-static const char *full_path(struct symbol_names *names, Dwarf_Die *unit, const char *file) {
-    if (!file || !file[0])
-        return symbol_names_text(names, file);
-    Dwarf_Attribute attribute;
-    const char *directory = "";
-    if (file[0] != '/' && dwarf_attr(unit, DW_AT_comp_dir, &attribute))
-        directory = dwarf_formstring(&attribute);
-    if (file[0] != '/' && (!directory || directory[0] != '/'))
-        return symbol_names_text(names, file);
-    _cleanup_(freep) char *path = file[0] == '/' ? mem_strdup(file) : mem_printf("%s/%s", directory, file);
-    if (path)
-        simplify_path(path);
-    return symbol_names_text(names, path);
-}
-
-static void fill_line(Dwarf_Die *unit, struct symbol_names *names, uint64_t address, struct symbol_location *ret) {
-    Dwarf_Line *line = dwarf_getsrc_die(unit, address);
-    int number = 0, column = 0;
-    if (!line)
-        return;
-    ret->file = full_path(names, unit, dwarf_linesrc(line, NULL, NULL));
-    if (dwarf_lineno(line, &number) == 0 && number > 0)
-        ret->line = (uint32_t)number;
-    if (dwarf_linecol(line, &column) == 0 && column > 0)
-        ret->column = (uint32_t)column;
-}
-
 /* chain is outermost first; ret is innermost first. The line in an outer function is that of the call
  * that was inlined into it. */
-static size_t fill_chain(Dwarf_Die *unit, struct symbol_names *names, const Dwarf_Die *chain, size_t n,
-                         struct symbol_location *ret) {
+static size_t fill_chain(struct dwarf_file *d, Dwarf_Die *unit, struct symbol_names *names, const Dwarf_Die *chain,
+                         size_t n, struct symbol_location *ret) {
     for (size_t i = 0; i < n; i++) {
         Dwarf_Die die = chain[n - 1 - i];
-        struct symbol_name name = symbol_names_get(names, name_of(&die));
+        struct symbol_name name = dwarf_function_name(d, names, &die);
         ret[i] = (struct symbol_location){.name = name.demangled,
                                           .system_name = name.plain,
                                           .file = "",
-                                          .start_line = number_of(&die, DW_AT_decl_line),
+                                          .start_line = dwarf_number(&die, DW_AT_decl_line),
                                           .inlined = i + 1 < n};
-        if (i == 0 || !unit)
-            continue;
-        Dwarf_Die inner = chain[n - i];
-        ret[i].file = full_path(names, unit, call_file(unit, &inner));
-        ret[i].line = number_of(&inner, DW_AT_call_line);
-        ret[i].column = number_of(&inner, DW_AT_call_column);
+        if (i > 0 && unit)
+            dwarf_fill_call(unit, names, &chain[n - i], &ret[i]);
     }
     return n;
 }
@@ -333,16 +263,17 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
     if (!range || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
         return 0;
     struct dwarf_unit *u = &d->units[range->what];
-    bool lines = has_sane_lines(d, &unit);
-    const struct dwarf_range *f = find_function(d, u, &unit, address);
+    bool lines = dwarf_has_lines(d, &unit);
+    dwarf_unit_read(d, u, &unit);
+    const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
     size_t n = 1;
     ret[0] = (struct symbol_location){.name = "", .system_name = "", .file = ""};
     if (f && dwarf_offdie(d->dwarf, u->die + f->what, &function)) {
         n = descend(d, &function, address, chain, MIN(max, (size_t)SYMBOL_MAX_INLINES));
-        fill_chain(lines ? &unit : NULL, names, chain, n, ret);
+        fill_chain(d, lines ? &unit : NULL, names, chain, n, ret);
     }
     if (lines)
-        fill_line(&unit, names, address, &ret[0]);
+        dwarf_fill_line(&unit, names, address, &ret[0]);
     return ret[0].line || ret[0].name[0] ? n : 0;
 }
 

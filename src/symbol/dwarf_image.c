@@ -1,21 +1,29 @@
-/* Compressed debug sections, made plain: libdw would inflate every one of them when it opens a file, and
+/* Compressed debug sections (SHF_COMPRESSED, or of old ".zdebug_"), made plain: libdw would inflate every one of them when it opens a file, and
  * knows zstd only since 0.189. Here only the sections that a look-up reads are inflated, into an ELF image
  * of our own: a header, the sections one after the other, their names, their headers. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "symbol/internal.h"
 
 enum { MAX_INFLATED = 1 << 30, MAX_WANTED = 16 };
 
-static const char *const wanted[] = {".debug_info",     ".debug_abbrev",   ".debug_line",        ".debug_str",
-                                     ".debug_line_str", ".debug_ranges",   ".debug_rnglists",    ".debug_addr",
+static const char *const wanted[] = {".debug_info",     ".debug_abbrev",     ".debug_line",     ".debug_str",
+                                     ".debug_line_str", ".debug_ranges",     ".debug_rnglists", ".debug_addr",
                                      ".debug_aranges",  ".debug_str_offsets"};
 
+static const Elf64_Shdr *section_either(const struct elf_image *e, const char *name, bool *ret_old) {
+    char old[32];
+    const Elf64_Shdr *s = elf_image_section(e, name);
+    snprintf(old, sizeof(old), ".z%s", name + 1);
+    *ret_old = !s;
+    return s ? s : elf_image_section(e, old);
+}
+
 bool elf_image_has_dwarf(const struct elf_image *e) {
-    const Elf64_Shdr *s = elf_image_section(e, ".debug_info");
-    if (!s)
-        s = elf_image_section(e, ".zdebug_info");
+    bool old;
+    const Elf64_Shdr *s = section_either(e, ".debug_info", &old);
     return s && s->sh_type != SHT_NOBITS && s->sh_size > 0;
 }
 
@@ -36,23 +44,31 @@ static void parts_free(struct parts *p) {
         free(p->all[i].inflated);
 }
 
-/* A section that is broken is left out: the rest may do. */
-static int add_part(const struct elf_image *e, const char *name, struct parts *parts) {
-    const Elf64_Shdr *s = elf_image_section(e, name);
-    struct part *part = &parts->all[parts->count];
+/* Sets what is in the section: bytes of the image, or inflated ones. */
+static int read_part(const struct elf_image *e, const char *name, size_t limit, struct part *part) {
+    bool old;
+    const Elf64_Shdr *s = section_either(e, name, &old);
     *part = (struct part){.name = name};
     if (!s)
-        return 0;
-    if (s->sh_flags & SHF_COMPRESSED) {
-        int rc = inflate_section(e, s, MAX_INFLATED - parts->total, &part->inflated, &part->size);
-        if (rc < 0)
-            return rc == -EBADMSG ? 0 : rc;
+        return -ENOENT;
+    if (old)
+        return inflate_old_section(e, s, limit, &part->inflated, &part->size);
+    if (s->sh_flags & SHF_COMPRESSED)
+        return inflate_section(e, s, limit, &part->inflated, &part->size);
+    part->bytes = elf_image_bytes(e, s, &part->size);
+    if (!part->bytes)
+        return -EBADMSG;
+    return part->size > limit ? -EFBIG : 0;
+}
+
+/* A section that is broken is left out: the rest may do. */
+static int add_part(const struct elf_image *e, const char *name, struct parts *parts) {
+    struct part *part = &parts->all[parts->count];
+    int rc = read_part(e, name, MAX_INFLATED - parts->total, part);
+    if (rc < 0)
+        return rc == -EBADMSG || rc == -ENOENT ? 0 : rc;
+    if (part->inflated)
         part->bytes = part->inflated;
-    } else {
-        part->bytes = elf_image_bytes(e, s, &part->size);
-        if (!part->bytes || part->size > MAX_INFLATED - parts->total)
-            return part->bytes ? -EFBIG : 0;
-    }
     parts->total += part->size;
     parts->count++;
     return 0;
@@ -89,8 +105,8 @@ static void lay_out(const struct elf_image *e, struct parts *parts, struct buf *
         buf_add(b, p->bytes, p->size);
         free(TAKE_PTR(p->inflated)); /* at once, so that there are never two of all */
     }
-    sections[n - 1] = (Elf64_Shdr){
-        .sh_name = (Elf64_Word)names.len, .sh_type = SHT_STRTAB, .sh_offset = b->len, .sh_addralign = 1};
+    sections[n - 1] =
+        (Elf64_Shdr){.sh_name = (Elf64_Word)names.len, .sh_type = SHT_STRTAB, .sh_offset = b->len, .sh_addralign = 1};
     buf_add(&names, ".shstrtab", sizeof(".shstrtab"));
     sections[n - 1].sh_size = names.len;
     buf_add(b, names.data, names.len);
@@ -102,10 +118,20 @@ static void lay_out(const struct elf_image *e, struct parts *parts, struct buf *
         memcpy(b->data, &h, sizeof(h));
 }
 
+/* Any at all: libdw would inflate all of them, and change headers in the image, which is read-only. */
+static bool is_compressed(const struct elf_image *e) {
+    for (size_t i = 0; i < e->n_sections; i++) {
+        const Elf64_Shdr *s = &e->sections[i];
+        const char *name = s->sh_name < e->section_names_size ? e->section_names + s->sh_name : "";
+        if ((s->sh_flags & SHF_COMPRESSED) || strncmp(name, ".zdebug", 7) == 0)
+            return true;
+    }
+    return false;
+}
+
 int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
-    const Elf64_Shdr *info = elf_image_section(e, ".debug_info");
     _cleanup_(parts_free) struct parts parts = {0};
-    if (!info || !(info->sh_flags & SHF_COMPRESSED))
+    if (!is_compressed(e))
         return -ENOENT;
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         int rc = add_part(e, wanted[i], &parts);

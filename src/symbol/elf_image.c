@@ -131,8 +131,8 @@ static bool note_build_id(const uint8_t *at, size_t left, char ret[BUILD_ID_TEXT
         uint64_t name = (n.n_namesz + 3ull) & ~3ull, desc = (n.n_descsz + 3ull) & ~3ull;
         if (sizeof(n) + name + desc > left)
             return false;
-        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && memcmp(at + sizeof(n), "GNU", 4) == 0 &&
-            n.n_descsz > 0 && n.n_descsz <= 64) {
+        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && memcmp(at + sizeof(n), "GNU", 4) == 0 && n.n_descsz > 0 &&
+            n.n_descsz <= 64) {
             for (uint32_t k = 0; k < n.n_descsz; k++)
                 snprintf(ret + 2 * k, 3, "%02x", at[sizeof(n) + name + k]);
             return true;

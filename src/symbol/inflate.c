@@ -10,12 +10,36 @@
 
 enum { COMPRESS_ZSTD = 2, MAX_RATIO = 1100 }; /* zlib cannot do better; nor does zstd on real sections */
 
-static bool inflate_known(uint32_t how, const uint8_t *bytes, size_t size, void *to, size_t expected) {
-    if (how == ELFCOMPRESS_ZLIB) {
-        uLongf n = expected;
-        return uncompress(to, &n, bytes, size) == Z_OK && n == expected;
+/* A stretch of compressed bytes. */
+struct packed {
+    uint32_t how;
+    const uint8_t *bytes;
+    size_t size, plain; /* as it is, and as it claims to become */
+};
+
+static bool inflate_known(const struct packed *p, void *to) {
+    if (p->how == ELFCOMPRESS_ZLIB) {
+        uLongf n = p->plain;
+        return uncompress(to, &n, p->bytes, p->size) == Z_OK && n == p->plain;
     }
-    return how == COMPRESS_ZSTD && ZSTD_decompress(to, expected, bytes, size) == expected;
+    return p->how == COMPRESS_ZSTD && ZSTD_decompress(to, p->plain, p->bytes, p->size) == p->plain;
+}
+
+static int inflate_to(const struct packed *p, size_t limit, void **ret, size_t *ret_size) {
+    if (p->plain > limit)
+        return -EFBIG;
+    if (p->plain / MAX_RATIO > p->size)
+        return -EBADMSG;
+    void *to = mem_alloc(p->plain);
+    if (!to)
+        return -ENOMEM;
+    if (!inflate_known(p, to)) {
+        free(to);
+        return -EBADMSG;
+    }
+    *ret = to;
+    *ret_size = p->plain;
+    return 0;
 }
 
 int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size) {
@@ -25,20 +49,20 @@ int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit
     if (!bytes || size < sizeof(h))
         return -EBADMSG;
     memcpy(&h, bytes, sizeof(h));
-    if (h.ch_size > limit)
-        return -EFBIG;
-    if (h.ch_size / MAX_RATIO > size)
+    struct packed p = {h.ch_type, bytes + sizeof(h), size - sizeof(h), h.ch_size};
+    return inflate_to(&p, limit, ret, ret_size);
+}
+
+/* Before there was a flag: "ZLIB", the size in eight bytes, most significant first, and the stream. */
+int inflate_old_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size) {
+    size_t size, plain = 0;
+    const uint8_t *bytes = elf_image_bytes(e, s, &size);
+    if (!bytes || size < 12 || memcmp(bytes, "ZLIB", 4) != 0)
         return -EBADMSG;
-    void *to = mem_alloc(h.ch_size);
-    if (!to)
-        return -ENOMEM;
-    if (!inflate_known(h.ch_type, bytes + sizeof(h), size - sizeof(h), to, h.ch_size)) {
-        free(to);
-        return -EBADMSG;
-    }
-    *ret = to;
-    *ret_size = h.ch_size;
-    return 0;
+    for (size_t i = 4; i < 12; i++)
+        plain = plain << 8 | bytes[i];
+    struct packed p = {ELFCOMPRESS_ZLIB, bytes + 12, size - 12, plain};
+    return inflate_to(&p, limit, ret, ret_size);
 }
 
 /* The size is not known beforehand: the buffer doubles. */

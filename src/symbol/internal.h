@@ -21,9 +21,9 @@ enum { BUILD_ID_TEXT = 2 * 64 + 1 };
 struct elf_image {
     const uint8_t *data; /* mapped or owned */
     size_t size;
-    bool owned;          /* malloc'ed, else mmap'ed */
-    uint16_t type;       /* ET_EXEC, ET_DYN, … */
-    uint64_t entry;      /* address of the entry point, 0 when there is none */
+    bool owned;    /* malloc'ed, else mmap'ed */
+    uint16_t type; /* ET_EXEC, ET_DYN, … */
+    uint64_t entry; /* address of the entry point, 0 when there is none */
     Elf64_Phdr *segments;
     size_t n_segments;
     Elf64_Shdr *sections;
@@ -53,6 +53,7 @@ void mapping_close(const uint8_t *data, size_t size);
 /* ---- decompression; *ret is malloc'ed. -EBADMSG broken or implausible, -EFBIG over the limit, -ENOMEM ---- */
 
 int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size);
+int inflate_old_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size);
 int inflate_xz(const uint8_t *bytes, size_t size, size_t limit, void **ret, size_t *ret_size);
 
 /* ---- symbols of a few images, sorted by address ---- */

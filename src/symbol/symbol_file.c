@@ -16,12 +16,12 @@ struct inflated {
 
 struct symbol_file {
     char *path;
-    char *debug_root;                 /* NULL = the default */
-    struct elf_image image;           /* the file itself */
-    struct elf_image mini;            /* its MiniDebugInfo */
-    struct elf_image plain;           /* debug sections decompressed */
+    char *debug_root;                  /* NULL = the default */
+    struct elf_image image;            /* the file itself */
+    struct elf_image mini;             /* its MiniDebugInfo */
+    struct elf_image plain;            /* debug sections decompressed */
     struct debug_candidate debug, alt; /* its separate debug file; what dwz moved out of that */
-    struct debug_candidates found;    /* in the target's root, when the file was opened */
+    struct debug_candidates found;     /* in the target's root, when the file was opened */
     struct debug_candidates found_alt;
     bool debug_tried, mini_tried, names_loaded, dwarf_tried;
     struct symbol_list symbols;
@@ -294,8 +294,11 @@ static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct sym
     if (!s)
         return n && ret[0].line ? n : 0;
     symbol_list_name(&f->symbols, s, text, sizeof(text));
-    if (n && ret[n - 1].name[0] && !is_mangled(text))
-        return n;
+    if (n && ret[n - 1].name[0]) {
+        if (!is_mangled(text))
+            return n;
+        text[strcspn(text, ".")] = '\0'; /* DWARF does not tell a clone (".cold", ".isra") from its function */
+    }
     struct symbol_name name = symbol_names_get(&f->names, text);
     if (n == 0)
         ret[n++] = (struct symbol_location){.file = ""};

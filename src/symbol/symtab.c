@@ -6,22 +6,10 @@
 
 #include "symbol/symtab.h"
 
-enum { MAX_SYMBOLS = 64 << 20, MAX_STUB_NAMES = 64 << 20, STUB_BYTES = 16 };
+enum { MAX_SYMBOLS = 64 << 20 };
 #define NAME_OFFSET_MASK ((1u << SYMBOL_SOURCE_SHIFT) - 1)
 
-/* While a list is built, an entry carries what decides between names of one address. */
-struct candidate {
-    uint64_t address;
-    uint32_t size, name;
-    uint32_t rank; /* higher wins */
-};
-
-struct builder {
-    struct candidate *all;
-    size_t count, capacity;
-};
-
-static int add(struct builder *b, const struct candidate *c) {
+int symbol_builder_add(struct symbol_builder *b, const struct symbol_candidate *c) {
     if (b->count >= MAX_SYMBOLS)
         return 0;
     if (mem_grow((void **)&b->all, &b->capacity, b->count + 1, sizeof(*b->all)) < 0)
@@ -50,11 +38,14 @@ static uint32_t rank_of(const Elf64_Sym *s, const char *name) {
     unsigned bind = ELF64_ST_BIND(s->st_info);
     uint32_t underscores = (uint32_t)strspn(name, "_");
     return (ELF64_ST_TYPE(s->st_info) != STT_NOTYPE ? 64 : 0) + (s->st_size ? 32 : 0) +
-           (bind == STB_GLOBAL ? 16 : bind == STB_WEAK ? 8 : 0) + (7 - MIN(underscores, 7u));
+           (bind == STB_GLOBAL ? 16
+            : bind == STB_WEAK ? 8
+                               : 0) +
+           (7 - MIN(underscores, 7u));
 }
 
 /* Offsets beyond what an entry can hold are left out: a gigabyte of names. */
-static int add_table(struct symbol_list *list, struct builder *b, const struct elf_image *e) {
+static int add_table(struct symbol_list *list, struct symbol_builder *b, const struct elf_image *e) {
     struct symbol_table t;
     if (!symbol_table_open(e, SHT_SYMTAB, &t) && !symbol_table_open(e, SHT_DYNSYM, &t))
         return 0;
@@ -66,68 +57,20 @@ static int add_table(struct symbol_list *list, struct builder *b, const struct e
         const char *name;
         if (!symbol_table_entry(&t, i, &s, &name) || s.st_name > NAME_OFFSET_MASK || !is_function(e, &s, name))
             continue;
-        struct candidate c = {.address = s.st_value,
-                              .size = (uint32_t)MIN(s.st_size, (uint64_t)UINT32_MAX),
-                              .name = source << SYMBOL_SOURCE_SHIFT | s.st_name,
-                              .rank = rank_of(&s, name)};
-        if (add(b, &c) < 0)
+        struct symbol_candidate c = {.address = s.st_value,
+                                     .size = (uint32_t)MIN(s.st_size, (uint64_t)UINT32_MAX),
+                                     .name = source << SYMBOL_SOURCE_SHIFT | s.st_name,
+                                     .rank = rank_of(&s, name)};
+        if (symbol_builder_add(b, &c) < 0)
             return -ENOMEM;
     }
-    return 0;
-}
-
-/* ---- linkage stubs ---- */
-
-struct stubs {
-    const Elf64_Shdr *code, *relocations;
-    uint64_t skip; /* bytes before the first stub */
-};
-
-static int add_stub(struct builder *b, struct buf *names, uint32_t source, uint64_t address, const char *name) {
-    struct candidate c = {.address = address,
-                          .size = STUB_BYTES,
-                          .name = source << SYMBOL_SOURCE_SHIFT | (uint32_t)names->len,
-                          .rank = 1};
-    buf_addf(names, "%.500s@plt", name);
-    buf_addc(names, '\0');
-    return names->failed ? 0 : add(b, &c);
-}
-
-/* Stub i of .plt.sec, or stub i + 1 of .plt, belongs to relocation i of .rela.plt. */
-static int add_stubs(struct symbol_list *list, struct builder *b, const struct elf_image *e) {
-    struct stubs stubs = {elf_image_section(e, ".plt.sec"), elf_image_section(e, ".rela.plt"), 0};
-    if (!stubs.code) {
-        stubs.code = elf_image_section(e, ".plt");
-        stubs.skip = STUB_BYTES;
-    }
-    struct symbol_table t;
-    size_t size;
-    const uint8_t *bytes = stubs.relocations ? elf_image_bytes(e, stubs.relocations, &size) : NULL;
-    if (!stubs.code || !bytes || !symbol_table_open(e, SHT_DYNSYM, &t))
-        return 0;
-    _cleanup_(buf_free) struct buf names = {.limit = MAX_STUB_NAMES};
-    uint32_t source = list->n_sources++;
-    for (size_t i = 0; i < size / sizeof(Elf64_Rela); i++) {
-        Elf64_Rela r;
-        Elf64_Sym s;
-        const char *name;
-        uint64_t at = stubs.skip + i * STUB_BYTES;
-        if (at + STUB_BYTES > stubs.code->sh_size)
-            break;
-        memcpy(&r, bytes + i * sizeof(r), sizeof(r));
-        if (symbol_table_entry(&t, ELF64_R_SYM(r.r_info), &s, &name) && name[0] &&
-            add_stub(b, &names, source, stubs.code->sh_addr + at, name) < 0)
-            return -ENOMEM;
-    }
-    list->sources[source].size = names.len;
-    list->sources[source].bytes = list->stub_names = TAKE_PTR(names.data);
     return 0;
 }
 
 /* ---- putting it together ---- */
 
 static int by_address(const void *a, const void *b) {
-    const struct candidate *x = a, *y = b;
+    const struct symbol_candidate *x = a, *y = b;
     if (x->address != y->address)
         return x->address < y->address ? -1 : 1;
     if (x->rank != y->rank)
@@ -151,7 +94,7 @@ static uint64_t code_end(const struct elf_image *e, uint64_t address) {
 }
 
 /* Keeps the best name of each address; a missing size becomes the way to the next symbol. */
-static void keep_best(struct builder *b, const struct elf_image *e) {
+static void keep_best(struct symbol_builder *b, const struct elf_image *e) {
     size_t n = 0;
     for (size_t i = 0; i < b->count; i++)
         if (n == 0 || b->all[i].address != b->all[n - 1].address)
@@ -160,7 +103,7 @@ static void keep_best(struct builder *b, const struct elf_image *e) {
             b->all[n - 1].size = MAX(b->all[n - 1].size, b->all[i].size);
     b->count = n;
     for (size_t i = 0; i < n; i++) {
-        struct candidate *c = &b->all[i];
+        struct symbol_candidate *c = &b->all[i];
         if (c->size)
             continue;
         uint64_t end = code_end(e, c->address);
@@ -170,7 +113,7 @@ static void keep_best(struct builder *b, const struct elf_image *e) {
     }
 }
 
-static int finish(struct symbol_list *list, struct builder *b, const struct elf_image *e) {
+static int finish(struct symbol_list *list, struct symbol_builder *b, const struct elf_image *e) {
     if (b->count == 0)
         return 0;
     qsort(b->all, b->count, sizeof(*b->all), by_address);
@@ -185,12 +128,12 @@ static int finish(struct symbol_list *list, struct builder *b, const struct elf_
 }
 
 int symbol_list_build(struct symbol_list *list, const struct elf_image *const *images, size_t n) {
-    struct builder b = {0};
+    struct symbol_builder b = {0};
     int rc = 0;
     for (size_t i = 0; i < n && i < SYMBOL_SOURCES - 1 && rc == 0; i++)
         rc = add_table(list, &b, images[i]);
     if (rc == 0)
-        rc = add_stubs(list, &b, images[0]);
+        rc = symbol_builder_add_stubs(list, &b, images[0]);
     if (rc == 0)
         rc = finish(list, &b, images[0]);
     free(b.all);

@@ -1,4 +1,4 @@
-/* Reading a symbol table of an image, entry by entry, and finding one by name.
+/* Reading a symbol table of an image, entry by entry, and building the list of functions.
  * May use: symbol/internal.h.
  * Must not: be included from other rooms. */
 #pragma once
@@ -16,3 +16,19 @@ struct symbol_table {
 bool symbol_table_open(const struct elf_image *e, uint32_t type, struct symbol_table *ret);
 /* False when there is no such entry or its name lies outside. The name is in the image. */
 bool symbol_table_entry(const struct symbol_table *t, size_t i, Elf64_Sym *ret, const char **ret_name);
+
+/* While a list is built, an entry carries what decides between names of one address. */
+struct symbol_candidate {
+    uint64_t address;
+    uint32_t size, name;
+    uint32_t rank; /* higher wins */
+};
+
+struct symbol_builder {
+    struct symbol_candidate *all;
+    size_t count, capacity;
+};
+
+int symbol_builder_add(struct symbol_builder *b, const struct symbol_candidate *c); /* 0 or -ENOMEM */
+/* Adds "name@plt" for linkage stubs; the names become a source of the list. 0 or -ENOMEM. */
+int symbol_builder_add_stubs(struct symbol_list *list, struct symbol_builder *b, const struct elf_image *e);

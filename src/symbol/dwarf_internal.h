@@ -1,0 +1,50 @@
+/* What the files that read DWARF share.
+ * May use: libdw, symbol/internal.h.
+ * Must not: be included by anything but symbol/dwarf*.c. */
+#pragma once
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+
+#include "symbol/dwarf_ranges.h"
+#include "symbol/internal.h"
+
+/* A namespace or class: the entries from `start` to `end` lie in it. Offsets count from the unit's root. */
+struct dwarf_scope {
+    uint32_t start, end;
+    uint32_t parent; /* index, UINT32_MAX = the unit */
+};
+
+struct dwarf_unit {
+    Dwarf_Off die; /* its root */
+    bool read;
+    struct dwarf_ranges functions; /* what = offset of the function's entry */
+    struct dwarf_scope *scopes;    /* in order of their starts; none in languages that have none */
+    size_t n_scopes, cap_scopes;
+};
+
+struct dwarf_file {
+    Elf *elf, *alt_elf;
+    Dwarf *dwarf, *alt;
+    const struct elf_image *image;
+    struct dwarf_ranges ranges; /* what = index into units */
+    struct dwarf_unit *units;   /* in order of their roots */
+    size_t n_units, cap_units;
+    long work; /* steps left */
+};
+
+/* Reads what a unit's functions and scopes are, once. */
+void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root);
+
+/* The name of a function: its linkage name demangled or, without one, its name behind those of the
+ * namespaces and classes around it. */
+struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names *names, const Dwarf_Die *die);
+uint32_t dwarf_number(Dwarf_Die *die, unsigned attribute); /* 0 when absent */
+
+/* Whether the unit's line program is there and of a size that a program has. */
+bool dwarf_has_lines(struct dwarf_file *d, Dwarf_Die *unit);
+/* Fills file, line and column of an address. */
+void dwarf_fill_line(Dwarf_Die *unit, struct symbol_names *names, uint64_t address, struct symbol_location *ret);
+/* Fills file, line and column of the call that was inlined. */
+void dwarf_fill_call(Dwarf_Die *unit, struct symbol_names *names, const Dwarf_Die *inlined,
+                     struct symbol_location *ret);

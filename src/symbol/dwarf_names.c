@@ -1,0 +1,118 @@
+/* Names of functions. Compilers give a linkage name only to what a linker sees: functions of anonymous
+ * namespaces, lambdas and the like have a bare name, which says little; theirs are put together from the
+ * namespaces and classes that the declaration lies in. */
+#include <errno.h>
+#include <string.h>
+
+#include "symbol/dwarf_internal.h"
+
+enum { MAX_SCOPE_DEPTH = 32, MAX_REFERENCES = 16, MAX_QUALIFIED = 16384 };
+
+static const char *string_of(Dwarf_Die *die, unsigned what) {
+    Dwarf_Attribute attribute;
+    return dwarf_attr_integrate(die, what, &attribute) ? dwarf_formstring(&attribute) : NULL;
+}
+
+uint32_t dwarf_number(Dwarf_Die *die, unsigned what) {
+    Dwarf_Attribute attribute;
+    Dwarf_Word value;
+    if (!dwarf_attr_integrate(die, what, &attribute) || dwarf_formudata(&attribute, &value) != 0)
+        return 0;
+    return value <= UINT32_MAX ? (uint32_t)value : 0;
+}
+
+/* An instance refers to its abstract function, and that to its declaration, which lies in the class. */
+static Dwarf_Die declaration_of(const Dwarf_Die *die) {
+    Dwarf_Die at = *die, next;
+    Dwarf_Attribute attribute;
+    for (unsigned i = 0; i < MAX_REFERENCES; i++) {
+        if (!dwarf_attr(&at, DW_AT_abstract_origin, &attribute) && !dwarf_attr(&at, DW_AT_specification, &attribute))
+            break;
+        if (!dwarf_formref_die(&attribute, &next))
+            break;
+        at = next;
+    }
+    return at;
+}
+
+/* The unit of an entry; it may be another than the one the address lies in (link-time optimisation). */
+static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
+    Dwarf_Die root;
+    if (dwarf_cu_getdwarf(die->cu) != d->dwarf || !dwarf_diecu(die, &root, NULL, NULL))
+        return NULL; /* moved out by dwz */
+    Dwarf_Off offset = dwarf_dieoffset(&root);
+    size_t low = 0, high = d->n_units;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (d->units[mid].die < offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == d->n_units || d->units[low].die != offset)
+        return NULL;
+    dwarf_unit_read(d, &d->units[low], &root);
+    return &d->units[low];
+}
+
+/* The innermost scope around an offset: the last that starts before it, or one around that. */
+static uint32_t scope_around(const struct dwarf_unit *u, uint64_t offset) {
+    size_t low = 0, high = u->n_scopes;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (u->scopes[mid].start < offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    uint32_t i = low ? (uint32_t)(low - 1) : UINT32_MAX;
+    while (i != UINT32_MAX && offset >= u->scopes[i].end)
+        i = u->scopes[i].parent;
+    return i;
+}
+
+static void add_scope_name(struct dwarf_file *d, const struct dwarf_unit *u, uint32_t scope, struct buf *b) {
+    Dwarf_Die die;
+    if (!dwarf_offdie(d->dwarf, u->die + u->scopes[scope].start, &die))
+        return;
+    const char *name = string_of(&die, DW_AT_name);
+    if (name)
+        buf_adds(b, name);
+    else
+        buf_adds(b, dwarf_tag(&die) == DW_TAG_namespace ? "(anonymous namespace)" : "(anonymous class)");
+    buf_adds(b, "::");
+}
+
+/* "" when the declaration lies in no scope. */
+static void add_scopes(struct dwarf_file *d, const Dwarf_Die *die, struct buf *b) {
+    Dwarf_Die declaration = declaration_of(die);
+    struct dwarf_unit *u = unit_of(d, &declaration);
+    uint32_t path[MAX_SCOPE_DEPTH];
+    size_t n = 0;
+    if (!u || u->n_scopes == 0)
+        return;
+    uint32_t i = scope_around(u, dwarf_dieoffset(&declaration) - u->die);
+    for (; i != UINT32_MAX && n < MAX_SCOPE_DEPTH; i = u->scopes[i].parent)
+        path[n++] = i;
+    while (n)
+        add_scope_name(d, u, path[--n], b);
+}
+
+struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names *names, const Dwarf_Die *function) {
+    Dwarf_Die die = *function;
+    const char *linkage = string_of(&die, DW_AT_linkage_name);
+    if (!linkage)
+        linkage = string_of(&die, DW_AT_MIPS_linkage_name);
+    if (linkage && linkage[0])
+        return symbol_names_get(names, linkage);
+    const char *name = string_of(&die, DW_AT_name);
+    struct symbol_name ret = {"", ""};
+    if (!name)
+        return ret;
+    _cleanup_(buf_free) struct buf b = {.limit = MAX_QUALIFIED};
+    add_scopes(d, &die, &b);
+    buf_adds(&b, name);
+    ret.plain = symbol_names_text(names, name);
+    ret.demangled = b.failed ? ret.plain : symbol_names_text(names, buf_cstr(&b));
+    return ret;
+}

@@ -1,0 +1,434 @@
+#!/usr/bin/env python3
+"""Names addresses of programs that it compiles, and asks addr2line, eu-addr2line and llvm-symbolizer the same.
+
+Usage: oracle.py PROBE. Prints TAP. A case whose compiler or tool is missing is skipped, and says so.
+
+The judges have faults of their own: GNU addr2line names the innermost inlined call after the symbol when it has no
+linkage name, takes ends of functions for functions and files of included code for those that include it; none of the
+others joins names without linkage to their namespaces. So an answer must agree, at every address, with at least one
+judge in its lines and whole depth; and in each name with one of them, where a bare name matches a qualified one.
+"""
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROBE = os.path.abspath(sys.argv[1])
+ADDRESSES = 500
+WORK = tempfile.mkdtemp(prefix="symbol-oracle-")
+
+
+class Skip(Exception):
+    pass
+
+
+class Wrong(Exception):
+    pass
+
+
+def need(*tools):
+    for tool in tools:
+        if not shutil.which(tool):
+            raise Skip(f"there is no {tool}")
+
+
+def run(*command, text=None, check=True):
+    r = subprocess.run(command, input=text, text=True, capture_output=True, cwd=WORK)
+    if check and r.returncode:
+        raise Wrong(f"{' '.join(command)}: {r.stderr.strip()[-500:]}")
+    return r.stdout
+
+
+def build(output, source, *flags, compiler="gcc"):
+    need(compiler)
+    path = os.path.join(WORK, output)
+    libraries = ["-lm"] if source.endswith(".c") else ["-lstdc++", "-lm"]
+    run(compiler, *flags, os.path.join(HERE, "programs", source), "-o", path, *libraries)
+    return path
+
+
+# ---- addresses ----
+
+PADDING = re.compile(r"\s*(nop|data16|cs nop|xchg\s+%ax,%ax|int3|\(bad\)|\.\.\.)")
+
+
+def instructions(path):
+    """Addresses of instructions that run: inside functions, and no padding."""
+    found = []
+    for line in run("objdump", "-d", "--no-show-raw-insn", "-j", ".text", path).splitlines():
+        m = re.match(r"\s*([0-9a-f]+):\t(.*)", line)
+        if m and not PADDING.match(m[2]):
+            found.append(int(m[1], 16))
+    return found
+
+
+def sample(path, n=ADDRESSES):
+    every = instructions(path)
+    return sorted(random.Random(len(every)).sample(every, min(n, len(every))))
+
+
+def asked(addresses):
+    return "".join(f"{a:#x}\n" for a in addresses)
+
+
+# ---- answers: address -> [(name, file name, line)], innermost first ----
+
+def ours(path, addresses, *arguments):
+    answers, now = {}, None
+    r = subprocess.run([PROBE, path, *arguments], input=asked(addresses), text=True, capture_output=True)
+    if r.returncode:
+        raise Wrong(f"the probe ended with {r.returncode}: {r.stderr[-300:]}")
+    for line in r.stdout.splitlines():
+        if re.fullmatch(r"@[0-9a-f]+", line):
+            now = answers.setdefault(int(line[1:], 16), [])
+            continue
+        name, system, file, number, column, start, inlined = line.split("\t")
+        now.append((name, os.path.basename(file), int(number)))
+    return answers
+
+
+PLACE = re.compile(r"(.*?):(\d+|\?)(:\d+)?( \(discriminator \d+\))?( \(.*\))?$")
+
+
+def judge(path, addresses, tool, *flags):
+    answers, now, lines = {}, None, run(tool, *flags, "-f", "-i", "-C", "-a", "-e", path,
+                                       text=asked(addresses), check=False)
+    lines = [line for line in lines.splitlines() if line]
+    i = 0
+    while i < len(lines):
+        if re.fullmatch(r"0x[0-9a-f]+:?", lines[i]):
+            now = answers.setdefault(int(lines[i].rstrip(":"), 16), [])
+            i += 1
+            continue
+        name = re.sub(r" inlined at .* in .*$", "", lines[i])
+        m = PLACE.match(lines[i + 1])
+        file, number = (m[1], m[2]) if m else (lines[i + 1], "0")
+        file = "" if file.startswith("??") else file
+        now.append(("" if name == "??" else name, os.path.basename(file), int(number) if number.isdigit() else 0))
+        i += 2
+    return answers
+
+
+def llvm():
+    return next((name for name in ("llvm-addr2line", "llvm-addr2line-14") if shutil.which(name)), None)
+
+
+def need_llvm():
+    if not llvm():
+        raise Skip("there is no llvm-addr2line")
+
+
+def judges(path, addresses):
+    need("addr2line", "eu-addr2line")
+    all_ = {"addr2line": judge(path, addresses, "addr2line"), "eu-addr2line": judge(path, addresses, "eu-addr2line")}
+    if llvm():
+        all_["llvm-addr2line"] = judge(path, addresses, llvm())
+    return all_
+
+
+def without_parameters(name):
+    """Cuts "(int) const" and the like off the end; the parentheses may hold others."""
+    name = re.sub(r"( \[clone [^]]*\]|\) const)$", lambda m: ")" if m[1] == ") const" else "", name)
+    if not name.endswith(")") or name.endswith("operator()"):
+        return name
+    depth = 0
+    for i in range(len(name) - 1, -1, -1):
+        depth += (name[i] == ")") - (name[i] == "(")
+        if depth == 0:
+            return name[:i] or name
+    return name
+
+
+def bare(name):
+    """Spaces, the hash of Rust and the ways to write a lambda are not worth a difference."""
+    name = re.sub(r"::h[0-9a-f]{16}$", "", without_parameters(name))
+    name = re.sub(r"\{lambda\([^)]*\)#\d+\}|'lambda'\([^)]*\)|<lambda\([^)]*\)>", "lambda", name)
+    return name.replace(" ", "")
+
+
+def same_name(mine, theirs):
+    mine, theirs = bare(mine), bare(theirs)
+    return bool(theirs) and (mine == theirs or mine.endswith("::" + theirs) or
+                             mine.split("<")[0].endswith(theirs.split("<")[0]))
+
+
+def places(answer):
+    # Without inlined calls, an answer without a file is the same as none.
+    return [(f if n else "", n) for _, f, n in answer] or [("", 0)]
+
+
+def compare(path, addresses, answers, names_only=False, least=0.95):
+    """Every address agrees with one judge; each judge agrees on most, or the judges are not worth much."""
+    verdicts = judges(path, addresses)
+    agreed, faults = {j: 0 for j in verdicts}, []
+    for a in addresses:
+        mine = answers.get(a, [])
+        right_place, right_names = names_only, [False] * len(mine)
+        for j, all_ in verdicts.items():
+            theirs = all_.get(a, [])
+            same = places(mine) == places(theirs)
+            agreed[j] += same
+            right_place |= same
+            for i, frame in enumerate(mine):
+                # From the outside in, since a judge may not see all inlined calls.
+                k = i - len(mine)
+                if -k <= len(theirs) and same_name(frame[0], theirs[k][0]):
+                    right_names[i] = True
+        if not mine or not right_place or not all(right_names):
+            faults.append(f"{a:#x}: {mine} but " + "; ".join(f"{j}: {v.get(a)}" for j, v in verdicts.items()))
+    if faults:
+        raise Wrong(f"{len(faults)} of {len(addresses)} differ, such as {faults[0]}")
+    best = max(agreed.values())
+    if not names_only and best < least * len(addresses):
+        raise Wrong(f"no judge agrees on more than {best} of {len(addresses)} addresses")
+    return f"{len(addresses)} addresses; " + ", ".join(f"{j} agrees on {n}" for j, n in agreed.items())
+
+
+def check(path, **how):
+    addresses = sample(path)
+    return compare(path, addresses, ours(path, addresses), **how)
+
+
+# ---- cases ----
+
+CASES = []
+
+
+def case(what):
+    def add(function):
+        CASES.append((what, function))
+        return function
+    return add
+
+
+for title, compiler, flags in [
+    ("gcc, DWARF 5", "gcc", ["-O2", "-g"]),
+    ("gcc, DWARF 4", "gcc", ["-O2", "-gdwarf-4"]),
+    ("gcc -O0", "gcc", ["-O0", "-g"]),
+    ("gcc -O3, link-time optimisation", "gcc", ["-O3", "-g", "-flto"]),
+    ("gcc, functions in sections of their own", "gcc", ["-O2", "-g", "-ffunction-sections", "-Wl,--gc-sections"]),
+    ("gcc, not position-independent", "gcc", ["-O2", "-g", "-no-pie", "-fno-pie"]),
+    ("clang, DWARF 5", "clang", ["-O2", "-gdwarf-5"]),
+    ("clang, DWARF 4", "clang", ["-O2", "-gdwarf-4"]),
+    ("gcc, compressed by zlib", "gcc", ["-O2", "-g", "-gz"]),
+    ("gcc, compressed the old way", "gcc", ["-O2", "-g", "-gz=zlib-gnu"]),
+]:
+    for language, source in [("C", "inline.c"), ("C++", "shop.cc")]:
+        def compiled(source=source, compiler=compiler, flags=flags):
+            if compiler == "clang" or "-flto" in flags:
+                need_llvm()  # the others lose inlined calls there
+            return check(build("program", source, *flags, compiler=compiler))
+        case(f"{language} by {title}: lines, inlined calls and names")(compiled)
+
+
+def rust(*flags):
+    need("rustc")
+    path = os.path.join(WORK, "rust")
+    run("rustc", "-g", "-O", *flags, os.path.join(HERE, "programs", "shapes.rs"), "-o", path)
+    return path
+
+
+@case("Rust, legacy names")
+def rust_legacy():
+    path = rust()
+    answers = ours(path, sample(path))
+    if any(re.search(r"::h[0-9a-f]{16}", f[0]) for chain in answers.values() for f in chain):
+        raise Wrong("a hash is left in a name")
+    return check(path)
+
+
+@case("Rust, v0 names")
+def rust_v0():
+    return check(rust("-C", "symbol-mangling-version=v0"))
+
+
+@case("sections compressed by zstd")
+def zstd():
+    path = build("plain", "shop.cc", "-O2", "-g")
+    packed = os.path.join(WORK, "packed")
+    if "zstd" not in run("objcopy", "--help"):
+        raise Skip("objcopy knows no zstd")
+    run("objcopy", "--compress-debug-sections=zstd", path, packed)
+    addresses = sample(path)
+    return compare(path, addresses, ours(packed, addresses))
+
+
+def strip(path, *flags):
+    stripped = path + ".stripped"
+    run("strip", *flags, path, "-o", stripped)
+    return stripped
+
+
+def inside_functions(path):
+    """Addresses in functions of .symtab that have a size."""
+    ranges = []
+    for line in run("nm", "-S", "--defined-only", path).splitlines():
+        part = line.split()
+        if len(part) == 4 and part[2] in "tTwWiu":
+            ranges.append((int(part[0], 16), int(part[0], 16) + int(part[1], 16)))
+    return [a for a in sample(path) if any(low <= a < high for low, high in ranges)]
+
+
+def symbols_at(path):
+    """Every name that nm gives to an address, by range."""
+    table = []
+    for line in run("nm", "-S", "-C", "--defined-only", path).splitlines():
+        m = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tTwWiu] (.*)", line)
+        if m:
+            table.append((int(m[1], 16), int(m[1], 16) + int(m[2], 16), m[3]))
+    return lambda a: [name for low, high, name in table if low <= a < high]
+
+
+def check_symbols(full, stripped, *arguments):
+    addresses, names = inside_functions(full), symbols_at(full)
+    answers = ours(stripped, addresses, *arguments)
+    wrong = [(hex(a), answers[a], names(a)) for a in addresses
+             if len(answers[a]) != 1 or answers[a][0][0] not in names(a)]
+    if wrong or len(addresses) < 100:
+        raise Wrong(f"{len(wrong)} of {len(addresses)}: {wrong[:1]}")
+    return f"{len(addresses)} addresses"
+
+
+@case("without debug information: names of the symbol table")
+def symtab_only():
+    path = build("bare", "shop.cc", "-O2")
+    return check_symbols(path, path)
+
+
+@case("stripped with MiniDebugInfo: names come back")
+def mini():
+    need("xz")
+    path = build("mini", "shop.cc", "-O2")
+    stripped = strip(path, "--strip-all")
+    symbols = path + ".symbols"
+    run("objcopy", "--only-keep-debug", path, symbols)
+    run("xz", "-f", "-k", symbols)
+    run("objcopy", "--add-section", f".gnu_debugdata={symbols}.xz", stripped)
+    return check_symbols(path, stripped)
+
+
+@case("stripped: exported functions, and nothing invented for the others")
+def dynsym_only():
+    path = build("shared.so", "inline.c", "-O2", "-shared", "-fPIC")
+    stripped = strip(path, "--strip-all")
+    addresses, names = inside_functions(path), symbols_at(path)
+    exported = {line.split()[-1] for line in run("nm", "-D", "--defined-only", path).splitlines()}
+    answers, hits = ours(stripped, addresses), 0
+    for a in addresses:
+        expected = [n for n in names(a) if n in exported]
+        got = [f[0] for f in answers[a]]
+        hits += bool(expected)
+        if bool(got) != bool(expected) or (got and got[0] not in expected):
+            raise Wrong(f"{a:#x}: {got}, not {expected}")
+    if hits < 10:
+        raise Wrong("nothing exported was asked for")
+    return f"{len(addresses)} addresses, {hits} in exported functions"
+
+
+def debug_of(path):
+    debug = path + ".debug"
+    run("objcopy", "--only-keep-debug", path, debug)
+    return debug
+
+
+def build_id(path):
+    m = re.search(r"Build ID: ([0-9a-f]+)", run("readelf", "-n", path))
+    return m[1]
+
+
+@case("separate debug file by build id")
+def by_build_id():
+    path = build("separate", "shop.cc", "-O2", "-g", "-Wl,--build-id")
+    stripped, root, id_ = strip(path), os.path.join(WORK, "root"), build_id(path)
+    os.makedirs(os.path.join(root, ".build-id", id_[:2]), exist_ok=True)
+    os.replace(debug_of(path), os.path.join(root, ".build-id", id_[:2], id_[2:] + ".debug"))
+    addresses = sample(path)
+    return compare(path, addresses, ours(stripped, addresses, root))
+
+
+def linked(directory=None):
+    path = build("linked", "inline.c", "-O2", "-g", "-Wl,--build-id=none")
+    stripped, debug = strip(path), debug_of(path)
+    run("objcopy", f"--add-gnu-debuglink={debug}", stripped)
+    if directory:
+        os.makedirs(os.path.join(WORK, directory), exist_ok=True)
+        os.replace(debug, os.path.join(WORK, directory, os.path.basename(debug)))
+    return path, stripped
+
+
+@case("separate debug file by debuglink, beside the file")
+def by_link():
+    path, stripped = linked()
+    addresses = sample(path)
+    return compare(path, addresses, ours(stripped, addresses, "/nonexistent"))
+
+
+@case("separate debug file by debuglink, in .debug")
+def by_link_below():
+    os.path.exists(os.path.join(WORK, "linked.debug")) and os.unlink(os.path.join(WORK, "linked.debug"))
+    path, stripped = linked(".debug")
+    addresses = sample(path)
+    return compare(path, addresses, ours(stripped, addresses, "/nonexistent"))
+
+
+@case("separate debug file of another build is refused by its checksum")
+def wrong_crc():
+    path, stripped = linked()
+    with open(path + ".debug", "ab") as f:
+        f.write(b"x")
+    shutil.rmtree(os.path.join(WORK, ".debug"), ignore_errors=True)
+    answers = ours(stripped, sample(path), "/nonexistent")
+    if any(line for chain in answers.values() for _, _, line in chain):
+        raise Wrong("lines came from a file that does not belong")
+    return ""
+
+
+@case("common parts moved out by dwz")
+def dwz():
+    need("dwz")
+    a, b = build("dwz-a", "shop.cc", "-O2", "-g"), build("dwz-b", "shop.cc", "-O1", "-g")
+    plain = a + ".plain"
+    shutil.copy(a, plain)
+    run("dwz", "-m", os.path.join(WORK, "common.debug"), a, b)
+    if ".gnu_debugaltlink" not in run("readelf", "-SW", a):
+        raise Skip("dwz found nothing in common")
+    addresses = sample(plain)
+    return compare(plain, addresses, ours(a, addresses, "/nonexistent"))
+
+
+@case("linkage stubs")
+def stubs():
+    path = build("stubs", "inline.c", "-O2", "-Wl,-z,lazy", "-fcf-protection=none")
+    found = []
+    for line in run("objdump", "-d", "-j", ".plt", "-j", ".plt.sec", path, check=False).splitlines():
+        m = re.match(r"([0-9a-f]+) <(.*@plt)>:", line)
+        if m:
+            found.append((int(m[1], 16), m[2]))
+    answers = ours(path, [a for a, _ in found])
+    wrong = [(hex(a), name, answers[a]) for a, name in found if [f[0] for f in answers[a]] != [name]]
+    wrong = [w for w in wrong if not w[1].startswith("*")]
+    if wrong or len(found) < 4:
+        raise Wrong(f"{wrong} of {found}")
+    return f"{len(found)} stubs"
+
+
+def main():
+    failed = 0
+    print(f"1..{len(CASES)}", flush=True)
+    for i, (what, function) in enumerate(CASES, 1):
+        try:
+            print(f"ok {i} - {what}\n# {function() or ''}", flush=True)
+        except Skip as why:
+            print(f"ok {i} - {what} # SKIP {why}", flush=True)
+        except Wrong as why:
+            print(f"not ok {i} - {what}\n# {why}", flush=True)
+            failed = 1
+    shutil.rmtree(WORK)
+    return failed
+
+
+sys.exit(main())
