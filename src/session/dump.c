@@ -78,27 +78,73 @@ static void count(struct dump *d, const struct assembled *a) {
         profile_count_truncated(d->profile, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
 }
 
-static void dump_thread(struct dump *d, pid_t tid, char state) {
+/* What is taken of a thread while the target stands still; names come after it runs again. */
+struct held_thread {
+    pid_t tid;
+    char state;
+    u64 leaf_sp;
+    struct walk_stack *walk; /* allocated only as far as its frames go; NULL when the thread ended */
+};
+
+/* Names of the runtime's frames are read from its memory, so they belong to the instant as well. */
+static void name_runtime_frames(struct dump *d, const struct walk_stack *w) {
+    struct session_process *p = d->process;
+    for (u32 i = 0; p->runtime && i < MIN(w->n_streams, (u32)WALK_MAX_STREAMS); i++) {
+        const struct walk_stream *s = &w->streams[i];
+        for (u32 k = s->first; s->lang == p->lang && k < MIN(s->first + walk_stream_kept(s), w->n_frames); k++)
+            langs[p->lang]->name_frame(p->runtime, d->profile, &w->frames[k]);
+    }
+}
+
+static void hold_thread(struct dump *d, struct held_thread *h) {
     struct target_registers registers;
     struct session_process *p = d->process;
-    if (target_thread_registers(p->target, tid, &registers, NULL) < 0)
+    if (target_thread_registers(p->target, h->tid, &registers, NULL) < 0)
         return; /* it ended */
     struct walk_regs regs = {.tls_base = registers.tls_base};
     memcpy(regs.value, registers.value, sizeof(regs.value));
     struct target_host host = {.host = {.read = read_target}, .target = p->target};
-    session_process_walk(p, &host.host, &regs, (u32)tid, !registers.in_syscall, true, d->walk);
+    session_process_walk(p, &host.host, &regs, (u32)h->tid, !registers.in_syscall, true, d->walk);
+    size_t size = offsetof(struct walk_stack, frames) + d->walk->n_frames * sizeof(struct raw_frame);
+    h->leaf_sp = regs.value[7];
+    h->walk = mem_alloc(size);
+    if (!h->walk) {
+        d->profile->profile_failed = true;
+        return;
+    }
+    memcpy(h->walk, d->walk, size);
+    name_runtime_frames(d, h->walk);
+}
+
+static void add_thread(struct dump *d, const struct held_thread *h) {
+    struct session_process *p = d->process;
     struct assemble_input in = {
         .process = p,
         .snapshot = &p->now,
-        .walk = d->walk,
-        .leaf_sp = regs.value[7],
+        .walk = h->walk,
+        .leaf_sp = h->leaf_sp,
         .runtime_exact = true,
     };
     struct assembled a = assemble(d->assembler, &in);
     count(d, &a);
-    struct profile_sample s = {
-        .stack = a.stack, .thread = session_process_thread(p, (u32)tid, NULL), .labels = state_label(d, state)};
+    struct profile_sample s = {.stack = a.stack,
+                               .thread = session_process_thread(p, (u32)h->tid, NULL),
+                               .labels = state_label(d, h->state)};
     profile_add_sample(d->profile, &s, (int64_t[]){1});
+}
+
+/* The only part during which the target stands still. */
+static int hold_all(struct dump *d, struct held_thread *held, size_t n, struct err *err) {
+    struct target *t = d->process->target;
+    uint64_t began = clock_monotonic_ns();
+    int rc = target_stop(t, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        hold_thread(d, &held[i]);
+    if (rc == 0)
+        target_resume(t);
+    d->profile->quality.probe_ns = clock_monotonic_ns() - began;
+    d->profile->quality.probe_runs = 1;
+    return rc;
 }
 
 static int dump_threads(struct dump *d, struct err *err) {
@@ -108,19 +154,18 @@ static int dump_threads(struct dump *d, struct err *err) {
     int rc = target_threads(t, &tids, &n);
     if (rc < 0)
         return err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc));
+    struct held_thread *held = mem_zalloc(n, sizeof(*held));
     /* States are read first: stopping a thread changes its letter. */
-    char *states = mem_zalloc(n, 1);
-    for (size_t i = 0; states && i < n; i++)
-        states[i] = target_thread_state(t, tids[i]);
-    uint64_t began = clock_monotonic_ns();
-    rc = states ? target_stop(t, err) : err_nomem(err);
-    for (size_t i = 0; rc == 0 && states && i < n; i++)
-        dump_thread(d, tids[i], states[i]);
-    if (rc == 0)
-        target_resume(t);
-    d->profile->quality.probe_ns = clock_monotonic_ns() - began;
-    d->profile->quality.probe_runs = 1;
-    free(states);
+    for (size_t i = 0; held && i < n; i++)
+        held[i] = (struct held_thread){.tid = tids[i], .state = target_thread_state(t, tids[i])};
+    session_process_preload(d->process);
+    rc = held ? hold_all(d, held, n, err) : err_nomem(err);
+    for (size_t i = 0; held && i < n; i++) {
+        if (rc == 0 && held[i].walk)
+            add_thread(d, &held[i]);
+        free(held[i].walk);
+    }
+    free(held);
     free(tids);
     return rc;
 }

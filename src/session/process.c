@@ -114,6 +114,25 @@ bool session_process_load_tables(struct session_process *p, uint64_t pc) {
     return publish_mappings(p) == 0;
 }
 
+void session_process_preload(struct session_process *p) {
+    static const char *const common[] = {"/libc.so", "/libc-", "/libpthread", "/libpython", "/ld-linux", "/ld-musl"};
+    bool loaded = false;
+    for (size_t i = 0; i < p->now.count; i++) {
+        struct session_file *f = p->now.code[i].file;
+        bool wanted = f && i == 0; /* the program itself is mapped lowest, as a rule */
+        for (size_t k = 0; f && !wanted && k < ARRAY_SIZE(common); k++)
+            wanted = strstr(f->path, common[k]) != NULL;
+        if (wanted && f->tables_state == FILE_TABLES_UNKNOWN) {
+            session_file_load_tables(p->files, f);
+            loaded = true;
+        }
+    }
+    if (loaded) {
+        p->now.generation++;
+        publish_mappings(p);
+    }
+}
+
 /* ---- runtimes ---- */
 
 /* A runtime that is there but not ready is asked again, ever more rarely. */
