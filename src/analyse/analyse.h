@@ -3,7 +3,8 @@
  * Must not: print, know a file format or the capture wing.
  *
  * A function's self value is that of the samples whose leaf it is; its total is that of the samples in whose
- * stacks it is at all, counted once however often it recurs. Samples without a stack belong to the whole only. */
+ * stacks it is at all, counted once however often it recurs. Samples without a stack belong to the whole only.
+ * A row of a profile may stand for many samples: the value type "samples" says for how many; else each is one. */
 #pragma once
 
 #include "base/err.h"
@@ -28,6 +29,12 @@ enum analyse_order { ANALYSE_BY_SELF, ANALYSE_BY_TOTAL };
 /* Every function, the largest first; equal ones by name. `value` is an index of the profile's value types. */
 int analyse_top(const struct profile *p, unsigned value, enum analyse_order order, struct analyse_table *ret,
                 struct err *err);
+
+/* What a row stands for. Of a line of source the row's frame tells file and line; code without lines is together in
+ * one row for each function. A file is a source file or, for code without one, the mapped file. */
+enum analyse_by { ANALYSE_FUNCTIONS, ANALYSE_LINES, ANALYSE_FILES };
+int analyse_top_by(const struct profile *p, unsigned value, enum analyse_by by, enum analyse_order order,
+                   struct analyse_table *ret, struct err *err);
 void analyse_table_free(struct analyse_table *t);
 
 /* A node of a call tree. Node 0 is the root, which stands for everything that is counted. */
@@ -49,6 +56,9 @@ struct analyse_tree {
 /* From the thread's root to the leaf. */
 int analyse_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err);
 
+/* From the leaf to the thread's root: what runs, and below it who called it. */
+int analyse_inverted_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err);
+
 /* The samples that have one of the `chosen` functions (a flag for each function of the profile) in their stack,
  * seen from its outermost call: its callers towards the root, or what it calls towards the leaf. The root node
  * stands for the function itself. */
@@ -59,9 +69,13 @@ int analyse_callees(const struct profile *p, unsigned value, const bool *chosen,
 void analyse_tree_free(struct analyse_tree *t);
 
 /* The functions that a person means by `name`: those of exactly that name; else those whose name contains it, if
- * these share one name. *ret is a flag for each function, which the caller frees. -ENOENT when there is none or the
- * name is not clear; the advice then names candidates. */
+ * these share one name; "/PATTERN/": those whose name matches the extended regular expression, all together. *ret is
+ * a flag for each function, which the caller frees. -ENOENT when there is none or the name is not clear; the advice
+ * then names candidates. -EINVAL when the pattern is none. */
 int analyse_find_functions(const struct profile *p, const char *name, bool **ret, struct err *err);
+
+/* How many samples the profile has. */
+uint64_t analyse_sample_count(const struct profile *p);
 
 /* The value type called `name`, or the default when NULL. -ENOENT with a sentence that lists what there is. */
 int analyse_value_type(const struct profile *p, const char *name, unsigned *ret, struct err *err);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,12 +38,45 @@ static size_t name_candidates(const struct profile *p, const bool *chosen, char 
     return n;
 }
 
+/* "/PATTERN/" */
+static int choose_matching(const struct profile *p, const char *name, bool *chosen, struct err *err) {
+    _cleanup_(freep) char *pattern = mem_strndup(name + 1, strlen(name) - 2);
+    regex_t re;
+    size_t n = 0;
+    if (!pattern)
+        return err_nomem(err);
+    int problem = regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB);
+    if (problem) {
+        char why[128];
+        regerror(problem, &re, why, sizeof(why));
+        return err_set(err, -EINVAL, "Between the slashes stands an extended regular expression", "%s: %s", name, why);
+    }
+    for (size_t i = 1; i < p->n_functions; i++) {
+        chosen[i] = regexec(&re, profile_str(p, p->functions[i].name), 0, NULL, 0) == 0;
+        n += chosen[i];
+    }
+    regfree(&re);
+    return n ? 0
+             : err_set(err, -ENOENT, "scry report lists the functions", "No function of this profile matches %s", name);
+}
+
+static bool is_pattern(const char *name) {
+    size_t n = strlen(name);
+    return n > 2 && name[0] == '/' && name[n - 1] == '/';
+}
+
 int analyse_find_functions(const struct profile *p, const char *name, bool **ret, struct err *err) {
     _cleanup_(freep) bool *chosen = mem_zalloc(p->n_functions, sizeof(*chosen));
     if (!chosen)
         return err_nomem(err);
     char candidates[480];
     if (choose(p, name, false, chosen) == 0) {
+        if (is_pattern(name)) {
+            int rc = choose_matching(p, name, chosen, err);
+            if (rc == 0)
+                *ret = TAKE_PTR(chosen);
+            return rc;
+        }
         if (choose(p, name, true, chosen) == 0)
             return err_set(err, -ENOENT, "scry report lists the functions; a part of a name is enough",
                            "No function of this profile is called \"%s\"", name);

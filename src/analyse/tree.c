@@ -51,7 +51,7 @@ static uint32_t child_of(struct builder *b, uint32_t parent, frame_id frame) {
 
 static void count(struct builder *b, uint32_t node, const struct stack_weight *w) {
     struct analyse_node *n = &b->tree.nodes[node];
-    n->self += w->self;
+    n->self = profile_sum(n->self, w->self);
     n->self_samples += w->self_samples;
 }
 
@@ -77,10 +77,10 @@ static int finish(struct builder *b, const struct stack_weight *whole, struct an
     struct analyse_tree *t = &b->tree;
     for (size_t i = t->n_nodes; i-- > 0;) {
         struct analyse_node *n = &t->nodes[i], *up = &t->nodes[n->parent];
-        n->total += n->self;
+        n->total = profile_sum(n->total, n->self);
         n->total_samples += n->self_samples;
         if (i) {
-            up->total += n->total;
+            up->total = profile_sum(up->total, n->total);
             up->total_samples += n->total_samples;
         }
     }
@@ -112,7 +112,7 @@ static void builder_free(struct builder *b) {
     hash_index_free(&b->index);
 }
 
-/* ---- the three trees ---- */
+/* ---- the trees ---- */
 
 /* Where a stack's node is: made from its parent's, which has a smaller id. `chosen` NULL: from the root; otherwise
  * stacks outside of any chosen function have no node (UINT32_MAX) and the outermost chosen one is node 0. */
@@ -171,6 +171,23 @@ static int add_upwards(struct builder *b, const struct stack_weight *w, const bo
     return 0;
 }
 
+/* Every stack from its leaf to the root; what it weighs is the self value of its root. */
+static int add_inverted(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
+    const struct profile *p = b->p;
+    for (size_t i = 0; i < p->n_stacks; i++) {
+        uint32_t node = 0;
+        if (w[i].self_samples == 0)
+            continue;
+        for (stack_id s = (stack_id)i; s; s = p->stacks[s].parent) {
+            node = child_of(b, node, p->stacks[s].frame);
+            if (node == UINT32_MAX)
+                return err_nomem(err);
+        }
+        count(b, node, &w[i]);
+    }
+    return 0;
+}
+
 typedef int add_fn(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err);
 
 static int build(const struct profile *p, unsigned value, const bool *chosen, add_fn *add, struct analyse_tree *ret,
@@ -188,6 +205,10 @@ static int build(const struct profile *p, unsigned value, const bool *chosen, ad
 
 int analyse_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err) {
     return build(p, value, NULL, add_downwards, ret, err);
+}
+
+int analyse_inverted_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err) {
+    return build(p, value, NULL, add_inverted, ret, err);
 }
 
 int analyse_callees(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,

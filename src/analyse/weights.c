@@ -1,23 +1,53 @@
 #include "analyse/weights.h"
 
+#include <string.h>
+
+#include "analyse/analyse.h"
 #include "base/mem.h"
+
+/* Rows of a file may stand for many samples each: then a value tells how many. */
+unsigned samples_value(const struct profile *p) {
+    for (unsigned v = 0; v < p->n_value_types; v++) {
+        const char *type = profile_str(p, p->value_types[v].type);
+        if (strcmp(profile_str(p, p->value_types[v].unit), "count") == 0 &&
+            (strcmp(type, "samples") == 0 || strcmp(type, "sample") == 0))
+            return v;
+    }
+    return UINT32_MAX;
+}
+
+uint64_t samples_of(const struct profile *p, size_t row, unsigned counted) {
+    if (counted == UINT32_MAX)
+        return 1;
+    int64_t n = profile_value(p, row, counted);
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+uint64_t analyse_sample_count(const struct profile *p) {
+    unsigned counted = samples_value(p);
+    uint64_t n = 0;
+    for (size_t i = 0; i < p->n_samples; i++)
+        n += samples_of(p, i, counted);
+    return n;
+}
 
 /* Parents have smaller ids than their children, so that one pass from the end sums everything up. */
 int stack_weights(const struct profile *p, unsigned value, struct stack_weight **ret, struct err *err) {
     struct stack_weight *w = mem_zalloc(p->n_stacks, sizeof(*w));
     if (!w)
         return err_nomem(err);
+    unsigned counted = samples_value(p);
     for (size_t i = 0; i < p->n_samples; i++) {
         struct stack_weight *of = &w[p->samples[i].stack];
-        of->self += profile_value(p, i, value);
-        of->self_samples++;
+        of->self = profile_sum(of->self, profile_value(p, i, value));
+        of->self_samples += samples_of(p, i, counted);
     }
     for (size_t i = p->n_stacks; i-- > 0;) {
-        w[i].total += w[i].self;
+        w[i].total = profile_sum(w[i].total, w[i].self);
         w[i].total_samples += w[i].self_samples;
         if (i == 0)
             break;
-        w[p->stacks[i].parent].total += w[i].total;
+        w[p->stacks[i].parent].total = profile_sum(w[p->stacks[i].parent].total, w[i].total);
         w[p->stacks[i].parent].total_samples += w[i].total_samples;
     }
     *ret = w;

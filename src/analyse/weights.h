@@ -11,6 +11,11 @@ struct stack_weight {
     uint64_t self_samples, total_samples;
 };
 
+/* The value type that counts samples, or UINT32_MAX: then each row is one sample. */
+unsigned samples_value(const struct profile *p);
+/* How many samples a row stands for; `counted` as above. */
+uint64_t samples_of(const struct profile *p, size_t row, unsigned counted);
+
 /* Indexed by stack; entry 0 is the whole profile. Caller frees *ret. */
 int stack_weights(const struct profile *p, unsigned value, struct stack_weight **ret, struct err *err);
 

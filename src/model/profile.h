@@ -180,6 +180,12 @@ static inline int64_t profile_value(const struct profile *p, size_t i, unsigned 
     return p->values[i * p->n_value_types + v];
 }
 
+/* Adds up values, which may come from hostile files: what would overflow stays at the end of the range. */
+static inline int64_t profile_sum(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+
 /* Adds everything of `from` to `into`; sample times are shifted to `into`'s start. Value types must
  * agree in number and name. 0, -EINVAL or -ENOMEM. */
 int profile_merge(struct profile *into, const struct profile *from, struct err *err);

@@ -1,0 +1,201 @@
+#include "analyse/summary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analyse/text.h"
+
+static double share(int64_t part, int64_t whole) {
+    return whole > 0 ? (double)part / (double)whole : 0;
+}
+
+static size_t shown_rows(size_t n, size_t limit) {
+    return limit && limit < n ? limit : n;
+}
+
+static const char *or_none(const char *colour) {
+    return colour ? colour : "";
+}
+
+/* ---- the verdict ---- */
+
+static const char *grade_colour(const struct analyse_style *s, enum analyse_grade grade) {
+    return or_none(grade == GRADE_GOOD ? s->good : grade == GRADE_FAIR ? s->fair : s->poor);
+}
+
+void analyse_verdict_text(struct buf *out, const struct analyse_verdict *v, const struct analyse_style *style) {
+    buf_addf(out, "%s%s%s\n", grade_colour(style, v->grade), v->sentence, or_none(style->plain));
+    for (unsigned i = 1; i < v->n_concerns; i++)
+        buf_addf(out, "  %s: %s\n", i == 1 ? "and" : "   ", v->concerns[i].text);
+    for (unsigned i = 0; i < v->n_concerns; i++) {
+        bool said = v->concerns[i].advice[0] == 0;
+        for (unsigned k = 0; k < i; k++)
+            said |= strcmp(v->concerns[k].advice, v->concerns[i].advice) == 0;
+        if (!said)
+            buf_addf(out, "  %s%s%s\n", or_none(style->bold), v->concerns[i].advice, or_none(style->plain));
+    }
+}
+
+void analyse_verdict_json(struct json *j, const struct analyse_verdict *v) {
+    json_key(j, "verdict");
+    json_object(j);
+    json_kstring(j, "grade", analyse_grade_name(v->grade));
+    json_kstring(j, "sentence", v->sentence);
+    json_kbool(j, "complete_is_known", v->told);
+    json_ku64(j, "samples", v->samples);
+    json_kdouble(j, "margin_points", 100 * v->margin);
+    json_key(j, "concerns");
+    json_array(j);
+    for (unsigned i = 0; i < v->n_concerns; i++) {
+        json_object(j);
+        json_kstring(j, "grade", analyse_grade_name(v->concerns[i].grade));
+        json_kstring(j, "text", v->concerns[i].text);
+        json_kstring(j, "advice", v->concerns[i].advice);
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_object_end(j);
+}
+
+/* ---- the hottest lines ---- */
+
+static bool has_line(const struct profile *p, const struct analyse_row *r) {
+    return p->frames[r->frame].line && p->functions[r->function].file && r->self > 0;
+}
+
+/* The end of a path with its line in `room` columns: the file's name is what tells most. */
+static void add_place(struct buf *out, const char *path, uint32_t line, size_t room) {
+    char number[16];
+    size_t digits = (size_t)snprintf(number, sizeof(number), ":%u", line), left = room - MIN(room, digits);
+    while (text_columns(path) > left) {
+        const char *slash = strchr(path + 1, '/');
+        if (!slash)
+            break;
+        path = slash + (slash[1] != 0);
+    }
+    size_t used = text_add(out, path, left);
+    buf_adds(out, number);
+    for (used += digits; used < room; used++)
+        buf_addc(out, ' ');
+}
+
+void analyse_lines_text(struct buf *out, const struct profile *p, const struct analyse_table *lines,
+                        const struct analyse_style *style) {
+    enum { NUMBERS = 28, MOST_PLACE = 48 };
+    size_t room = style->width - MIN(style->width, (unsigned)NUMBERS), shown = 0;
+    size_t place = MIN(room / 2, (size_t)MOST_PLACE);
+    for (size_t i = 0; i < lines->n_rows && (!style->limit || shown < style->limit); i++) {
+        const struct analyse_row *r = &lines->rows[i];
+        if (!has_line(p, r))
+            continue;
+        if (shown++ == 0)
+            buf_addf(out, "%s   self  margin   samples  hottest lines%s\n", or_none(style->bold),
+                     or_none(style->plain));
+        double part = share(r->self, lines->total);
+        buf_addf(out, "%5.1f %%  \xc2\xb1%-5.1f %8" PRIu64 "  ", 100 * part, 100 * analyse_margin(part, lines->samples),
+                 r->self_samples);
+        add_place(out, profile_str(p, p->functions[r->function].file), p->frames[r->frame].line, place);
+        buf_adds(out, "  ");
+        text_add(out, profile_str(p, p->functions[r->function].name), room - MIN(room, place + 2));
+        buf_addc(out, '\n');
+    }
+}
+
+void analyse_lines_json(struct json *j, const struct profile *p, const struct analyse_table *lines, size_t limit) {
+    size_t shown = 0;
+    json_key(j, "lines");
+    json_array(j);
+    for (size_t i = 0; i < lines->n_rows && (!limit || shown < limit); i++) {
+        const struct analyse_row *r = &lines->rows[i];
+        if (!has_line(p, r))
+            continue;
+        shown++;
+        json_object(j);
+        json_kstring(j, "file", profile_str(p, p->functions[r->function].file));
+        json_ku64(j, "line", p->frames[r->frame].line);
+        json_kstring(j, "function", profile_str(p, p->functions[r->function].name));
+        json_key(j, "self");
+        json_i64(j, r->self);
+        json_kdouble(j, "self_percent", 100 * share(r->self, lines->total));
+        json_kdouble(j, "margin_points", 100 * analyse_margin(share(r->self, lines->total), lines->samples));
+        json_ku64(j, "self_samples", r->self_samples);
+        json_ku64(j, "total_samples", r->total_samples);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+/* ---- threads and processes ---- */
+
+static void add_owner(struct buf *out, double part, uint64_t samples, const char *name, uint32_t id, const char *more,
+                      const struct analyse_style *style) {
+    enum { NUMBERS = 19, ID = 24 };
+    buf_addf(out, "%5.1f %%  %8" PRIu64 "  ", 100 * part, samples);
+    text_add(out, name[0] ? name : "?", MAX(16u, style->width - MIN(style->width, (unsigned)(NUMBERS + ID))));
+    if (id)
+        buf_addf(out, " (%u)", id);
+    buf_addf(out, "%s\n", more);
+}
+
+static void add_more(struct buf *out, size_t shown, size_t n, const char *what) {
+    if (shown < n)
+        buf_addf(out, "... and %zu %s more\n", n - shown, what);
+}
+
+void analyse_threads_text(struct buf *out, const struct profile *p, const struct analyse_threads *t,
+                          const struct analyse_style *style) {
+    if (t->n_processes > 1) {
+        buf_addf(out, "%s  total   samples  processes%s\n", or_none(style->bold), or_none(style->plain));
+        for (size_t i = 0; i < shown_rows(t->n_processes, style->limit); i++) {
+            const struct analyse_thread_row *r = &t->processes[i];
+            const struct profile_thread *who = &p->threads[r->thread];
+            char more[48] = "";
+            if (r->threads > 1)
+                snprintf(more, sizeof(more), ", %u threads", r->threads);
+            add_owner(out, share(r->value, t->total), r->samples, profile_str(p, who->process_name), who->pid, more,
+                      style);
+        }
+        add_more(out, shown_rows(t->n_processes, style->limit), t->n_processes, "processes");
+    }
+    if (t->n_threads > t->n_processes) {
+        buf_addf(out, "%s  total   samples  threads%s\n", or_none(style->bold), or_none(style->plain));
+        for (size_t i = 0; i < shown_rows(t->n_threads, style->limit); i++) {
+            const struct analyse_thread_row *r = &t->threads[i];
+            const struct profile_thread *who = &p->threads[r->thread];
+            add_owner(out, share(r->value, t->total), r->samples, profile_str(p, who->thread_name), who->tid, "",
+                      style);
+        }
+        add_more(out, shown_rows(t->n_threads, style->limit), t->n_threads, "threads");
+    }
+}
+
+static void owners_json(struct json *j, const struct profile *p, const struct analyse_threads *t,
+                        const struct analyse_thread_row *rows, size_t n, bool processes) {
+    json_array(j);
+    for (size_t i = 0; i < n; i++) {
+        const struct profile_thread *who = &p->threads[rows[i].thread];
+        json_object(j);
+        json_ku64(j, "pid", who->pid);
+        json_kstring(j, "process", profile_str(p, who->process_name));
+        if (processes) {
+            json_ku64(j, "threads", rows[i].threads);
+        } else {
+            json_ku64(j, "tid", who->tid);
+            json_kstring(j, "thread", profile_str(p, who->thread_name));
+        }
+        json_key(j, "total");
+        json_i64(j, rows[i].value);
+        json_kdouble(j, "total_percent", 100 * share(rows[i].value, t->total));
+        json_ku64(j, "samples", rows[i].samples);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+void analyse_threads_json(struct json *j, const struct profile *p, const struct analyse_threads *t, size_t limit) {
+    json_key(j, "processes");
+    owners_json(j, p, t, t->processes, shown_rows(t->n_processes, limit), true);
+    json_key(j, "threads");
+    owners_json(j, p, t, t->threads, shown_rows(t->n_threads, limit), false);
+}

@@ -1,0 +1,109 @@
+#include "analyse/text.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/* ---- letters ---- */
+
+struct range {
+    uint32_t from, to;
+};
+
+/* Blocks of Unicode whose letters are two columns wide, and those that add to the letter before. */
+static const struct range wide[] = {{0x1100, 0x115f},  {0x2e80, 0x303e},   {0x3041, 0xa4cf},   {0xa960, 0xa97c},
+                                    {0xac00, 0xd7a3},  {0xf900, 0xfaff},   {0xfe30, 0xfe6f},   {0xff00, 0xff60},
+                                    {0xffe0, 0xffe6},  {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff},
+                                    {0x20000, 0x3fffd}};
+static const struct range marks[] = {{0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x064b, 0x065f},
+                                     {0x0e34, 0x0e3a}, {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200b, 0x200f},
+                                     {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}};
+/* Invisible signs that turn the direction of what follows: as bad as control characters. */
+static const struct range turning[] = {{0x0080, 0x009f}, {0x202a, 0x202e}, {0x2028, 0x2029}, {0x2066, 0x2069}};
+
+static bool is_in(const struct range *ranges, size_t n, uint32_t c) {
+    for (size_t i = 0; i < n; i++)
+        if (c >= ranges[i].from && c <= ranges[i].to)
+            return true;
+    return false;
+}
+
+struct letter {
+    size_t bytes;
+    size_t columns;
+    const char *shown; /* NULL: as it is */
+};
+
+static uint32_t code_point(const unsigned char *c, size_t n) {
+    uint32_t v = n == 1 ? c[0] : c[0] & (0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++)
+        v = v << 6 | (c[i] & 0x3fu);
+    return v;
+}
+
+static struct letter letter_at(const char *s) {
+    const unsigned char *c = (const unsigned char *)s;
+    size_t n = utf8_length(c);
+    if (n == 0)
+        return (struct letter){.bytes = 1, .columns = 1, .shown = "\xef\xbf\xbd"};
+    if (n == 1)
+        return (struct letter){.bytes = 1, .columns = 1, .shown = *c < ' ' || *c == 0x7f ? "?" : NULL};
+    uint32_t point = code_point(c, n);
+    if (is_in(turning, ARRAY_SIZE(turning), point))
+        return (struct letter){.bytes = n, .columns = 1, .shown = "?"};
+    size_t columns = is_in(marks, ARRAY_SIZE(marks), point) ? 0 : is_in(wide, ARRAY_SIZE(wide), point) ? 2 : 1;
+    return (struct letter){.bytes = n, .columns = columns};
+}
+
+size_t text_columns(const char *s) {
+    size_t columns = 0;
+    while (*s) {
+        struct letter l = letter_at(s);
+        columns += l.columns;
+        s += l.bytes;
+    }
+    return columns;
+}
+
+/* ---- adding ---- */
+
+/* As many letters as fit into `room`; *s moves behind them. Returns the columns used. */
+static size_t add_letters(struct buf *out, const char **s, size_t room) {
+    size_t used = 0;
+    while (**s) {
+        struct letter l = letter_at(*s);
+        if (used + l.columns > room)
+            break;
+        if (l.shown)
+            buf_adds(out, l.shown);
+        else
+            buf_add(out, *s, l.bytes);
+        used += l.columns;
+        *s += l.bytes;
+    }
+    return used;
+}
+
+size_t text_add(struct buf *out, const char *s, size_t room) {
+    static const char gap[] = "...";
+    size_t columns = text_columns(s), dots = strlen(gap);
+    if (columns <= room || room <= dots)
+        return add_letters(out, &s, room);
+    size_t head = (room - dots + 1) / 2, tail = room - dots - head;
+    size_t used = add_letters(out, &s, head) + dots, left = text_columns(s);
+    buf_adds(out, gap);
+    while (*s && left > tail) {
+        struct letter l = letter_at(s);
+        left -= l.columns;
+        s += l.bytes;
+    }
+    while (*s && letter_at(s).columns == 0) /* a mark whose letter is gone */
+        s += letter_at(s).bytes;
+    return used + add_letters(out, &s, tail);
+}
+
+void text_add_padded(struct buf *out, const char *s, size_t room) {
+    for (size_t used = text_add(out, s, room); used < room; used++)
+        buf_addc(out, ' ');
+}

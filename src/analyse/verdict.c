@@ -1,0 +1,108 @@
+#include "analyse/verdict.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analyse/analyse.h"
+
+/* Half the width of Wilson's interval, which stays sensible at few samples and at small shares. */
+double analyse_margin(double share, uint64_t samples) {
+    const double z = 1.96;
+    double n = (double)samples;
+    if (samples == 0)
+        return 1;
+    return z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n));
+}
+
+const char *analyse_grade_name(enum analyse_grade grade) {
+    static const char *const names[] = {[GRADE_GOOD] = "good", [GRADE_FAIR] = "fair", [GRADE_POOR] = "poor"};
+    return names[grade];
+}
+
+static double percent(uint64_t part, uint64_t whole) {
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+static double margin_points(const struct profile *p) {
+    return 100 * analyse_margin(0.5, analyse_sample_count(p));
+}
+
+static double lost(const struct profile *p) {
+    return percent(p->quality.samples_lost, p->quality.samples_taken + p->quality.samples_lost);
+}
+
+static double cut(const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    return percent(q->samples_taken - MIN(q->stacks_whole, q->samples_taken), q->samples_taken);
+}
+
+static double unnamed(const struct profile *p) {
+    return percent(p->quality.frames_unnamed, p->quality.frames);
+}
+
+static double approximate(const struct profile *p) {
+    return percent(p->quality.frames_approximate, p->quality.frames);
+}
+
+static double slowdown(const struct profile *p) {
+    return 100 * p->quality.slowdown_bound;
+}
+
+/* From `fair` and from `poor` on, in percent or points. */
+static const struct rule {
+    double (*measure)(const struct profile *p);
+    double fair, poor;
+    const char *text; /* with the measure */
+    const char *advice;
+} rules[] = {
+    {margin_points, 5, 10, "there are few samples: a share may be off by %.0f points",
+     "Capture longer, or with a higher -F"},
+    {lost, 1, 10, "%.1f %% of the samples were lost: what ran then is missing", "Capture with a lower -F"},
+    {cut, 1, 10, "%.1f %% of the stacks do not reach their root: totals of outer functions are too small", ""},
+    {unnamed, 10, 40, "%.0f %% of the frames have no name", "Install the debug symbols of what has no name"},
+    {approximate, 20, 60, "%.0f %% of the frames were found by frame pointers alone: callers may be missing", ""},
+    {slowdown, 2, 10, "capturing may have cost the target %.1f %% of its speed", "Capture with a lower -F"},
+};
+
+static void judge(const struct profile *p, struct analyse_verdict *v, enum analyse_grade grade) {
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        double measure = rules[i].measure(p);
+        enum analyse_grade is = measure >= rules[i].poor   ? GRADE_POOR
+                                : measure >= rules[i].fair ? GRADE_FAIR
+                                                           : GRADE_GOOD;
+        if (is != grade || v->n_concerns == ANALYSE_MOST_CONCERNS)
+            continue;
+        struct analyse_concern *c = &v->concerns[v->n_concerns++];
+        c->grade = is;
+        c->advice = rules[i].advice;
+        snprintf(c->text, sizeof(c->text), rules[i].text, measure);
+    }
+}
+
+static void say(struct analyse_verdict *v) {
+    const char *first = v->n_concerns ? v->concerns[0].text : "";
+    if (v->samples == 0)
+        snprintf(v->sentence, sizeof(v->sentence), "There is no data: no sample was taken");
+    else if (v->n_concerns)
+        snprintf(v->sentence, sizeof(v->sentence), "The data is %s: %s", analyse_grade_name(v->grade), first);
+    else if (!v->told)
+        snprintf(v->sentence, sizeof(v->sentence),
+                 "Shares are good to \xc2\xb1%.1f points, if the data is complete: the file does not say",
+                 100 * v->margin);
+    else
+        snprintf(v->sentence, sizeof(v->sentence), "The data is good: shares are within \xc2\xb1%.1f points",
+                 100 * v->margin);
+}
+
+void analyse_verdict(const struct profile *p, struct analyse_verdict *ret) {
+    uint64_t samples = analyse_sample_count(p);
+    *ret = (struct analyse_verdict){
+        .samples = samples, .margin = analyse_margin(0.5, samples), .told = p->quality.samples_taken > 0};
+    judge(p, ret, GRADE_POOR);
+    judge(p, ret, GRADE_FAIR);
+    if (ret->n_concerns)
+        ret->grade = ret->concerns[0].grade;
+    say(ret);
+}

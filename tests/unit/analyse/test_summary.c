@@ -1,0 +1,301 @@
+#include "../unit.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "analyse/summary.h"
+#include "analyse/text.h"
+
+/* ---- words in columns ---- */
+
+static void columns_are(const char *text, size_t columns) {
+    assert_int_equal(text_columns(text), columns);
+}
+
+static void letters_are_as_wide_as_terminals_show_them(void **state) {
+    columns_are("", 0);
+    columns_are("name", 4);
+    columns_are("caf\xc3\xa9", 4);
+    columns_are("cafe\xcc\x81", 4);             /* a combining accent */
+    columns_are("\xe6\x97\xa5\xe6\x9c\xac", 4); /* two letters of two columns */
+    columns_are("\xf0\x9f\x94\xa5", 2);         /* an emoji */
+    columns_are("\xff\xfe", 2);                 /* each is shown as one U+FFFD */
+    columns_are("\x1b[31m", 5);                 /* a control character is shown as one ? */
+}
+
+static void added(const char *text, size_t room, const char *wanted) {
+    _cleanup_(buf_free) struct buf out = {0};
+    size_t used = text_add(&out, text, room);
+    assert_string_equal(buf_cstr(&out), wanted);
+    assert_int_equal(used, text_columns(wanted));
+    assert_true(used <= room);
+}
+
+static void a_long_name_loses_its_middle(void **state) {
+    added("short", 10, "short");
+    added("a_very_long_function_name", 12, "a_ver...name");
+    added("a_very_long_function_name", 11, "a_ve...name");
+    added("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 9, "\xe6\x97\xa5...\xe8\xaa\x9e");
+    added("abcdef", 2, "ab");
+    added("abcdef", 0, "");
+}
+
+static void names_cannot_steer_the_terminal(void **state) {
+    added("a\x1b[2Jb\nc\x7f", 20, "a?[2Jb?c?");
+    added("\xc2\x9b"
+          "31m",
+          20, "?31m"); /* CSI as one character */
+    added("\xe2\x80\xae"
+          "cba",
+          20, "?cba"); /* right-to-left override */
+    added("x\xffy", 20, "x\xef\xbf\xbdy");
+}
+
+static void padding_is_by_columns(void **state) {
+    _cleanup_(buf_free) struct buf out = {0};
+    text_add_padded(&out, "\xe6\x97\xa5", 5);
+    buf_addc(&out, '|');
+    assert_string_equal(buf_cstr(&out), "\xe6\x97\xa5   |");
+}
+
+/* ---- the verdict ---- */
+
+static struct profile *profile_of(int64_t samples) {
+    struct profile *p = profile_new();
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    profile_add_sample(p, &(struct profile_sample){0}, &samples);
+    p->quality.samples_taken = p->quality.stacks_whole = (uint64_t)samples;
+    return p;
+}
+
+static void the_margin_is_wilsons_interval(void **state) {
+    /* Worked by hand: 1.96 / (1 + 3.8416 / n) * sqrt(p (1 - p) / n + 3.8416 / (4 n n)). */
+    assert_true(fabs(analyse_margin(0.5, 2000) - 0.0219) < 0.0001);
+    assert_true(fabs(analyse_margin(0.05, 2000) - 0.0096) < 0.0001);
+    assert_true(fabs(analyse_margin(0, 100) - 0.0185) < 0.0001);
+    assert_true(analyse_margin(0.3, 0) >= 1);
+}
+
+static void good_data_is_called_good_with_its_margin(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_of(2000);
+    struct analyse_verdict v;
+    analyse_verdict(p, &v);
+    assert_int_equal(v.grade, GRADE_GOOD);
+    assert_int_equal(v.n_concerns, 0);
+    assert_string_equal(v.sentence, "The data is good: shares are within \xc2\xb1"
+                                    "2.2 points");
+}
+
+static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_of(2000);
+    struct analyse_verdict v;
+    p->quality.samples_lost = 40; /* 2 % */
+    p->quality.stacks_whole = 1000;
+    analyse_verdict(p, &v);
+    assert_int_equal(v.grade, GRADE_POOR);
+    assert_int_equal(v.n_concerns, 2);
+    assert_string_equal(v.sentence, "The data is poor: 50.0 % of the stacks do not reach their root: totals of outer "
+                                    "functions are too small");
+    assert_string_equal(v.concerns[1].text, "2.0 % of the samples were lost: what ran then is missing");
+    assert_int_equal(v.concerns[1].grade, GRADE_FAIR);
+    _cleanup_(buf_free) struct buf out = {0};
+    analyse_verdict_text(&out, &v, &(struct analyse_style){.width = 80});
+    assert_non_null(strstr(buf_cstr(&out), "  and: 2.0 % of the samples"));
+    assert_non_null(strstr(buf_cstr(&out), "  Capture with a lower -F\n"));
+}
+
+static void few_samples_and_silent_files_are_told(void **state) {
+    _cleanup_(profile_freep) struct profile *few = profile_of(50), *foreign = profile_of(5000), *none = profile_of(0);
+    struct analyse_verdict v;
+    analyse_verdict(few, &v);
+    assert_int_equal(v.grade, GRADE_POOR);
+    assert_non_null(strstr(v.sentence, "few samples: a share may be off by 13 points"));
+    foreign->quality = (struct profile_quality){.slowdown_bound = -1};
+    analyse_verdict(foreign, &v);
+    assert_false(v.told);
+    assert_non_null(strstr(v.sentence, "the file does not say"));
+    analyse_verdict(none, &v);
+    assert_string_equal(v.sentence, "There is no data: no sample was taken");
+}
+
+/* ---- lines, threads ---- */
+
+static frame_id frame_at(struct profile *p, const char *name, const char *file, uint32_t line) {
+    function_id f = profile_function(
+        p, &(struct profile_function){.name = profile_string(p, name), .file = profile_string(p, file)});
+    return profile_frame(p, &(struct profile_frame){.function = f, .line = line});
+}
+
+static struct profile *threaded_profile(void) {
+    struct profile *p = profile_new();
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    p->default_value = profile_value_type(p, "cpu", "nanoseconds");
+    thread_id threads[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "worker-%u", i);
+        threads[i] =
+            profile_thread(p, &(struct profile_thread){.pid = 10 + i / 3,
+                                                       .tid = 20 + i,
+                                                       .process_name = profile_string(p, i / 3 ? "other" : "server"),
+                                                       .thread_name = profile_string(p, name)});
+    }
+    stack_id main_ = profile_stack(p, 0, frame_at(p, "main", "/src/main.c", 10));
+    stack_id hot = profile_stack(p, main_, frame_at(p, "work", "/src/work.c", 77));
+    stack_id other = profile_stack(p, main_, frame_at(p, "work", "/src/work.c", 78));
+    stack_id same = profile_stack(p, hot, frame_at(p, "inner", "/src/work.c", 77));
+    stack_id bare = profile_stack(p, 0, frame_at(p, "bare", "", 0));
+    struct {
+        stack_id stack;
+        unsigned thread;
+        int64_t samples;
+    } rows[] = {{hot, 0, 50}, {other, 1, 20}, {same, 1, 5}, {bare, 2, 5}, {hot, 3, 20}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        profile_add_sample(p, &(struct profile_sample){.stack = rows[i].stack, .thread = threads[rows[i].thread]},
+                           (int64_t[]){rows[i].samples, rows[i].samples * 1000});
+    return p;
+}
+
+static void a_row_counts_for_as_many_samples_as_it_says(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    assert_int_equal(analyse_sample_count(p), 100);
+    assert_int_equal(analyse_top(p, 1, ANALYSE_BY_SELF, &t, NULL), 0);
+    assert_int_equal(t.samples, 100);
+    assert_int_equal(t.rows[0].self_samples, 90);
+    assert_int_equal(t.rows[0].total_samples, 95);
+}
+
+static void a_line_is_one_row_whatever_functions_have_it(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    assert_int_equal(analyse_top_by(p, 1, ANALYSE_LINES, ANALYSE_BY_SELF, &t, NULL), 0);
+    assert_int_equal(t.n_rows, 4);
+    assert_int_equal(p->frames[t.rows[0].frame].line, 77);
+    assert_int_equal(t.rows[0].self_samples, 75);
+    assert_int_equal(t.rows[0].total_samples, 75); /* line 77 calls line 77: once */
+    assert_int_equal(p->frames[t.rows[1].frame].line, 78);
+    assert_int_equal(t.rows[2].self_samples, 5);   /* bare: one row without a line */
+    assert_int_equal(t.rows[3].total_samples, 95); /* main's */
+}
+
+static void files_are_rows_too(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    assert_int_equal(analyse_top_by(p, 1, ANALYSE_FILES, ANALYSE_BY_TOTAL, &t, NULL), 0);
+    assert_int_equal(t.n_rows, 3);
+    assert_int_equal(t.rows[0].total_samples, 95);
+    assert_int_equal(t.rows[0].self_samples + t.rows[1].self_samples, 95);
+}
+
+static void hottest_lines_leave_out_what_has_none(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    _cleanup_(buf_free) struct buf out = {0}, json = {0};
+    assert_int_equal(analyse_top_by(p, 1, ANALYSE_LINES, ANALYSE_BY_SELF, &t, NULL), 0);
+    analyse_lines_text(&out, p, &t, &(struct analyse_style){.width = 80});
+    assert_string_equal(buf_cstr(&out), "   self  margin   samples  hottest lines\n"
+                                        " 75.0 %  \xc2\xb1"
+                                        "8.4         75  /src/work.c:77              work\n"
+                                        " 20.0 %  \xc2\xb1"
+                                        "7.8         20  /src/work.c:78              work\n");
+    struct json j = json_to(&json);
+    json_object(&j);
+    analyse_lines_json(&j, p, &t, 1);
+    json_object_end(&j);
+    assert_non_null(strstr(buf_cstr(&json),
+                           "\"lines\":[{\"file\":\"/src/work.c\",\"line\":77,\"function\":\"work\",\"self\":75000,"
+                           "\"self_percent\":75,"));
+}
+
+static void threads_and_processes_have_their_shares(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
+    _cleanup_(buf_free) struct buf out = {0};
+    assert_int_equal(analyse_threads(p, 1, &t, NULL), 0);
+    assert_int_equal(t.n_threads, 4);
+    assert_int_equal(t.n_processes, 2);
+    assert_int_equal(t.processes[0].samples, 80);
+    assert_int_equal(t.processes[0].threads, 3);
+    analyse_threads_text(&out, p, &t, &(struct analyse_style){.width = 80, .limit = 3});
+    assert_string_equal(buf_cstr(&out), "  total   samples  processes\n"
+                                        " 80.0 %        80  server (10), 3 threads\n"
+                                        " 20.0 %        20  other (11)\n"
+                                        "  total   samples  threads\n"
+                                        " 50.0 %        50  worker-0 (20)\n"
+                                        " 25.0 %        25  worker-1 (21)\n"
+                                        " 20.0 %        20  worker-3 (23)\n"
+                                        "... and 1 threads more\n");
+}
+
+static void one_thread_is_not_worth_a_table(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_of(5);
+    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
+    _cleanup_(buf_free) struct buf out = {0};
+    assert_int_equal(analyse_threads(p, 0, &t, NULL), 0);
+    analyse_threads_text(&out, p, &t, &(struct analyse_style){.width = 80});
+    assert_int_equal(out.len, 0);
+}
+
+/* ---- finding, and the tree from the leaves ---- */
+
+static void a_pattern_chooses_all_that_match(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(freep) bool *chosen = NULL, *none = NULL;
+    struct err err = {0};
+    assert_int_equal(analyse_find_functions(p, "/^(work|inner)$/", &chosen, &err), 0);
+    _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
+    assert_int_equal(analyse_callers(p, 1, chosen, &t, NULL), 0);
+    assert_int_equal(t.nodes[0].total_samples, 95);
+    assert_int_equal(analyse_find_functions(p, "/(/", &none, &err), -EINVAL);
+    assert_int_equal(analyse_find_functions(p, "/nothing/", &none, &err), -ENOENT);
+    assert_null(none);
+}
+
+static void the_inverted_tree_begins_with_what_runs(void **state) {
+    _cleanup_(profile_freep) struct profile *p = threaded_profile();
+    _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
+    assert_int_equal(analyse_inverted_tree(p, 1, &t, NULL), 0);
+    assert_int_equal(t.nodes[0].total_samples, 100);
+    const struct analyse_node *work = &t.nodes[t.nodes[0].first_child];
+    assert_string_equal(profile_str(p, p->functions[work->function].name), "work");
+    assert_int_equal(work->total_samples, 90);
+    assert_int_equal(t.nodes[work->first_child].total_samples, 90); /* main calls it, both lines */
+    assert_int_equal(t.nodes[work->first_child].next_sibling, 0);
+}
+
+static void values_that_overflow_stay_at_the_end(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    profile_value_type(p, "space", "bytes");
+    stack_id s = profile_stack(p, 0, frame_at(p, "f", "", 0));
+    for (int i = 0; i < 3; i++)
+        profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){INT64_MAX});
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    assert_int_equal(analyse_top(p, 0, ANALYSE_BY_SELF, &t, NULL), 0);
+    assert_int_equal(t.rows[0].self, INT64_MAX);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(letters_are_as_wide_as_terminals_show_them),
+        cmocka_unit_test(a_long_name_loses_its_middle),
+        cmocka_unit_test(names_cannot_steer_the_terminal),
+        cmocka_unit_test(padding_is_by_columns),
+        cmocka_unit_test(the_margin_is_wilsons_interval),
+        cmocka_unit_test(good_data_is_called_good_with_its_margin),
+        cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
+        cmocka_unit_test(few_samples_and_silent_files_are_told),
+        cmocka_unit_test(a_row_counts_for_as_many_samples_as_it_says),
+        cmocka_unit_test(a_line_is_one_row_whatever_functions_have_it),
+        cmocka_unit_test(files_are_rows_too),
+        cmocka_unit_test(hottest_lines_leave_out_what_has_none),
+        cmocka_unit_test(threads_and_processes_have_their_shares),
+        cmocka_unit_test(one_thread_is_not_worth_a_table),
+        cmocka_unit_test(a_pattern_chooses_all_that_match),
+        cmocka_unit_test(the_inverted_tree_begins_with_what_runs),
+        cmocka_unit_test(values_that_overflow_stay_at_the_end),
+    };
+    return RUN_TESTS(tests);
+}
