@@ -149,3 +149,9 @@ void debug_candidates_add_alt(struct debug_candidates *c, const char *debug_root
 int debug_candidates_choose(struct debug_candidates *c, const struct elf_image *e, struct debug_candidate *ret);
 void debug_candidate_close(struct debug_candidate *c);
 void debug_candidates_close(struct debug_candidates *c);
+
+/* ---- for tests: the same from elsewhere ---- */
+
+int symbol_kernel_open_path(const char *path, struct symbol_kernel **ret, struct err *err) _must_check_;
+/* Takes over `fd`, also on failure. */
+int symbol_perf_map_open_fd(int fd, struct symbol_perf_map **ret) _must_check_;

@@ -18,7 +18,7 @@ static struct {
 } guarded[MAX_GUARDED];
 static atomic_uint n_guarded; /* slots ever used */
 static struct sigaction before;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
 
 /* Everything from the page on is beyond the end of the file, so all of it is replaced at once. */
 static bool replace(uintptr_t at) {
@@ -45,10 +45,17 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     errno = saved;
 }
 
+/* Others may have put theirs in the place of ours since (test frameworks do). */
 static void install(void) {
-    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESTART}, present;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, &before);
+    pthread_mutex_lock(&installing);
+    if (sigaction(SIGBUS, NULL, &present) == 0 &&
+        (!(present.sa_flags & SA_SIGINFO) || present.sa_sigaction != on_bus_error)) {
+        before = present;
+        sigaction(SIGBUS, &action, NULL);
+    }
+    pthread_mutex_unlock(&installing);
 }
 
 /* Without a free slot the mapping is used unguarded. */
@@ -83,7 +90,7 @@ int mapping_open(int fd, const uint8_t **ret, size_t *ret_size) {
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return -errno;
-    pthread_once(&once, install);
+    install();
     guard((uintptr_t)p, ((uintptr_t)p + (size_t)st.st_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
     *ret = p;
     *ret_size = (size_t)st.st_size;

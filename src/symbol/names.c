@@ -1,13 +1,51 @@
 /* Names: interned once, demangled once. */
 #include <libiberty/demangle.h>
 #undef ARRAY_SIZE /* libiberty has its own; base/macros.h is ours */
+#include <setjmp.h>
 #include <string.h>
 
 #include "symbol/internal.h"
 
-enum { MAX_MANGLED = 16384 }; /* the demanglers' own stacks grow with their input */
+/* The demanglers' own stacks grow with their input, and a short name may stand for an endless one: each
+ * reference to an earlier part can double it. So output is counted, and a name that explodes stays as it is. */
+enum { MAX_MANGLED = 16384, MAX_DEMANGLED = 65536, MAX_D_REFERENCES = 16 };
 
-/* Rust's legacy names end in a hash of their own: "::h0123456789abcdef". */
+struct sink {
+    struct buf text;
+    jmp_buf full; /* the demanglers cannot be told to stop otherwise */
+};
+
+static void take(const char *s, size_t n, void *sink) {
+    struct sink *to = sink;
+    buf_add(&to->text, s, n);
+    if (to->text.failed)
+        longjmp(to->full, 1);
+}
+
+typedef int demangler(const char *mangled, int options, demangle_callbackref callback, void *opaque);
+
+/* What they hold when they are left is on their stack, but for a few bytes of Rust's Punycode. */
+static char *demangle_with(demangler *demangle, const char *name) {
+    struct sink to = {.text = {.limit = MAX_DEMANGLED}};
+    if (setjmp(to.full) || !demangle(name, DMGL_PARAMS | DMGL_ANSI, take, &to) || to.text.len == 0) {
+        buf_free(&to.text);
+        return NULL;
+    }
+    buf_addc(&to.text, '\0');
+    if (to.text.failed)
+        buf_free(&to.text);
+    return to.text.data;
+}
+
+/* D's has no such way out. Its references are "Q" and lower-case letters. */
+static char *demangle_d(const char *name) {
+    unsigned references = 0;
+    for (const char *p = name; *p; p++)
+        references += *p == 'Q';
+    return references <= MAX_D_REFERENCES ? dlang_demangle(name, 0) : NULL;
+}
+
+/* Older demanglers leave the hash of Rust's legacy names: "::h0123456789abcdef". */
 static void drop_rust_hash(char *name) {
     size_t n = strlen(name);
     if (n > 19 && strncmp(name + n - 19, "::h", 3) == 0 && strspn(name + n - 16, "0123456789abcdef") == 16)
@@ -15,20 +53,17 @@ static void drop_rust_hash(char *name) {
 }
 
 char *symbol_demangle(const char *name) {
-    char *plain = NULL;
-    if (strlen(name) > MAX_MANGLED)
+    if (name[0] != '_' || strlen(name) > MAX_MANGLED)
         return NULL;
-    if (name[0] == '_' && name[1] == 'R')
-        plain = rust_demangle(name, 0);
-    if (!plain && name[0] == '_' && (name[1] == 'Z' || (name[1] == '_' && name[2] == 'Z'))) {
-        plain = rust_demangle(name, 0);
-        if (!plain)
-            plain = cplus_demangle_v3(name, DMGL_PARAMS | DMGL_ANSI);
-    }
-    if (!plain && name[0] == '_' && name[1] == 'D')
-        plain = dlang_demangle(name, 0);
+    if (name[1] == 'D')
+        return demangle_d(name);
+    if (name[1] != 'R' && name[1] != 'Z' && !(name[1] == '_' && name[2] == 'Z'))
+        return NULL;
+    char *plain = demangle_with(rust_demangle_callback, name);
     if (plain)
         drop_rust_hash(plain);
+    else if (name[1] != 'R')
+        plain = demangle_with(cplus_demangle_v3_callback, name);
     return plain;
 }
 

@@ -45,7 +45,8 @@ void symbol_file_release_pages(struct symbol_file *f);
 const char *symbol_file_build_id(struct symbol_file *f);
 /* Translates an offset in the file to the file's own address (p_vaddr). -ENOENT outside segments. */
 int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64_t *ret);
-/* Bias = address in target - p_vaddr for a mapping of this file. */
+/* Bias = address in target - p_vaddr for a mapping of this file. Pass one of code where there is one: -ENOENT
+ * for one that two segments of data may have made, as for one that none did. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret);
 
 /* The lowest and highest address of executable segments. -ENOENT when there are none. */

@@ -127,37 +127,31 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
     return -ENOENT;
 }
 
-/* How well a segment explains a mapping; 0 not at all. Neighbouring segments share pages of the file, and
- * relocation read-only changes protections, so that more than one may come into question. */
-static unsigned segment_score(const Elf64_Phdr *p, const struct target_mapping *m) {
-    uint64_t end = p->p_offset + MAX(p->p_filesz, (uint64_t)1);
-    if (p->p_type != PT_LOAD || m->offset < (p->p_offset & page_mask) || m->offset >= end)
-        return 0;
-    bool code = m->protection & PROT_EXEC;
-    if (code && !(p->p_flags & PF_X))
-        return 0;
-    unsigned score = 1;
-    if (code == !!(p->p_flags & PF_X))
-        score += 4;
-    if (!(m->protection & PROT_WRITE) == !(p->p_flags & PF_W))
-        score += 2;
-    if (m->offset == (p->p_offset & page_mask))
-        score += 1;
-    return score;
+static bool may_map(const Elf64_Phdr *p, const struct target_mapping *m) {
+    return p->p_type == PT_LOAD && !(p->p_flags & PF_X) == !(m->protection & PROT_EXEC) &&
+           m->offset >= (p->p_offset & page_mask) && m->offset < p->p_offset + MAX(p->p_filesz, (uint64_t)1) &&
+           (!(m->protection & PROT_WRITE) || (p->p_flags & PF_W));
 }
 
-/* A mapping starts at a page boundary, which may lie before its segment. */
+/* A mapping starts at a page boundary, which may lie before its segment. Segments of data may share pages of
+ * the file, and one that is made read-only after relocation looks like another that always was. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret) {
-    unsigned best = 0;
+    uint64_t bias = 0;
+    bool found = false;
     for (size_t i = 0; i < f->image.n_segments; i++) {
         const Elf64_Phdr *p = &f->image.segments[i];
-        unsigned score = segment_score(p, m);
-        if (score <= best)
+        if (!may_map(p, m))
             continue;
-        best = score;
-        *ret = m->start - (p->p_vaddr + (m->offset - p->p_offset));
+        uint64_t this = m->start - (p->p_vaddr + (m->offset - p->p_offset));
+        if (found && this != bias)
+            return -ENOENT;
+        bias = this;
+        found = true;
     }
-    return best ? 0 : -ENOENT;
+    if (!found)
+        return -ENOENT;
+    *ret = bias;
+    return 0;
 }
 
 int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end) {
