@@ -1,8 +1,11 @@
 /* Folded stacks, as flame graph scripts read them: one line per stack, "root;...;leaf COUNT".
  *
- * A frame of the kernel ends in "_[k]", an inlined one in "_[i]", as those scripts know them. Only names are kept:
- * no lines, no files, no threads. The count is the first value that is counted in "count", else the default one.
- * A ";" or a line break in a name would end it, so they are written as ":" and a space. */
+ * Only names are kept: no lines, no files, no kinds, and threads on request. The count is the first value that is
+ * counted in "count", else the default one. A ";" or a line break in a name would end it, so they are written as ":"
+ * and a space. Samples without a stack are "[no stack]".
+ *
+ * Read: lines of "#" are remarks; a line may end in CR LF; a count may have a fraction and is rounded then; a frame
+ * that ends in "_[k]" is of the kernel, one that ends in "_[i]" was inlined, as some writers mark them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +15,7 @@
 #include "base/mem.h"
 #include "base/reader.h"
 #include "format/format.h"
+#include "format/utf8.h"
 #include "format/view.h"
 
 enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17 };
@@ -36,12 +40,13 @@ static unsigned counted_value(const struct profile *p) {
 static void write_frame(struct buf *out, const struct profile *p, frame_id id) {
     const struct profile_frame *f = &p->frames[id];
     const char *name = profile_str(p, p->functions[f->function].name);
-    for (const char *c = name[0] ? name : "?"; *c; c++)
-        buf_addc(out, *c == ';' ? ':' : (unsigned char)*c < ' ' ? ' ' : *c);
-    if (strcmp(profile_str(p, f->kind), "kernel") == 0)
-        buf_adds(out, "_[k]");
-    else if (f->flags & FRAME_INLINED)
-        buf_adds(out, "_[i]");
+    size_t start = out->len;
+    utf8_add(out, name[0] ? name : "?", MAX(strlen(name), (size_t)1));
+    for (size_t i = start; i < out->len; i++)
+        if (out->data[i] == ';')
+            out->data[i] = ':';
+        else if ((unsigned char)out->data[i] < ' ')
+            out->data[i] = ' ';
 }
 
 /* The frames of a stack, root first. `trail` has room for the deepest stack. */
@@ -118,19 +123,39 @@ static int folded_write(const struct profile *p, const struct format_options *o,
 
 /* ---- reading ---- */
 
-/* The number at the end of a line; *ret_length is that of the stack before it. */
-static bool line_count(const char *line, size_t n, size_t *ret_length, int64_t *ret_count) {
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* How many digits a text ends in. */
+static size_t last_digits(const char *text, size_t n) {
     size_t digits = 0;
-    int64_t count = 0, unit = 1;
-    for (; digits < n && digits <= MOST_DIGITS && line[n - 1 - digits] >= '0' && line[n - 1 - digits] <= '9';
-         digits++) {
-        count += (line[n - 1 - digits] - '0') * unit;
-        unit *= 10;
+    while (digits < n && is_digit(text[n - 1 - digits]))
+        digits++;
+    return digits;
+}
+
+struct line_count {
+    size_t stack_length; /* of what stands before the number */
+    int64_t count;
+    bool rounded;
+};
+
+/* The number at the end of a line. */
+static bool line_count(const char *line, size_t n, struct line_count *ret) {
+    size_t digits = last_digits(line, n), fraction = 0;
+    if (digits && digits + 1 < n && line[n - 1 - digits] == '.') {
+        fraction = digits + 1;
+        digits = last_digits(line, n - fraction);
     }
-    if (digits == 0 || digits > MOST_DIGITS || digits + 1 >= n || line[n - 1 - digits] != ' ')
+    size_t start = n - fraction - digits;
+    if (digits == 0 || digits > MOST_DIGITS || start < 2 || (line[start - 1] != ' ' && line[start - 1] != '\t'))
         return false;
-    *ret_length = n - 1 - digits;
-    *ret_count = count;
+    *ret = (struct line_count){.stack_length = start - 1, .rounded = fraction > 0};
+    for (size_t i = 0; i < digits; i++)
+        ret->count = ret->count * 10 + (line[start + i] - '0');
+    if (fraction && line[n - fraction + 1] >= '5')
+        ret->count++;
     return true;
 }
 
@@ -165,19 +190,20 @@ static int read_stack(struct profile *p, const char *line, size_t n, stack_id *r
 }
 
 static int read_line(struct profile *p, const char *line, size_t n, size_t number, struct err *err) {
-    size_t length;
-    int64_t count;
+    struct line_count c;
     struct profile_sample sample = {0};
     if (n && line[n - 1] == '\r')
         n--;
-    bool counted = line_count(line, n, &length, &count);
+    bool counted = line_count(line, n, &c);
     if (n == 0 || (line[0] == '#' && !counted)) /* a remark */
         return 0;
     if (!counted)
         return err_set(err, -EBADMSG, "Each line is a stack, a space and a number", "Line %zu has no count", number);
-    if (read_stack(p, line, length, &sample.stack) < 0)
+    if (read_stack(p, line, c.stack_length, &sample.stack) < 0)
         return err_set(err, -EBADMSG, NULL, "Line %zu is deeper than %d frames", number, MOST_FRAMES);
-    profile_add_sample(p, &sample, &count);
+    if (c.rounded && p->quality.n_notes == 0)
+        profile_note(p, "The counts in the file have fractions; they were rounded");
+    profile_add_sample(p, &sample, &c.count);
     return 0;
 }
 
@@ -208,8 +234,8 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
 /* Text whose first line ends in a number. */
 static bool folded_recognise(const void *data, size_t size) {
     const char *line = data;
-    size_t n = MIN(size, (size_t)RECOGNISED_BY), length;
-    int64_t count;
+    size_t n = MIN(size, (size_t)RECOGNISED_BY);
+    struct line_count c;
     if (n == 0 || memchr(line, 0, n))
         return false;
     while (n && (*line == '#' || *line == '\n')) {
@@ -219,11 +245,13 @@ static bool folded_recognise(const void *data, size_t size) {
         n -= (size_t)(next + 1 - line);
         line = next + 1;
     }
+    if (n > 1 && line[0] == '{' && (line[1] == '"' || line[1] == '\r' || line[1] == '\n'))
+        return false; /* JSON */
     const char *stop = memchr(line, '\n', n);
     if (!stop && size > RECOGNISED_BY)
         return n > 0 && memchr(line, ';', n); /* a first line too long to see whole */
     size_t whole = stop ? (size_t)(stop - line) : n;
-    return line_count(line, whole && line[whole - 1] == '\r' ? whole - 1 : whole, &length, &count);
+    return line_count(line, whole && line[whole - 1] == '\r' ? whole - 1 : whole, &c);
 }
 
 const struct format format_folded = {

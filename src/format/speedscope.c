@@ -4,8 +4,9 @@
  *    "profiles": [{"type": "sampled", "name", "unit", "startValue", "endValue",
  *                  "samples": [[frame...]], "weights": [number...]}]}           root first
  *
- * Written: one profile, or one for each thread on request, samples in the order of their time, consecutive equal
- * stacks as one. Read: "sampled" and "evented" profiles; each is a thread of that name. */
+ * Written: one profile for each thread, as its viewer wants it, the busiest one shown first; samples in the order of
+ * their time, consecutive equal stacks as one. Beside what the schema knows, "scry" says which thread each profile is
+ * of, and how good the data is. Read: "sampled" and "evented" profiles; each is a thread of that name. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "format/format.h"
+#include "format/quality.h"
 #include "format/speedscope.h"
+#include "format/view.h"
 
 #define SCHEMA "https://www.speedscope.app/file-format-schema.json"
 
@@ -30,16 +33,11 @@ struct writer {
     size_t n_order;
 };
 
-struct ordering {
-    const struct profile *p;
-    bool by_thread;
-};
-
 static int compare_samples(const void *a, const void *b, void *ctx) {
-    const struct ordering *o = ctx;
+    const struct profile *p = ctx;
     uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
-    const struct profile_sample *x = &o->p->samples[i], *y = &o->p->samples[k];
-    if (o->by_thread && x->thread != y->thread)
+    const struct profile_sample *x = &p->samples[i], *y = &p->samples[k];
+    if (x->thread != y->thread)
         return x->thread < y->thread ? -1 : 1;
     if (x->time_ns != y->time_ns)
         return x->time_ns < y->time_ns ? -1 : 1;
@@ -98,7 +96,7 @@ static size_t run_end(const struct writer *w, size_t from, size_t to) {
 static int64_t run_value(const struct writer *w, size_t from, size_t to) {
     int64_t sum = 0;
     for (size_t i = from; i < to; i++)
-        sum += profile_value(w->p, w->order[i], w->value);
+        sum = profile_sum(sum, profile_value(w->p, w->order[i], w->value));
     return sum;
 }
 
@@ -126,33 +124,82 @@ static void write_one(struct writer *w, const char *name, size_t from, size_t to
     json_object_end(j);
 }
 
-static void write_profiles(struct writer *w, const char *title, bool by_thread) {
-    const struct profile *p = w->p;
-    json_key(&w->j, "profiles");
-    json_array(&w->j);
-    for (size_t from = 0, to; from < w->n_order || from == 0; from = to) {
-        thread_id thread = w->n_order ? p->samples[w->order[from]].thread : 0;
-        for (to = from; to < w->n_order && (!by_thread || p->samples[w->order[to]].thread == thread);)
-            to++;
-        const char *name = by_thread ? profile_str(p, p->threads[thread].thread_name) : title;
-        write_one(w, name[0] ? name : title, from, to);
-        if (to >= w->n_order)
-            break;
-    }
-    json_array_end(&w->j);
+/* The end of the samples of the thread that the sample at `from` is of. */
+static size_t thread_end(const struct writer *w, size_t from) {
+    size_t end = from;
+    while (end < w->n_order && w->p->samples[w->order[end]].thread == w->p->samples[w->order[from]].thread)
+        end++;
+    return end;
 }
 
-static void write_quality(struct json *j, const struct profile *p) {
-    const struct profile_quality *q = &p->quality;
-    json_key(j, "quality");
+/* "worker-1 (234)", and the process too when there are several. */
+static void write_thread(struct writer *w, thread_id thread, bool processes, const char *title, size_t from,
+                         size_t to) {
+    const struct profile_thread *t = &w->p->threads[thread];
+    const char *name = profile_str(w->p, t->thread_name), *process = profile_str(w->p, t->process_name);
+    struct buf text = {0};
+    if (!name[0] && !t->tid)
+        buf_adds(&text, title);
+    else if (processes && strcmp(name, process) != 0)
+        buf_addf(&text, "%s: ", process);
+    buf_adds(&text, name);
+    if (t->tid)
+        buf_addf(&text, "%s(%u)", text.len ? " " : "thread ", t->tid);
+    write_one(w, buf_cstr(&text), from, to);
+    w->j.out->failed |= text.failed;
+    buf_free(&text);
+}
+
+static bool has_processes(const struct profile *p) {
+    for (size_t i = 2; i < p->n_threads; i++)
+        if (p->threads[i].pid != p->threads[1].pid)
+            return true;
+    return false;
+}
+
+/* Index of the profile with the most in it. */
+static size_t write_profiles(struct writer *w, const char *title) {
+    size_t n = 0, busiest = 0;
+    int64_t most = INT64_MIN;
+    json_key(&w->j, "profiles");
+    json_array(&w->j);
+    for (size_t from = 0, to; from < w->n_order; from = to, n++) {
+        to = thread_end(w, from);
+        write_thread(w, w->p->samples[w->order[from]].thread, has_processes(w->p), title, from, to);
+        int64_t value = run_value(w, from, to);
+        if (value > most) {
+            most = value;
+            busiest = n;
+        }
+    }
+    if (n == 0)
+        write_one(w, title, 0, 0);
+    json_array_end(&w->j);
+    return busiest;
+}
+
+static void write_own(struct writer *w) {
+    struct json *j = &w->j;
+    const struct profile *p = w->p;
+    json_key(j, "scry");
     json_object(j);
-#define QUALITY(field) json_ku64(j, #field, q->field);
-#include "format/quality.def"
-#undef QUALITY
+    json_key(j, "threads");
+    json_array(j);
+    for (size_t from = 0; from < w->n_order; from = thread_end(w, from)) {
+        const struct profile_thread *t = &p->threads[p->samples[w->order[from]].thread];
+        json_object(j);
+        json_ku64(j, "pid", t->pid);
+        json_ku64(j, "tid", t->tid);
+        json_kstring(j, "process", profile_str(p, t->process_name));
+        json_kstring(j, "thread", profile_str(p, t->thread_name));
+        json_object_end(j);
+    }
+    json_array_end(j);
+    quality_json(j, p);
     json_object_end(j);
 }
 
-static int write_file(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
+static int write_file(const struct profile *p, const char *title, struct buf *out, struct err *err) {
     _cleanup_(freep) stack_id *trail = mem_zalloc(p->n_stacks, sizeof(*trail));
     _cleanup_(freep) uint32_t *order = mem_zalloc(p->n_samples, sizeof(*order));
     if (!trail || !order)
@@ -160,17 +207,15 @@ static int write_file(const struct profile *p, const struct format_options *o, s
     struct writer w = {.p = p, .j = json_to(out), .value = p->default_value, .trail = trail, .order = order};
     for (size_t i = 0; i < p->n_samples; i++)
         order[w.n_order++] = (uint32_t)i;
-    bool by_thread = o && o->threads;
-    qsort_r(order, w.n_order, sizeof(*order), compare_samples, &(struct ordering){.p = p, .by_thread = by_thread});
-    const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "scry";
+    if (w.n_order)
+        qsort_r(order, w.n_order, sizeof(*order), compare_samples, (void *)(uintptr_t)p);
     json_object(&w.j);
     json_kstring(&w.j, "$schema", SCHEMA);
     json_kstring(&w.j, "exporter", "scry " SCRY_VERSION);
     json_kstring(&w.j, "name", title);
-    json_ku64(&w.j, "activeProfileIndex", 0);
-    write_quality(&w.j, p);
+    write_own(&w);
     write_frames(&w);
-    write_profiles(&w, title, by_thread);
+    json_ku64(&w.j, "activeProfileIndex", write_profiles(&w, title));
     json_object_end(&w.j);
     buf_addc(out, '\n');
     return out->failed ? err_nomem(err) : 0;
@@ -179,11 +224,11 @@ static int write_file(const struct profile *p, const struct format_options *o, s
 static int speedscope_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
     if (p->n_value_types == 0)
         return err_set(err, -EINVAL, NULL, "The profile has no values");
-    if (o && o->show_internal)
-        return write_file(p, o, out, err);
-    _cleanup_(profile_freep) struct profile *folded = NULL;
-    int rc = profile_fold_internal(p, &folded, err);
-    return rc < 0 ? rc : write_file(folded, o, out, err);
+    _cleanup_(view_free) struct view v = {0};
+    /* Threads are apart in any case. */
+    int rc = view_of(p, &(struct format_options){.show_internal = o && o->show_internal}, &v, err);
+    const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "scry";
+    return rc < 0 ? rc : write_file(v.p, title, out, err);
 }
 
 /* Its schema's address, near the beginning. */

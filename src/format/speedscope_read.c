@@ -144,22 +144,66 @@ static int read_evented(struct reading *r, const json_t *profile, thread_id thre
     return 0;
 }
 
+/* ---- what scry's own writer says beside the schema ---- */
+
+static uint64_t count_of(const json_t *object, const char *key) {
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static void read_quality(struct profile *p, const json_t *q) {
+    enum { MOST_SENTENCES = 100 };
+    const json_t *truncated = json_object_get(q, "truncated"), *notes = json_object_get(q, "notes");
+    const json_t *bound = json_object_get(q, "slowdown_bound");
+#define QUALITY(field) p->quality.field = count_of(q, #field);
+#include "format/quality.def"
+#undef QUALITY
+    if (json_is_number(bound))
+        p->quality.slowdown_bound = json_number_value(bound);
+    for (size_t i = 0; i < json_array_size(truncated) && i < MOST_SENTENCES; i++) {
+        const json_t *one = json_array_get(truncated, i);
+        profile_count_truncated(p, string_of(one, "reason"), count_of(one, "count"));
+    }
+    for (size_t i = 0; i < json_array_size(notes) && i < MOST_SENTENCES; i++) {
+        const char *note = json_string_value(json_array_get(notes, i));
+        if (note)
+            profile_note(p, "%s", note);
+    }
+}
+
+/* The thread that profile i is of: as the writer says, else one of that name. */
+static thread_id thread_of(struct reading *r, const json_t *own, size_t i, const char *name) {
+    const json_t *told = json_array_get(json_object_get(own, "threads"), i);
+    struct profile_thread t = {.tid = (uint32_t)i + 1, .thread_name = profile_string(r->p, name)};
+    if (json_is_object(told))
+        t = (struct profile_thread){.pid = (uint32_t)count_of(told, "pid"),
+                                    .tid = (uint32_t)count_of(told, "tid"),
+                                    .process_name = profile_string(r->p, string_of(told, "process")),
+                                    .thread_name = profile_string(r->p, string_of(told, "thread"))};
+    return profile_thread(r->p, &t);
+}
+
+static int read_one(struct reading *r, const json_t *one, thread_id thread) {
+    const char *type = string_of(one, "type");
+    int rc = read_unit(r, one);
+    if (rc < 0)
+        return rc;
+    if (strcmp(type, "sampled") == 0)
+        return read_sampled(r, one, thread);
+    if (strcmp(type, "evented") == 0)
+        return read_evented(r, one, thread);
+    return malformed(r, "a profile is neither sampled nor evented");
+}
+
 static int read_profiles(struct reading *r, const json_t *root) {
-    const json_t *profiles = json_object_get(root, "profiles");
+    const json_t *profiles = json_object_get(root, "profiles"), *own = json_object_get(root, "scry");
     for (size_t i = 0; i < json_array_size(profiles); i++) {
         const json_t *one = json_array_get(profiles, i);
-        struct profile_thread t = {.tid = (uint32_t)i + 1, .thread_name = profile_string(r->p, string_of(one, "name"))};
-        thread_id thread = profile_thread(r->p, &t);
-        int rc = read_unit(r, one);
-        if (rc == 0 && strcmp(string_of(one, "type"), "sampled") == 0)
-            rc = read_sampled(r, one, thread);
-        else if (rc == 0 && strcmp(string_of(one, "type"), "evented") == 0)
-            rc = read_evented(r, one, thread);
-        else if (rc == 0)
-            rc = malformed(r, "a profile is neither sampled nor evented");
+        int rc = read_one(r, one, thread_of(r, own, i, string_of(one, "name")));
         if (rc < 0)
             return rc;
     }
+    read_quality(r->p, json_object_get(own, "quality"));
     return r->unit ? 0 : malformed(r, "it has no profiles");
 }
 
@@ -176,9 +220,9 @@ int speedscope_read(const void *data, size_t size, struct profile **ret, struct 
     if (rc == 0)
         rc = read_profiles(&r, root);
     free(r.frames);
+    p->command = profile_string(p, string_of(root, "name"));
     if (rc == 0 && p->profile_failed)
         rc = err_nomem(err);
-    p->command = profile_string(p, string_of(root, "name"));
     if (rc == 0)
         *ret = TAKE_PTR(p);
     return rc;

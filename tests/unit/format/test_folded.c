@@ -35,7 +35,7 @@ static void a_stack_is_a_line_and_the_count_is_of_samples(void **state) {
     _cleanup_(profile_freep) struct profile *p = mixed_profile();
     _cleanup_(buf_free) struct buf out = {0};
     assert_int_equal(folded()->write(p, NULL, &out, NULL), 0);
-    assert_string_equal(buf_cstr(&out), "main:weird name;fast_[i];sys_read_[k] 2\n");
+    assert_string_equal(buf_cstr(&out), "main:weird name;fast;sys_read 2\n");
 }
 
 static void internal_frames_and_threads_are_shown_on_request(void **state) {
@@ -43,7 +43,7 @@ static void internal_frames_and_threads_are_shown_on_request(void **state) {
     _cleanup_(buf_free) struct buf out = {0};
     assert_int_equal(folded()->write(p, &(struct format_options){.show_internal = true, .threads = true}, &out, NULL),
                      0);
-    assert_non_null(strstr(buf_cstr(&out), "thread w:1 (6);main:weird name;eval;fast_[i];sys_read_[k] 1\n"));
+    assert_non_null(strstr(buf_cstr(&out), "thread w:1 (6);main:weird name;eval;fast;sys_read 1\n"));
 }
 
 static int read_text(const char *text, struct profile **ret, struct err *err) {
@@ -53,12 +53,38 @@ static int read_text(const char *text, struct profile **ret, struct err *err) {
 static void what_is_written_is_read_again(void **state) {
     _cleanup_(profile_freep) struct profile *p = NULL;
     _cleanup_(buf_free) struct buf out = {0};
-    const char *text = "a b;c 2\na b;c;d_[k] 40\nz_[i] 1\n";
+    const char *text = "a b;c 2\na b;c;d 40\nz 1\n";
     assert_true(folded()->recognise(text, strlen(text)));
     assert_int_equal(read_text(text, &p, NULL), 0);
     assert_int_equal(p->n_samples, 3);
     assert_int_equal(folded()->write(p, NULL, &out, NULL), 0);
     assert_string_equal(buf_cstr(&out), text);
+}
+
+static const char *kind_of_leaf(const struct profile *p, size_t sample) {
+    return profile_str(p, p->frames[p->stacks[p->samples[sample].stack].frame].kind);
+}
+
+static void marks_remarks_line_ends_and_fractions_are_understood(void **state) {
+    _cleanup_(profile_freep) struct profile *p = NULL;
+    assert_int_equal(
+        read_text("# made by hand\r\nmain;read_[k] 3\r\nmain;fast_[i] 4\r\n\r\nmain\t2.5\nmain 0.49", &p, NULL), 0);
+    assert_int_equal(p->n_samples, 4);
+    assert_string_equal(kind_of_leaf(p, 0), "kernel");
+    assert_string_equal(profile_str(p, p->functions[p->frames[p->stacks[p->samples[0].stack].frame].function].name),
+                        "read");
+    assert_int_equal(p->frames[p->stacks[p->samples[1].stack].frame].flags, FRAME_INLINED);
+    assert_int_equal(profile_value(p, 2, 0), 3);
+    assert_int_equal(profile_value(p, 3, 0), 0);
+    assert_int_equal(p->quality.n_notes, 1);
+}
+
+static void samples_without_a_stack_are_not_lost(void **state) {
+    _cleanup_(profile_freep) struct profile *p = mixed_profile();
+    _cleanup_(buf_free) struct buf out = {0};
+    profile_add_sample(p, &(struct profile_sample){0}, (int64_t[]){1000, 5});
+    assert_int_equal(folded()->write(p, NULL, &out, NULL), 0);
+    assert_non_null(strstr(buf_cstr(&out), "[no stack] 5\n"));
 }
 
 static void what_is_no_folded_text_is_refused_with_its_line(void **state) {
@@ -71,6 +97,7 @@ static void what_is_no_folded_text_is_refused_with_its_line(void **state) {
     assert_int_equal(folded()->read("a\0b 1\n", 6, &p, &err), -EBADMSG);
     assert_null(p);
     assert_false(folded()->recognise("{\"a\": 1}\n", 9));
+    assert_false(folded()->recognise("{\"a;\": 1", 9));
     assert_false(folded()->recognise("", 0));
 }
 
@@ -79,6 +106,8 @@ int main(void) {
         cmocka_unit_test(a_stack_is_a_line_and_the_count_is_of_samples),
         cmocka_unit_test(internal_frames_and_threads_are_shown_on_request),
         cmocka_unit_test(what_is_written_is_read_again),
+        cmocka_unit_test(marks_remarks_line_ends_and_fractions_are_understood),
+        cmocka_unit_test(samples_without_a_stack_are_not_lost),
         cmocka_unit_test(what_is_no_folded_text_is_refused_with_its_line),
     };
     return RUN_TESTS(tests);
