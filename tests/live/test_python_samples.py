@@ -1,7 +1,10 @@
 """Sampled Python stacks: the kernel interrupts a thread anywhere, also while the interpreter changes its
 frames; still no sampled stack may be impossible."""
+import os
 import pathlib
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,6 +16,11 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 every = pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in PYTHONS])
 MAIN = {"all_of_it", "<module>", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap", "run", "_bootstrap_inner",
         "_bootstrap"}
+
+
+def is_stripped(command):
+    """Debian's interpreters have no names for their static functions."""
+    return "ld-linux" in command[0] or command[0].startswith("/usr/bin")
 
 
 def short(name):
@@ -51,16 +59,44 @@ def test_no_sampled_stack_is_impossible(version, command, tmp_path):
         assert result.status == 0, result
     total = bad = whole = 0
     reasons = {}
-    stripped = "ld-linux" in command[0] or command[0].startswith("/usr/bin")
     for line in out.read_text(errors="replace").splitlines():
         stack, count = line.rsplit(" ", 1)
         names = [n.split(" (")[0] for n in stack.split(";")]
         total += int(count)
         whole += int(count) * ("all_of_it" in names)
-        why = impossible(names, truth["callers"], {} if stripped else truth["through"])
+        why = impossible(names, truth["callers"], {} if is_stripped(command) else truth["through"])
         if why:
             bad += int(count)
             reasons.setdefault(why, [0, stack])[0] += int(count)
     assert total >= 2000
     assert not reasons, f"{bad} of {total}: {sorted(reasons.items(), key=lambda r: -r[1][0])[:5]}"
     assert whole >= 0.999 * total, f"{whole} of {total}"
+
+
+STEP = harness.BUILD / "tests/live/python_step"
+STEPS = int(os.environ.get("SCRY_PYTHON_STEPS", "8000"))
+
+
+@every
+@pytest.mark.parametrize("thread", ["main", "thread"])
+def test_no_instruction_shows_an_impossible_stack(version, command, thread):
+    with harness.Target([*command, TESTS / "targets/python_calls.py", thread], ready=False) as target:
+        truth = target.line()
+        pid = truth["ready"]
+        time.sleep(0.3)
+        tid = max(map(int, os.listdir(f"/proc/{pid}/task")))
+        done = subprocess.run([STEP, str(pid), str(tid), str(STEPS)], stdout=subprocess.PIPE, check=True, timeout=900)
+    wrong, total = [], 0
+    for line in done.stdout.decode(errors="replace").splitlines():
+        count, pc, stack = line.split(" ", 2)
+        names = [n.rstrip("*") for n in stack[1:].split(";")]
+        total += int(count)
+        why = impossible(names, truth["callers"], {} if is_stripped(command) else truth["through"])
+        if not why and "all_of_it" not in names:
+            why = "the Python stack is cut"
+        if not why and names[0] in MAIN:
+            why = "Python outside of its loops"
+        if why:
+            wrong.append((why, int(count), int(pc), ";".join(names[-12:])))
+    assert total >= STEPS
+    assert not wrong, (sum(w[1] for w in wrong), total, len(wrong), wrong[:4])

@@ -1,8 +1,8 @@
 """Works hard in a known tree of calls: who calls whom, and through which C function.
 
-    pythonX python_calls.py
+    pythonX python_calls.py [main | thread]
 
-Every function has one caller. Prints {"ready": pid, "callers": {function: caller}, "through": {function: what
+Every function has one caller. In two threads, or in the one named. Prints {"ready": pid, "callers": {function: caller}, "through": {function: what
 the C function's name holds, in one version or another}} and works until it is killed.
 """
 import functools
@@ -139,9 +139,17 @@ CALLERS = {
 THROUGH = {"key_function": ["list_sort", "listsort"], "reduce_function": ["functools_reduce"],
            "replace_function": ["pattern_subx"], "yield_inner": ["builtin_sum"]}
 
-if __name__ == "__main__":
-    sys.setrecursionlimit(10000)
-    threading.Thread(target=all_of_it, daemon=True).start()
+def ready():
     print(json.dumps({"ready": os.getpid(), "callers": CALLERS, "through": THROUGH}))
     sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(10000)
+    if sys.argv[1:] != ["main"]:
+        worker = threading.Thread(target=all_of_it, daemon=True)
+        worker.start()
+    ready()
+    if sys.argv[1:] == ["thread"]:
+        worker.join()
     all_of_it()

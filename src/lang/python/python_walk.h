@@ -27,6 +27,7 @@ struct python_walk {
     u64 cframe, root;   /* newest _PyCFrame not yet emitted, and the one that ends the chain */
     u64 newest;         /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
     u64 place;          /* how far it lies below the end of its native frame */
+    u64 low;            /* where the native frame at hand begins */
     u32 kept;           /* frames that had been emitted when this thread state was begun */
     u64 waiting[2];     /* further states of this thread, newer interpreters first */
     u64 visited;        /* a frame of the past, to notice a circle */
@@ -116,13 +117,17 @@ static long python_native_step(u32 i, void *arg) {
     if (i >= native->total || slot >= WALK_CAPACITY)
         return 1;
     u64 cfa = p->w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS;
+    u64 low = p->low, at = cfa - p->place;
+    p->low = cfa;
     if (!p->place) {
         if (cfa > p->newest)
             p->place = cfa - p->newest;
         return 0;
     }
-    u64 at = cfa - p->place, previous = python_pointer(p->w, at + c->cframe_previous);
-    if (previous != p->root && previous <= at)
+    if (at < low)
+        return 0;
+    u64 previous = python_pointer(p->w, at + c->cframe_previous);
+    if (previous != p->root && previous < cfa)
         return 0;
     u64 frame = python_pointer(p->w, at + c->cframe_frame);
     u64 code = python_pointer(p->w, frame + c->frame_code);
@@ -143,7 +148,7 @@ static __always_inline int python_next_loop(struct python_walk *p) {
     if (!p->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
         return 0;
     p->frame = 0;
-    p->place = 0;
+    p->place = p->low = 0;
     walk_loop(PYTHON_MAX_NATIVE, python_native_step, p);
     p->newest = 0;
     p->visited = 0;
