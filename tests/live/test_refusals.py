@@ -1,5 +1,6 @@
 """Every bad request gets one sentence that says what happened and what to do next."""
 import os
+import time
 import subprocess
 import sys
 
@@ -173,7 +174,11 @@ def test_a_stopped_process_is_profiled_as_idle(tmp_path):
     with Target([target("daemonic"), "stopped", 20]) as t:
         r = scry("cpu", "-p", t.pid, "-d", 1, "-o", tmp_path / "x.folded", timeout=15)
         d = scry("dump", "-p", t.pid, timeout=15)
-        state = open(f"/proc/{t.pid}/stat").read().rsplit(")", 1)[1].split()[0]
+        for _ in range(100):  # a detached thread has to run once to stop again
+            state = open(f"/proc/{t.pid}/stat").read().rsplit(")", 1)[1].split()[0]
+            if state == "T":
+                break
+            time.sleep(0.05)
     assert r.status in (0, 1) and "Traceback" not in r.err, r
     assert d.status == 0 and "stopped" in d.out and "main" in d.out, d
     assert state == "T", "a stopped process must stay stopped"
