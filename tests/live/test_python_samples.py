@@ -87,17 +87,20 @@ def test_no_instruction_shows_an_impossible_stack(version, command, thread):
         time.sleep(0.3)
         tid = max(map(int, os.listdir(f"/proc/{pid}/task")))
         done = subprocess.run([STEP, str(pid), str(tid), str(STEPS)], stdout=subprocess.PIPE, check=True, timeout=900)
-    wrong, total = [], 0
+    wrong, total, cut = [], 0, 0
     for line in done.stdout.decode(errors="replace").splitlines():
         count, pc, stack = line.split(" ", 2)
         names = [n.rstrip("*") for n in stack[1:].split(";")]
         total += int(count)
         why = impossible(names, truth["callers"], {} if is_stripped(command) else truth["through"])
-        if not why and "all_of_it" not in names:
-            why = "the Python stack is cut"
+        if "all_of_it" not in names:
+            # 3.13.5: for two instructions a new frame is in the list before it is linked to its caller.
+            cut += int(count)
+            continue
         if not why and names[0] in MAIN:
             why = "Python outside of its loops"
         if why:
             wrong.append((why, int(count), int(pc), ";".join(names[-12:])))
     assert total >= STEPS
+    assert cut <= total / 1000, f"{cut} of {total} Python stacks are cut"
     assert not wrong, (sum(w[1] for w in wrong), total, len(wrong), wrong[:4])
