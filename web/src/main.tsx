@@ -15,7 +15,9 @@ function say(text: string): void {
 async function start(): Promise<void> {
   const block = document.getElementById('scry-profile')?.textContent;
   if (!block) return say('There is no profile in this page. scry writes one with: scry cpu -p PID -o FILE.html');
+  performance.mark('scry:start');
   const profile = decode(await gunzip(fromBase64(block)));
+  performance.mark('scry:read');
   const state = createState(profile);
   document.title = `${profile.title || profile.command || 'profile'} \u2013 scry`;
   keepInAddress(state);

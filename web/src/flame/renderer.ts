@@ -199,11 +199,11 @@ export class Renderer {
     return this.pattern.fill;
   }
 
-  private colourOf(s: Scene, node: number): number {
+  private colourOf(s: Scene, node: number, plain = false): number {
     const normal = s.kinds.length * SHADES;
     const sym = s.tree.sym[node];
     if (node === 0) return 2 * normal + 1;
-    if (s.matches?.[sym]) return 2 * normal;
+    if (!plain && s.matches?.[sym]) return 2 * normal;
     return (s.matches ? normal : 0) + s.kindOf[sym] * SHADES + s.shadeOf[sym];
   }
 
@@ -217,11 +217,12 @@ export class Renderer {
     const stripes = 2 * s.kinds.length * SHADES + 2;
     let runFrom = -1; /* a run of thin boxes, in px */
     let runTo = -1;
+    let runMatch = false;
     let runNode = -1; /* its widest, which gives the colour */
     const flush = () => {
       if (runNode < 0) return;
       const width = Math.max(1 / dpr, snap(runTo) - snap(runFrom));
-      this.batches.add(this.colourOf(s, runNode), snap(runFrom), y, width);
+      this.batches.add(runMatch ? stripes - 2 : this.colourOf(s, runNode, true), snap(runFrom), y, width);
       if (width > 1.5) this.batches.add(stripes, snap(runFrom), y, width);
       runNode = -1;
     };
@@ -235,11 +236,13 @@ export class Renderer {
         continue;
       }
       const isMatch = matches !== null && matches[tree.sym[i]] === 1;
-      if (runNode >= 0 && (left - runTo > 0.5 || right - runFrom > RUN_MAX || (matches !== null && isMatch !== (matches[tree.sym[runNode]] === 1)))) flush();
+      if (runNode >= 0 && (left - runTo > 0.5 || right - runFrom > RUN_MAX || (isMatch !== runMatch && right - runFrom > 1))) flush();
       if (runNode < 0) {
         runFrom = left;
         runNode = i;
+        runMatch = isMatch;
       } else if (total[i] > total[runNode]) runNode = i;
+      runMatch ||= isMatch; /* one match makes its pixel one */
       runTo = right;
       if (matches !== null || right - left >= 0.25) continue;
       /* jump over what begins within this pixel; the last of it may reach further and is looked at itself */

@@ -90,17 +90,8 @@ function foldedStacks(p: Profile, showInternal: boolean): Uint8Array {
   return folded;
 }
 
-function leavesRootFirst(p: Profile, b: Builder, folded: Uint8Array, byThread: boolean): Int32Array {
+function leavesByThread(p: Profile, b: Builder, folded: Uint8Array): Int32Array {
   const leaf = new Int32Array(p.sampleStack.length);
-  if (!byThread) {
-    const nodes = new Int32Array(p.stackParent.length);
-    for (let s = 1; s < nodes.length; s++) {
-      const parent = nodes[p.stackParent[s]];
-      nodes[s] = folded[s] ? parent : b.child(parent, p.frameSym[p.stackFrame[s]]);
-    }
-    for (let i = 0; i < leaf.length; i++) leaf[i] = nodes[p.sampleStack[i]];
-    return leaf;
-  }
   const known = new Map<number, number>();
   for (let i = 0; i < leaf.length; i++) {
     const key = p.sampleThread[i] * p.stackParent.length + p.sampleStack[i];
@@ -166,31 +157,6 @@ export function addUp(parent: Int32Array, n: number, self: Float64Array): Float6
   return total;
 }
 
-/* Children of every node as one array of ranges, heaviest first. */
-function childrenInOrder(b: Builder, total: Float64Array): { start: Int32Array; list: Int32Array } {
-  const { n, parent, sym } = b;
-  const start = new Int32Array(n + 1);
-  for (let i = 1; i < n; i++) start[parent[i] + 1]++;
-  for (let i = 0; i < n; i++) start[i + 1] += start[i];
-  const next = start.slice(0, n);
-  const list = new Int32Array(Math.max(0, n - 1));
-  for (let i = 1; i < n; i++) list[next[parent[i]]++] = i;
-  const before = (x: number, y: number) => total[y] - total[x] || sym[x] - sym[y];
-  for (let p = 0; p < n; p++) {
-    const from = start[p];
-    const to = start[p + 1];
-    if (to - from > 24) list.set(Array.from(list.subarray(from, to)).sort(before), from);
-    else
-      for (let i = from + 1; i < to; i++) {
-        const node = list[i];
-        let j = i;
-        for (; j > from && before(node, list[j - 1]) < 0; j--) list[j] = list[j - 1];
-        list[j] = node;
-      }
-  }
-  return { start, list };
-}
-
 /* The nodes depth first; `parent` before child, siblings in order of number. */
 export function preorderOf(parent: Int32Array, n: number): { order: Int32Array; size: Int32Array } {
   const size = new Int32Array(n).fill(1);
@@ -222,50 +188,175 @@ function outermost(tree: Omit<Tree, 'outer'>, syms: number): Uint8Array {
   return outer;
 }
 
-function number(b: Builder, total: Float64Array) {
-  const { n } = b;
-  const { start, list } = childrenInOrder(b, total);
-  const order = new Int32Array(n); /* new number → old */
-  const renamed = new Int32Array(n); /* old → new */
-  const parent = new Int32Array(n);
-  const sym = new Int32Array(n);
-  const depth = new Int32Array(n);
-  const childStart = new Int32Array(n + 1);
-  const levelStart: number[] = [0];
-  let filled = 1;
-  for (let i = 0; i < n; i++) {
-    const old = order[i];
-    sym[i] = b.sym[old];
-    if (i > 0) {
-      parent[i] = renamed[b.parent[old]];
-      depth[i] = depth[parent[i]] + 1;
-      if (depth[i] !== depth[i - 1]) levelStart.push(i);
+/* A tree that is not yet in order: parents come before children, and siblings may be alike. */
+interface Loose {
+  n: number;
+  parent: Int32Array;
+  sym: Int32Array;
+  folded: Uint8Array | null; /* 1: not a node of its own; its children are its parent's */
+  leaf: Int32Array; /* sample → loose node */
+}
+
+/* What is needed of a loose node sits together: the walk over them jumps about in memory. */
+const RECORD = 4;
+const SYM = 0; /* -1: folded away */
+const FROM = 1; /* its children are list[FROM] … list[TO - 1] */
+const TO = 2;
+const NEXT = 3; /* another loose node of the same node, or -1 */
+
+function recordsOf(t: Loose): { records: Int32Array; list: Int32Array } {
+  const records = new Int32Array(t.n * RECORD);
+  for (let i = 1; i < t.n; i++) records[t.parent[i] * RECORD + TO]++;
+  for (let i = 0, at = 0; i < t.n; i++) {
+    const r = i * RECORD;
+    const children = records[r + TO];
+    records[r + SYM] = t.folded !== null && t.folded[i] ? -1 : t.sym[i];
+    records[r + FROM] = records[r + TO] = at;
+    records[r + NEXT] = -1;
+    at += children;
+  }
+  const list = new Int32Array(Math.max(0, t.n - 1));
+  for (let i = 1; i < t.n; i++) list[records[t.parent[i] * RECORD + TO]++] = i;
+  return { records, list };
+}
+
+/* Puts a loose tree in order, level by level. A node collects the loose nodes that it stands for; their
+ * children, merged by symbol and sorted, become the next nodes. Needs no hash table and no renumbering. */
+class Arranger {
+  n = 1;
+  readonly parent: Int32Array;
+  readonly sym: Int32Array;
+  readonly depth: Int32Array;
+  readonly childStart: Int32Array;
+  readonly nodeOf: Int32Array; /* loose → node */
+  private readonly total: Float64Array;
+  private readonly first: Int32Array; /* node → the last loose node it has collected */
+
+  constructor(
+    private t: Loose,
+    private looseTotal: Float64Array,
+    private syms: number,
+  ) {
+    this.parent = new Int32Array(t.n);
+    this.sym = new Int32Array(t.n);
+    this.depth = new Int32Array(t.n);
+    this.childStart = new Int32Array(t.n + 1);
+    this.nodeOf = new Int32Array(t.n);
+    this.total = new Float64Array(t.n);
+    this.first = new Int32Array(t.n).fill(-1);
+    this.first[0] = 0;
+  }
+
+  arrange(): void {
+    const { first, nodeOf, looseTotal, total, parent, depth, sym, childStart } = this;
+    const { records, list } = recordsOf(this.t);
+    const seenIn = new Int32Array(this.syms).fill(-1);
+    const nodeHere = new Int32Array(this.syms);
+    let n = 1;
+    for (let node = 0; node < n; node++) {
+      const from = n;
+      childStart[node] = from;
+      for (let loose = first[node]; loose >= 0; loose = records[loose * RECORD + NEXT]) {
+        nodeOf[loose] = node;
+        const at = loose * RECORD;
+        for (let c = records[at + FROM], end = records[at + TO]; c < end; c++) {
+          const child = list[c];
+          const r = child * RECORD;
+          const symbol = records[r + SYM];
+          if (symbol < 0) {
+            records[r + NEXT] = records[at + NEXT]; /* its children are looked at next */
+            records[at + NEXT] = child;
+            continue;
+          }
+          if (seenIn[symbol] !== node) {
+            seenIn[symbol] = node;
+            nodeHere[symbol] = n;
+            sym[n++] = symbol;
+          }
+          const into = nodeHere[symbol];
+          records[r + NEXT] = first[into];
+          first[into] = child;
+          total[into] += looseTotal[child];
+        }
+      }
+      if (n - from > 1) this.sort(from, n);
+      for (let i = from; i < n; i++) {
+        parent[i] = node;
+        depth[i] = depth[node] + 1;
+      }
     }
-    childStart[i] = filled;
-    for (let c = start[old]; c < start[old + 1]; c++) {
-      renamed[list[c]] = filled;
-      order[filled++] = list[c];
+    childStart[n] = n;
+    this.n = n;
+  }
+
+  /* The new nodes from `from` on, heaviest first. */
+  private sort(from: number, to: number): void {
+    const { sym, total, first } = this;
+    const before = (totalA: number, symA: number, totalB: number, symB: number) => totalA > totalB || (totalA === totalB && symA < symB);
+    if (to - from > 24) {
+      const order = Array.from({ length: to - from }, (_, i) => from + i).sort((a, b) => total[b] - total[a] || sym[a] - sym[b]);
+      const copy = order.map((i) => [sym[i], total[i], first[i]]);
+      copy.forEach(([s, w, f], i) => {
+        sym[from + i] = s;
+        total[from + i] = w;
+        first[from + i] = f;
+      });
+      return;
+    }
+    for (let i = from + 1; i < to; i++) {
+      const [s, w, f] = [sym[i], total[i], first[i]];
+      let j = i;
+      for (; j > from && before(w, s, total[j - 1], sym[j - 1]); j--) {
+        sym[j] = sym[j - 1];
+        total[j] = total[j - 1];
+        first[j] = first[j - 1];
+      }
+      sym[j] = s;
+      total[j] = w;
+      first[j] = f;
     }
   }
-  childStart[n] = n;
-  const levels = levelStart.length;
-  levelStart.push(n);
-  return { renamed, n, levels, parent, sym, depth, childStart, levelStart: Int32Array.from(levelStart) };
+}
+
+function looseTree(p: Profile, o: TreeOptions): { loose: Loose; cutAt: number } {
+  const folded = foldedStacks(p, o.showInternal);
+  if (!o.inverted && !o.byThread) {
+    const sym = new Int32Array(p.stackParent.length);
+    for (let s = 1; s < sym.length; s++) sym[s] = p.frameSym[p.stackFrame[s]];
+    const n = Math.max(1, sym.length);
+    return { loose: { n, parent: p.stackParent, sym, folded: o.showInternal ? null : folded, leaf: p.sampleStack }, cutAt: 0 };
+  }
+  const b = new Builder(4096);
+  const [leaf, cutAt] = o.inverted ? leavesLeafFirst(p, b, folded, o.byThread) : [leavesByThread(p, b, folded), 0];
+  return { loose: { n: b.n, parent: b.parent, sym: b.sym, folded: null, leaf }, cutAt };
+}
+
+function levelsOf(depth: Int32Array, n: number): Int32Array {
+  const start = new Int32Array(depth[n - 1] + 2);
+  for (let i = 1; i < n; i++) if (depth[i] !== depth[i - 1]) start[depth[i]] = i;
+  start[start.length - 1] = n;
+  return start;
 }
 
 export function buildTree(p: Profile, o: TreeOptions): Tree {
-  const b = new Builder(o.inverted || o.byThread ? 4096 : p.stackParent.length);
-  const folded = foldedStacks(p, o.showInternal);
-  let cutAt = 0;
-  let leaf: Int32Array;
-  if (o.inverted) [leaf, cutAt] = leavesLeafFirst(p, b, folded, o.byThread);
-  else leaf = leavesRootFirst(p, b, folded, o.byThread);
-
-  const self = new Float64Array(b.n);
+  const { loose, cutAt } = looseTree(p, o);
+  const self = new Float64Array(loose.n);
   const values = p.sampleValues[o.valueType];
-  for (let i = 0; i < leaf.length; i++) self[leaf[i]] += values ? Math.max(0, values[i]) : 1;
-  const { renamed, ...rest } = number(b, addUp(b.parent, b.n, self));
-  for (let i = 0; i < leaf.length; i++) leaf[i] = renamed[leaf[i]];
-  const tree = { ...rest, leaf, cutAt, preorder: preorderOf(rest.parent, rest.n).order };
+  for (let i = 0; i < loose.leaf.length; i++) self[loose.leaf[i]] += values ? Math.max(0, values[i]) : 1;
+  const a = new Arranger(loose, addUp(loose.parent, loose.n, self), p.syms.length);
+  a.arrange();
+  const { n } = a;
+  const leaf = new Int32Array(loose.leaf.length);
+  for (let i = 0; i < leaf.length; i++) leaf[i] = a.nodeOf[loose.leaf[i]];
+  const parent = a.parent.subarray(0, n);
+  const levelStart = levelsOf(a.depth, n);
+  const tree = {
+    n, parent, leaf, cutAt, levelStart,
+    levels: levelStart.length - 1,
+    sym: a.sym.subarray(0, n),
+    depth: a.depth.subarray(0, n),
+    childStart: a.childStart.subarray(0, n + 1),
+    preorder: preorderOf(parent, n).order,
+  };
   return { ...tree, outer: outermost(tree, p.syms.length) };
 }

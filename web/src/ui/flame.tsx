@@ -7,6 +7,7 @@ import { percent, value } from '../model/format';
 import type { State } from '../state';
 import { place } from './badge';
 import { detailsWhole } from './functions';
+import { helpOpen } from './help';
 
 const ANIMATION_MS = 160;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -84,8 +85,10 @@ class View {
     this.frame = 0;
     if (!this.width || !this.height) return;
     if (this.animation) this.advance();
+    const began = performance.now();
     this.renderer.draw(this.scene(), this.window(), this.dpr);
     this.drawOver();
+    performance.measure('scry:draw', { start: began });
   }
 
   /* Hover and focus, which change often, on a canvas of their own. */
@@ -265,9 +268,9 @@ export function Flame({ s }: { s: State }) {
         <div class="pin">
           <canvas ref={canvas} aria-hidden="true" />
           <canvas ref={over} class="over" aria-hidden="true" />
+          <Mirror s={s} />
         </div>
         <div ref={spacer} />
-        <Mirror s={s} />
       </div>
       {s.total.value <= 0 && <div class="none">{s.p.sampleStack.length ? 'No samples in this choice of time and threads.' : 'The profile has no samples.'}</div>}
       <Tip s={s} />
@@ -331,7 +334,7 @@ function heaviestChild(s: State, node: number, v: View): number {
 }
 
 function graphKey(s: State, v: View, e: KeyboardEvent): void {
-  if (e.ctrlKey || e.metaKey || e.altKey) return;
+  if (e.ctrlKey || e.metaKey || e.altKey || helpOpen.value) return;
   const tree = s.tree.value;
   const at = s.focus.value;
   const go = (node: number) => {

@@ -20,6 +20,7 @@ export async function copyName(s: State, sym: number): Promise<void> {
 }
 
 export function handleKey(s: State, e: KeyboardEvent): void {
+  if (helpOpen.value && e.key === 'Escape') helpOpen.value = false;
   if (e.ctrlKey || e.metaKey || e.altKey || isTyping(e) || helpOpen.value) return;
   const toggleTree = (signal: { value: boolean }) => s.changeTree(() => (signal.value = !signal.value));
   const actions: Record<string, () => void> = {

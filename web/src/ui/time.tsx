@@ -32,7 +32,7 @@ function Strip({ s, from, to }: { s: State; from: number; to: number }) {
   const drag = useSignal<{ a: number; b: number } | null>(null);
 
   useLayoutEffect(() => {
-    const observer = new ResizeObserver(() => (width.value = box.current!.clientWidth));
+    const observer = new ResizeObserver(([e]) => (width.value = Math.floor(e.contentRect.width)));
     observer.observe(box.current!);
     return () => observer.disconnect();
   }, []);

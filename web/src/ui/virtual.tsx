@@ -22,12 +22,13 @@ export function Rows({ label, count, current, row, pick, open, name, multi }: Pr
   const height = useSignal(300);
   const at = useSignal(0);
   useLayoutEffect(() => {
-    const observer = new ResizeObserver(() => (height.value = box.current!.clientHeight));
+    const observer = new ResizeObserver(([e]) => (height.value = e.contentRect.height));
     observer.observe(box.current!);
     return () => observer.disconnect();
   }, []);
   const show = (i: number) => {
-    const b = box.current!;
+    const b = box.current;
+    if (!b) return;
     if (i * ROW_HEIGHT < b.scrollTop) b.scrollTop = i * ROW_HEIGHT;
     else if ((i + 1) * ROW_HEIGHT > b.scrollTop + b.clientHeight) b.scrollTop = (i + 1) * ROW_HEIGHT - b.clientHeight;
   };
@@ -58,7 +59,7 @@ export function Rows({ label, count, current, row, pick, open, name, multi }: Pr
   return (
     <div class="rows" ref={box} role="listbox" aria-multiselectable={multi} aria-label={label} tabIndex={0} onKeyDown={key}
       aria-activedescendant={at.value >= first && at.value < last ? `${name}-${at.value}` : undefined}
-      onScroll={() => (scroll.value = box.current!.scrollTop)}>
+      onScroll={(e) => (scroll.value = e.currentTarget.scrollTop)}>
       <div style={{ height: `${count * ROW_HEIGHT}px` }} />
       {rows}
     </div>
