@@ -29,7 +29,7 @@ static int read_view(const struct options *o, struct profile **ret, struct err *
 static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
                      struct err *err) {
     if (o->tree)
-        return analyse_tree(p, value, ret, err);
+        return o->inverted ? analyse_inverted_tree(p, value, ret, err) : analyse_tree(p, value, ret, err);
     _cleanup_(freep) bool *chosen = NULL;
     int rc = analyse_find_functions(p, o->callers ? o->callers : o->callees, &chosen, err);
     if (rc < 0)
@@ -60,7 +60,7 @@ static int report_tree(const struct options *o, const struct profile *p, const s
         json_finish(&j, out);
         return 0;
     }
-    summary_quality(out, p);
+    summary_quality(out, p, style);
     buf_addc(out, '\n');
     summary_tree(out, p, &t, style);
     return 0;
@@ -70,30 +70,37 @@ static int report_top(const struct options *o, const struct profile *p, const st
                       struct buf *out, struct err *err) {
     _cleanup_(analyse_table_free) struct analyse_table t = {0};
     enum analyse_order order = o->sort == REPORT_SORT_TOTAL ? ANALYSE_BY_TOTAL : ANALYSE_BY_SELF;
-    int rc = analyse_top(p, style->value, order, &t, err);
+    int rc = analyse_top_by(p, style->value, style->by, order, &t, err);
     if (rc < 0)
         return rc;
     if (o->json) {
         struct json j = json_to(out);
         json_begin(&j, p, style->value);
-        summary_table_json(&j, p, &t, style->limit);
+        summary_table_json(&j, p, &t, style->by, style->limit);
         json_finish(&j, out);
         return 0;
     }
-    summary_quality(out, p);
+    summary_quality(out, p, style);
     buf_addc(out, '\n');
     summary_table(out, p, &t, style);
+    if (o->threads) {
+        buf_addc(out, '\n');
+        return summary_threads(out, p, style, err);
+    }
     return 0;
 }
 
 int cmd_report(const struct options *o, struct err *err) {
     unsigned views = o->tree + (o->callers != NULL) + (o->callees != NULL);
+    if (o->inverted && !o->tree)
+        return err_set(err, CMD_BAD_USAGE, "Add --tree", "--inverted is said of a tree");
     if (views > 1)
         return err_set(err, CMD_BAD_USAGE, "Run scry report once for each",
                        "Only one of --tree, --callers and --callees can be printed at a time");
     _cleanup_(profile_freep) struct profile *p = NULL;
     struct summary_style style = {.fd = STDOUT_FILENO,
                                   .width = terminal_width(STDOUT_FILENO),
+                                  .by = (enum analyse_by)o->by,
                                   .limit = o->limit,
                                   .min_share = o->min_percent / 100};
     int rc = read_view(o, &p, err);

@@ -81,9 +81,10 @@ struct options {
     bool json;
     bool threads;
     bool internal;
-    bool tree;
+    bool tree, inverted;
     const char *callers, *callees;
     uint32_t sort;      /* enum report_sort */
+    uint32_t by;        /* enum analyse_by */
     uint32_t limit;     /* rows; 0: all */
     double min_percent; /* smallest share shown in a tree */
     const char *value;  /* value type; NULL: the profile's default */

@@ -93,7 +93,7 @@ static void summarise_json(const struct output *output, const struct profile *p,
     struct json j = json_to(out);
     json_object(&j);
     summary_quality_json(&j, p, value);
-    summary_table_json(&j, p, t, 0);
+    summary_table_json(&j, p, t, ANALYSE_FUNCTIONS, 0);
     json_kstring(&j, "output", output->path);
     json_object_end(&j);
     buf_addc(out, '\n');
@@ -115,7 +115,7 @@ static int summarise(const struct options *o, const struct output *output, const
         summarise_json(output, p, &t, style.value, out);
         return 0;
     }
-    summary_quality(out, p);
+    summary_quality(out, p, &style);
     buf_addc(out, '\n');
     if (t.n_rows > 0) {
         summary_table(out, p, &t, &style);

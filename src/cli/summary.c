@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyse/summary.h"
+#include "analyse/text.h"
 #include "cli/terminal.h"
 
 /* ---- numbers for people ---- */
@@ -34,23 +36,14 @@ static void add_value(struct buf *out, int64_t value, const char *unit) {
 
 /* ---- quality ---- */
 
-/* A sample of a file may stand for many: what was counted as samples, else how many there are. */
-static uint64_t sample_count(const struct profile *p) {
-    for (unsigned v = 0; v < p->n_value_types; v++) {
-        uint64_t n = 0;
-        if (strcmp(profile_str(p, p->value_types[v].unit), "count") != 0)
-            continue;
-        for (size_t i = 0; i < p->n_samples; i++)
-            n += (uint64_t)profile_value(p, i, v);
-        return n;
-    }
-    return p->n_samples;
-}
+enum { NOTE_COLUMNS = 400, NAME_COLUMNS = 120 };
 
 static void add_capture(struct buf *out, const struct profile *p) {
-    buf_addf(out, "%" PRIu64 " samples", sample_count(p));
-    if (p->command)
-        buf_addf(out, " of %s", profile_str(p, p->command));
+    buf_addf(out, "%" PRIu64 " samples", analyse_sample_count(p));
+    if (p->command) {
+        buf_adds(out, " of ");
+        text_add(out, profile_str(p, p->command), NAME_COLUMNS);
+    }
     if (p->duration_ns)
         buf_addf(out, " in %.1f s", (double)p->duration_ns / 1e9);
     if (p->period_ns)
@@ -96,14 +89,33 @@ static void add_cost(struct buf *out, const struct profile *p) {
     buf_addc(out, '\n');
 }
 
-void summary_quality(struct buf *out, const struct profile *p) {
+static void add_verdict(struct buf *out, const struct profile *p, const struct summary_style *style) {
+    struct analyse_verdict v;
+    struct analyse_style how = {
+        .width = style->width,
+        .bold = terminal_style(style->fd, STYLE_BOLD),
+        .dim = terminal_style(style->fd, STYLE_DIM),
+        .good = terminal_style(style->fd, STYLE_GREEN),
+        .fair = terminal_style(style->fd, STYLE_YELLOW),
+        .poor = terminal_style(style->fd, STYLE_RED),
+        .plain = terminal_style(style->fd, STYLE_PLAIN),
+    };
+    analyse_verdict(p, &v);
+    analyse_verdict_text(out, &v, &how);
+}
+
+void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
+    add_verdict(out, p, style);
     add_capture(out, p);
     if (p->quality.samples_taken) {
         add_stacks(out, p);
         add_cost(out, p);
     }
-    for (size_t i = 0; i < p->quality.n_notes; i++)
-        buf_addf(out, "note: %s\n", profile_str(p, p->quality.notes[i]));
+    for (size_t i = 0; i < p->quality.n_notes; i++) {
+        buf_adds(out, "note: ");
+        text_add(out, profile_str(p, p->quality.notes[i]), NOTE_COLUMNS);
+        buf_addc(out, '\n');
+    }
 }
 
 /* ---- functions ---- */
@@ -136,15 +148,42 @@ static const char *short_place(const char *path, size_t room) {
     return last && strlen(last + 1) <= room ? last + 1 : "";
 }
 
-/* Name and place of a function in what is left of a line; a name is never cut, a place may be. */
+static void add_place(struct buf *out, const char *place, size_t room, int fd) {
+    const char *shown = short_place(nearby_place(place), room);
+    if (!shown[0])
+        return;
+    buf_addf(out, "  %s", terminal_style(fd, STYLE_DIM));
+    text_add(out, shown, room);
+    buf_adds(out, terminal_style(fd, STYLE_PLAIN));
+}
+
+/* Name and place of a function in what is left of a line. */
 static void add_function(struct buf *out, const struct profile *p, function_id function, frame_id frame, size_t room,
                          int fd) {
-    const char *name = profile_str(p, p->functions[function].name);
-    buf_adds(out, name);
-    size_t used = strlen(name) + 2;
-    const char *place = room > used + 8 ? short_place(nearby_place(place_of(p, frame)), room - used) : "";
-    if (place[0])
-        buf_addf(out, "  %s%s%s", terminal_style(fd, STYLE_DIM), place, terminal_style(fd, STYLE_PLAIN));
+    enum { LEAST_ROOM = 20, PLACE_ROOM = 8 };
+    size_t used = text_add(out, profile_str(p, p->functions[function].name), MAX(room, (size_t)LEAST_ROOM)) + 2;
+    if (room > used + PLACE_ROOM)
+        add_place(out, place_of(p, frame), room - used, fd);
+    buf_addc(out, '\n');
+}
+
+/* What a row stands for: a function, a line of source, or a file. */
+static void add_row_name(struct buf *out, const struct profile *p, const struct analyse_row *r, size_t room,
+                         const struct summary_style *style) {
+    const struct profile_frame *f = &p->frames[r->frame];
+    const char *file = profile_str(p, p->functions[f->function].file);
+    char place[512];
+    if (style->by == ANALYSE_FUNCTIONS || (style->by == ANALYSE_LINES && !(file[0] && f->line))) {
+        add_function(out, p, r->function, r->frame, room, style->fd);
+        return;
+    }
+    if (style->by == ANALYSE_FILES)
+        snprintf(place, sizeof(place), "%s", nearby_place(place_of(p, r->frame)));
+    else
+        snprintf(place, sizeof(place), "%s:%u", nearby_place(file), f->line);
+    size_t used = text_add(out, place[0] ? place : "(unknown)", room) + 2;
+    if (style->by == ANALYSE_LINES && room > used + 8)
+        add_place(out, profile_str(p, p->functions[f->function].name), room - used, style->fd);
     buf_addc(out, '\n');
 }
 
@@ -157,18 +196,30 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
     enum { COLUMNS = 31 };
     const char *unit = profile_str(p, p->value_types[style->value].unit);
     size_t shown = style->limit && style->limit < t->n_rows ? style->limit : t->n_rows;
-    add_heading(out, "   self    total   self value  function", style->fd);
+    static const char *const names[] = {
+        [ANALYSE_FUNCTIONS] = "function", [ANALYSE_LINES] = "line", [ANALYSE_FILES] = "file"};
+    char heading[64];
+    snprintf(heading, sizeof(heading), "   self    total   self value  %s", names[style->by]);
+    add_heading(out, heading, style->fd);
     for (size_t i = 0; i < shown; i++) {
         const struct analyse_row *r = &t->rows[i];
         struct buf value = {0};
         add_value(&value, r->self, unit);
         buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", percent((double)r->self, (double)t->total),
                  percent((double)r->total, (double)t->total), buf_cstr(&value));
-        add_function(out, p, r->function, r->frame, style->width - MIN(style->width, COLUMNS), style->fd);
+        add_row_name(out, p, r, style->width - MIN(style->width, (unsigned)COLUMNS), style);
         buf_free(&value);
     }
     if (shown < t->n_rows)
-        buf_addf(out, "... and %zu functions more\n", t->n_rows - shown);
+        buf_addf(out, "... and %zu %ss more\n", t->n_rows - shown, names[style->by]);
+}
+
+int summary_threads(struct buf *out, const struct profile *p, const struct summary_style *style, struct err *err) {
+    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
+    int rc = analyse_threads(p, style->value, &t, err);
+    if (rc == 0)
+        analyse_threads_text(out, p, &t, &(struct analyse_style){.width = style->width, .limit = style->limit});
+    return rc;
 }
 
 /* ---- trees ---- */
@@ -297,11 +348,12 @@ static void add_chain(struct buf *out, const struct profile *p, const struct ana
         used += strlen(name) + strlen(arrow);
         if (used > room)
             break;
-        buf_addf(out, "%s%s", name, arrow);
+        text_add(out, name, room);
+        buf_adds(out, arrow);
     }
     if (i + 1 < c->in_all)
         buf_adds(out, gap);
-    buf_adds(out, last);
+    text_add(out, last, MAX(room, (size_t)16));
     buf_addc(out, '\n');
 }
 
@@ -378,9 +430,12 @@ static void quality_json(struct json *j, const struct profile *p) {
 }
 
 void summary_quality_json(struct json *j, const struct profile *p, unsigned value) {
+    struct analyse_verdict v;
+    analyse_verdict(p, &v);
     quality_json(j, p);
+    analyse_verdict_json(j, &v);
     json_kstring(j, "command", profile_str(p, p->command));
-    json_ku64(j, "samples", sample_count(p));
+    json_ku64(j, "samples", analyse_sample_count(p));
     json_kdouble(j, "duration_seconds", (double)p->duration_ns / 1e9);
     json_ku64(j, "period_ns", p->period_ns);
     json_key(j, "value");
@@ -393,12 +448,14 @@ void summary_quality_json(struct json *j, const struct profile *p, unsigned valu
 struct numbers {
     int64_t self, total, whole;
     uint64_t self_samples, total_samples;
+    uint32_t line; /* 0: of no line in particular */
 };
 
 static void function_json(struct json *j, const struct profile *p, function_id function, frame_id frame,
                           struct numbers n) {
     json_kstring(j, "name", function ? profile_str(p, p->functions[function].name) : "everything");
     json_kstring(j, "file", place_of(p, frame));
+    json_ku64(j, "line", n.line);
     json_kstring(j, "kind", profile_str(p, p->frames[frame].kind));
     json_key(j, "self");
     json_i64(j, n.self);
@@ -410,20 +467,24 @@ static void function_json(struct json *j, const struct profile *p, function_id f
     json_ku64(j, "total_samples", n.total_samples);
 }
 
-void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, size_t limit) {
+void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, enum analyse_by by,
+                        size_t limit) {
+    static const char *const keys[] = {
+        [ANALYSE_FUNCTIONS] = "functions", [ANALYSE_LINES] = "lines", [ANALYSE_FILES] = "files"};
     json_key(j, "total");
     json_i64(j, t->total);
-    json_key(j, "functions");
+    json_key(j, keys[by]);
     json_array(j);
     for (size_t i = 0; i < t->n_rows && (!limit || i < limit); i++) {
         const struct analyse_row *r = &t->rows[i];
         json_object(j);
         function_json(j, p, r->function, r->frame,
-                      (struct numbers){r->self, r->total, t->total, r->self_samples, r->total_samples});
+                      (struct numbers){r->self, r->total, t->total, r->self_samples, r->total_samples,
+                                       by == ANALYSE_LINES ? p->frames[r->frame].line : 0});
         json_object_end(j);
     }
     json_array_end(j);
-    json_ku64(j, "functions_in_all", t->n_rows);
+    json_ku64(j, "rows_in_all", t->n_rows);
 }
 
 /* A flat list, parents first, each with its depth: a nested one would be too deep for its readers. */
@@ -438,7 +499,7 @@ void summary_tree_json(struct json *j, const struct profile *p, const struct ana
         json_object(j);
         json_ku64(j, "depth", w.depth);
         function_json(j, p, n->function, n->frame,
-                      (struct numbers){n->self, n->total, t->total, n->self_samples, n->total_samples});
+                      (struct numbers){n->self, n->total, t->total, n->self_samples, n->total_samples, 0});
         json_object_end(j);
     } while (tree_next(&w));
     json_array_end(j);

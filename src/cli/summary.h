@@ -8,17 +8,20 @@
 #include "base/json.h"
 
 struct summary_style {
-    int fd;           /* where the text will go: decides on colour */
-    unsigned width;   /* columns */
-    unsigned value;   /* index of the value type that is shown */
-    size_t limit;     /* rows of a table; 0: all */
-    double min_share; /* branches of a tree below this fraction are left out */
+    int fd;             /* where the text will go: decides on colour */
+    unsigned width;     /* columns */
+    unsigned value;     /* index of the value type that is shown */
+    enum analyse_by by; /* what the rows of a table are */
+    size_t limit;       /* rows of a table; 0: all */
+    double min_share;   /* branches of a tree below this fraction are left out */
 };
 
 /* Two or more lines: what was captured, and how good it is. */
-void summary_quality(struct buf *out, const struct profile *p);
+void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style);
 void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
                    const struct summary_style *style);
+/* Processes and threads, and what each used; nothing when there is only one. */
+int summary_threads(struct buf *out, const struct profile *p, const struct summary_style *style, struct err *err);
 void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                   const struct summary_style *style);
 /* The tree again, in few lines: functions that pass nearly everything on to one callee share a line with it, and
@@ -26,7 +29,9 @@ void summary_tree(struct buf *out, const struct profile *p, const struct analyse
 void summary_paths(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                    const struct summary_style *style);
 
-/* The same as members of the object that `j` is in: "quality" and what was captured, "functions", "tree". */
+/* The same as members of the object that `j` is in: "quality" and "verdict" and what was captured; "functions", "lines" or
+ * "files"; "tree". */
 void summary_quality_json(struct json *j, const struct profile *p, unsigned value);
-void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, size_t limit);
+void summary_table_json(struct json *j, const struct profile *p, const struct analyse_table *t, enum analyse_by by,
+                        size_t limit);
 void summary_tree_json(struct json *j, const struct profile *p, const struct analyse_tree *t, double min_share);
