@@ -1,103 +1,104 @@
-/* A core file as a target: memory from its segments and the files it names, registers from its notes.
- * Layout: ELF-64 gABI (ET_CORE), Linux elfcore (struct elf_prstatus, NT_FILE). x86-64. */
+/* A core file as a target: memory from its segments and from the files it names, registers from its notes. */
+#include "target/core.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/procfs.h>
 #include <sys/stat.h>
-#include <sys/user.h>
 
-#include "base/mem.h"
-#include "base/reader.h"
-#include "target/internal.h"
-
-enum { MAX_CORE_THREADS = 65536, MAX_CORE_FILES = 65536 };
-
-struct core_segment {
-    uint64_t start, file_size, memory_size, offset;
-    uint32_t flags;
-};
-
-struct core_thread {
-    pid_t tid;
-    struct target_registers registers;
-};
-
-struct core_backing { /* a mapped file, for memory that the core leaves out */
-    uint64_t start, end, offset;
-    char *path;
-    int fd; /* -1 not tried, -2 cannot be had */
-};
-
-struct core_file {
-    int fd;
-    char *sysroot;
-    struct core_segment *segments;
-    size_t n_segments, cap_segments;
-    struct core_thread *threads;
-    size_t n_threads, cap_threads;
-    struct core_backing *files;
-    size_t n_files, cap_files;
-    uint64_t vdso; /* address of the vDSO, 0 when unknown */
-};
+#include "base/hash.h"
 
 void core_close(struct core_file *c) {
     if (!c)
         return;
     if (c->fd >= 0)
         close(c->fd);
-    for (size_t i = 0; i < c->n_files; i++) {
-        if (c->files[i].fd >= 0)
-            close(c->files[i].fd);
-        free(c->files[i].path);
-    }
-    free(c->sysroot);
+    if (c->root_fd >= 0)
+        close(c->root_fd);
+    for (size_t i = 0; i < c->n_opened; i++)
+        if (c->opened[i].fd >= 0)
+            close(c->opened[i].fd);
+    free(c->opened);
     free(c->segments);
     free(c->threads);
-    free(c->files);
+    free(c->backings);
+    free(c->names);
     free(c);
 }
 
 /* ---- memory ---- */
 
-static int backing_fd(struct core_file *c, struct core_backing *b) {
-    if (b->fd == -1) {
-        char path[4352];
-        snprintf(path, sizeof(path), "%s%s", c->sysroot, b->path);
-        b->fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (b->fd < 0)
-            b->fd = -2;
+/* The first segment that ends after `address`. */
+static size_t segment_from(const struct core_file *c, uint64_t address) {
+    size_t low = 0, high = c->n_segments;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (c->segments[mid].end <= address)
+            low = mid + 1;
+        else
+            high = mid;
     }
-    return b->fd;
+    return low;
 }
 
-/* Reads as much as one segment or file gives; returns the number of bytes, 0 when there is none. */
+/* The first mapped range that ends after `address`. */
+static size_t backing_from(const struct core_file *c, uint64_t address) {
+    size_t low = 0, high = c->n_backings;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (c->backings[mid].end <= address)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static const struct core_backing *backing_at(const struct core_file *c, uint64_t address) {
+    size_t i = backing_from(c, address);
+    return i < c->n_backings && c->backings[i].start <= address ? &c->backings[i] : NULL;
+}
+
+/* Bytes of a mapped file. Past its end, the rest of the last page is zeros. */
+static ssize_t read_file(int fd, uint64_t offset, void *dst, size_t size) {
+    ssize_t n = pread(fd, dst, size, (off_t)offset);
+    struct stat st;
+    if (n != 0 || fstat(fd, &st) < 0)
+        return n;
+    uint64_t end = ((uint64_t)st.st_size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+    if (offset >= end)
+        return 0;
+    size_t zeros = MIN(size, end - offset);
+    memset(dst, 0, zeros);
+    return (ssize_t)zeros;
+}
+
+/* Reads as much as one segment or file gives; returns the number of bytes, 0 when there is none. What the
+ * core should hold but does not, because it was cut short, is not looked for elsewhere. */
 static size_t read_piece(struct core_file *c, uint64_t address, void *dst, size_t size) {
-    for (size_t i = 0; i < c->n_segments; i++) {
-        const struct core_segment *s = &c->segments[i];
-        if (address < s->start || address - s->start >= s->file_size)
-            continue;
+    size_t i = segment_from(c, address);
+    const struct core_segment *next = i < c->n_segments ? &c->segments[i] : NULL;
+    const struct core_segment *s = next && next->start <= address ? next : NULL;
+    ssize_t n = 0;
+    if (s && address - s->start < s->file_size) {
         uint64_t at = address - s->start;
-        ssize_t n = pread(c->fd, dst, MIN(size, s->file_size - at), (off_t)(s->offset + at));
+        n = pread(c->fd, dst, MIN(size, s->file_size - at), (off_t)(s->offset + at));
         return n > 0 ? (size_t)n : 0;
     }
-    for (size_t i = 0; i < c->n_files; i++) {
-        struct core_backing *b = &c->files[i];
-        if (address < b->start || address >= b->end || backing_fd(c, b) < 0)
-            continue;
-        uint64_t at = address - b->start;
-        ssize_t n = pread(b->fd, dst, MIN(size, b->end - address), (off_t)(b->offset + at));
-        return n > 0 ? (size_t)n : 0;
-    }
-    return 0;
+    const struct core_backing *b = backing_at(c, address);
+    if (!b || c->opened[b->file].fd < 0)
+        return 0;
+    uint64_t end = MIN(b->end, s ? s->end : next ? next->start : UINT64_MAX);
+    n = read_file(c->opened[b->file].fd, b->offset + (address - b->start), dst, MIN(size, end - address));
+    return n > 0 ? (size_t)n : 0;
 }
 
-int core_read(struct target *t, uint64_t address, void *dst, size_t size) {
+int core_read(struct core_file *c, uint64_t address, void *dst, size_t size) {
     for (size_t done = 0; done < size;) {
-        size_t n = read_piece(t->core, address + done, (char *)dst + done, size - done);
+        size_t n = read_piece(c, address + done, (char *)dst + done, size - done);
         if (n == 0)
             return -EFAULT;
         done += n;
@@ -105,132 +106,97 @@ int core_read(struct target *t, uint64_t address, void *dst, size_t size) {
     return 0;
 }
 
-/* ---- notes ---- */
+/* ---- files ---- */
 
-static int add_thread(struct core_file *c, struct reader *note) {
-    struct elf_prstatus status;
-    const uint8_t *bytes = reader_bytes(note, sizeof(status));
-    if (!bytes || c->n_threads >= MAX_CORE_THREADS)
-        return 0;
-    memcpy(&status, bytes, sizeof(status));
-    if (mem_grow((void **)&c->threads, &c->cap_threads, c->n_threads + 1, sizeof(struct core_thread)) < 0)
-        return -ENOMEM;
-    struct user_regs_struct regs;
-    _Static_assert(sizeof(regs) == sizeof(status.pr_reg), "elf_gregset_t is user_regs_struct");
-    memcpy(&regs, &status.pr_reg, sizeof(regs));
-    struct core_thread *thread = &c->threads[c->n_threads++];
-    thread->tid = status.pr_pid;
-    target_registers_from_user(&regs, &thread->registers);
-    return 0;
+int core_open_path(struct core_file *c, const char *path) {
+    return open_beneath(c->root_fd, path);
 }
 
-/* NT_FILE: count, page size, count × (start, end, offset in pages), count × name. */
-static int add_files(struct core_file *c, struct reader *note) {
-    uint64_t count = reader_u64(note), page = reader_u64(note);
-    if (count > MAX_CORE_FILES || mem_grow((void **)&c->files, &c->cap_files, count, sizeof(struct core_backing)) < 0)
-        return count > MAX_CORE_FILES ? 0 : -ENOMEM;
-    size_t first = c->n_files;
-    for (uint64_t i = 0; i < count && !note->failed; i++) {
-        struct core_backing b = {.start = reader_u64(note), .end = reader_u64(note), .fd = -1};
-        b.offset = reader_u64(note) * page;
-        if (!note->failed)
-            c->files[c->n_files++] = b;
-    }
-    for (size_t i = first; i < c->n_files; i++) {
-        c->files[i].path = mem_strdup(reader_cstr(note));
-        if (!c->files[i].path)
-            return -ENOMEM;
-    }
-    return 0;
+/* Whether a file begins as its first page in the core does: that holds the ELF header and mostly the
+ * build-id. True when the core does not have that page. */
+static bool begins_alike(struct core_file *c, const struct core_backing *b, int fd) {
+    uint8_t in_core[PAGE_BYTES], in_file[PAGE_BYTES];
+    size_t i = segment_from(c, b->start);
+    const struct core_segment *s = i < c->n_segments ? &c->segments[i] : NULL;
+    if (b->offset != 0 || !s || s->start > b->start || b->start - s->start >= s->file_size)
+        return true;
+    size_t n = MIN(s->file_size - (b->start - s->start), (uint64_t)PAGE_BYTES);
+    n = MIN(n, b->end - b->start);
+    ssize_t got = pread(c->fd, in_core, n, (off_t)(s->offset + (b->start - s->start)));
+    return got > 0 && read_file(fd, 0, in_file, (size_t)got) == got && memcmp(in_core, in_file, (size_t)got) == 0;
 }
 
-static void read_auxv(struct core_file *c, struct reader *note) {
-    while (reader_left(note) >= 16) {
-        uint64_t type = reader_u64(note), value = reader_u64(note);
-        if (type == 33) /* AT_SYSINFO_EHDR */
-            c->vdso = value;
-    }
-}
-
-static int read_notes(struct target *t, const uint8_t *bytes, size_t size) {
-    struct reader r = reader_of(bytes, size);
-    int rc = 0;
-    while (rc == 0 && reader_left(&r) >= 12) {
-        uint32_t name_size = reader_u32(&r), data_size = reader_u32(&r), type = reader_u32(&r);
-        reader_bytes(&r, (name_size + 3ull) & ~3ull);
-        const uint8_t *data = reader_bytes(&r, (data_size + 3ull) & ~3ull);
-        if (!data)
-            break;
-        struct reader note = reader_of(data, data_size);
-        if (type == NT_PRSTATUS)
-            rc = add_thread(t->core, &note);
-        else if (type == 0x46494c45) /* NT_FILE */
-            rc = add_files(t->core, &note);
-        else if (type == NT_AUXV)
-            read_auxv(t->core, &note);
-        else if (type == NT_PRPSINFO && data_size >= sizeof(struct elf_prpsinfo)) {
-            struct elf_prpsinfo info;
-            memcpy(&info, data, sizeof(info));
-            t->pid = info.pr_pid;
-            snprintf(t->info.comm, sizeof(t->info.comm), "%.16s", info.pr_fname);
-        }
-    }
-    return rc;
-}
-
-/* ---- opening ---- */
-
-static int read_segments(struct target *t, const Elf64_Ehdr *header) {
-    struct core_file *c = t->core;
-    int rc = 0;
-    for (unsigned i = 0; rc == 0 && i < header->e_phnum; i++) {
-        Elf64_Phdr p;
-        if (pread(c->fd, &p, sizeof(p), (off_t)(header->e_phoff + i * sizeof(p))) != sizeof(p))
-            return -EBADMSG;
-        if (p.p_type == PT_LOAD) {
-            rc = mem_grow((void **)&c->segments, &c->cap_segments, c->n_segments + 1, sizeof(struct core_segment));
-            if (rc == 0)
-                c->segments[c->n_segments++] = (struct core_segment){.start = p.p_vaddr,
-                                                                    .file_size = p.p_filesz,
-                                                                    .memory_size = p.p_memsz,
-                                                                    .offset = p.p_offset,
-                                                                    .flags = p.p_flags};
-        } else if (p.p_type == PT_NOTE && p.p_filesz <= 64u << 20) {
-            _cleanup_(freep) uint8_t *bytes = mem_alloc(p.p_filesz);
-            if (!bytes)
-                return -ENOMEM;
-            if (pread(c->fd, bytes, p.p_filesz, (off_t)p.p_offset) != (ssize_t)p.p_filesz)
-                return -EBADMSG;
-            rc = read_notes(t, bytes, p.p_filesz);
-        }
-    }
-    return rc;
-}
-
-static const struct core_backing *backing_of(const struct core_file *c, uint64_t address) {
-    for (size_t i = 0; i < c->n_files; i++)
-        if (address >= c->files[i].start && address < c->files[i].end)
-            return &c->files[i];
-    return NULL;
-}
-
-static uint32_t protection_of(uint32_t flags) {
-    return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
-}
-
-static int add_mapping(struct target *t, struct target_mapping m) {
-    struct mapping_list *list = &t->mappings;
-    const struct core_backing *b = backing_of(t->core, m.start);
+static struct core_opened open_backing(struct core_file *c, const char *path) {
+    struct core_opened o = {.path = path, .fd = core_open_path(c, path)};
     struct stat st;
-    if (m.end <= m.start)
-        return 0;
-    m.path = m.start == t->core->vdso ? "[vdso]" : b ? b->path : "";
-    if (b) {
-        m.offset = b->offset + (m.start - b->start);
-        if (backing_fd(t->core, &t->core->files[b - t->core->files]) >= 0 && fstat(b->fd, &st) == 0) {
-            m.device = st.st_dev;
-            m.inode = st.st_ino;
+    if (o.fd >= 0 && fstat(o.fd, &st) == 0) {
+        o.device = st.st_dev;
+        o.inode = st.st_ino;
+    }
+    return o;
+}
+
+struct same_path {
+    const struct core_file *core;
+    const char *path;
+};
+
+static bool is_same_path(const void *ctx, uint32_t id) {
+    const struct same_path *s = ctx;
+    return strcmp(s->core->opened[id].path, s->path) == 0;
+}
+
+/* Opens every mapped file once, and drops those that are not what ran. */
+static int open_backings(struct core_file *c) {
+    _cleanup_(hash_index_free) struct hash_index index = {0};
+    for (size_t i = 0; i < c->n_backings; i++) {
+        struct core_backing *b = &c->backings[i];
+        uint64_t hash = hash_bytes(b->path, strlen(b->path));
+        b->file = hash_index_find(&index, hash, is_same_path, &(struct same_path){.core = c, .path = b->path});
+        if (b->file == UINT32_MAX) {
+            if (mem_grow((void **)&c->opened, &c->cap_opened, c->n_opened + 1, sizeof(*c->opened)) < 0 ||
+                hash_index_add(&index, hash, (uint32_t)c->n_opened) < 0)
+                return -ENOMEM;
+            b->file = (uint32_t)c->n_opened;
+            c->opened[c->n_opened++] = open_backing(c, b->path);
         }
+        struct core_opened *o = &c->opened[b->file];
+        if (o->fd >= 0 && !begins_alike(c, b, o->fd)) {
+            close(o->fd);
+            *o = (struct core_opened){.path = o->path, .fd = -ESTALE};
+        }
+    }
+    return 0;
+}
+
+int core_open_mapping(struct core_file *c, const struct target_mapping *m, struct err *err) {
+    const struct core_backing *b = backing_at(c, m->start);
+    int fd = b ? c->opened[b->file].fd : -ENOENT;
+    if (fd >= 0)
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        return fd;
+    static const char advice[] = "Name the directory that holds the files of the machine it came from with --sysroot";
+    return err_set(err, -ENOENT, advice,
+                   fd == -ESTALE ? "%s is not the file that the core was made with" : "%s is not here", m->path);
+}
+
+/* ---- mappings ---- */
+
+static int add_mapping(struct target *t, uint64_t start, uint64_t end, uint32_t protection) {
+    struct core_file *c = t->core;
+    struct mapping_list *list = &t->mappings;
+    const struct core_backing *b = backing_at(c, start);
+    struct target_mapping m = {.start = start, .end = end, .protection = protection, .path = ""};
+    if (b) {
+        m.path = b->path;
+        m.offset = b->offset + (start - b->start);
+        m.device = c->opened[b->file].device;
+        m.inode = c->opened[b->file].inode;
+    } else if (c->vdso && start <= c->vdso && c->vdso < end) {
+        m.path = "[vdso]";
+    } else if (c->random && start <= c->random && c->random < end) {
+        m.path = "[stack]";
     }
     if (mem_grow((void **)&list->all, &list->capacity, list->count + 1, sizeof(m)) < 0)
         return -ENOMEM;
@@ -238,83 +204,160 @@ static int add_mapping(struct target *t, struct target_mapping m) {
     return 0;
 }
 
-static int by_start(const void *a, const void *b) {
-    const struct target_mapping *x = a, *y = b;
-    return x->start < y->start ? -1 : x->start > y->start;
+/* Adds [start, end), cut where files begin and end. `files_only` leaves out what has no file. */
+static int add_pieces(struct target *t, uint64_t start, uint64_t end, uint32_t protection, bool files_only) {
+    struct core_file *c = t->core;
+    int rc = 0;
+    for (size_t i = backing_from(c, start); rc == 0 && start < end;) {
+        const struct core_backing *b = i < c->n_backings ? &c->backings[i] : NULL;
+        bool inside = b && b->start <= start;
+        uint64_t stop = MIN(end, !b ? end : inside ? b->end : b->start);
+        if (inside || !files_only)
+            rc = add_mapping(t, start, stop, protection);
+        start = stop;
+        i += inside;
+    }
+    return rc;
 }
 
-static bool has_segment(const struct core_file *c, uint64_t address) {
-    for (size_t i = 0; i < c->n_segments; i++)
-        if (address >= c->segments[i].start && address - c->segments[i].start < c->segments[i].memory_size)
-            return true;
-    return false;
-}
-
-/* The core's segments, and the files that have none: debuggers leave out what was not written to. What
- * such a file allows is not known; all of it may be code. */
+/* The core's segments, and between them the files that have none: debuggers leave out what was not written
+ * to. What such a file allows is not known; all of it may be code. */
 static int make_mappings(struct target *t) {
     struct core_file *c = t->core;
-    struct mapping_list *list = &t->mappings;
+    uint64_t at = 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < c->n_segments; i++) {
         const struct core_segment *s = &c->segments[i];
-        rc = add_mapping(t, (struct target_mapping){.start = s->start,
-                                                    .end = s->start + s->memory_size,
-                                                    .protection = protection_of(s->flags)});
+        rc = add_pieces(t, at, s->start, PROT_READ | PROT_EXEC, true);
+        if (rc == 0)
+            rc = add_pieces(t, s->start, s->end, s->protection, false);
+        at = s->end;
     }
-    for (size_t i = 0; rc == 0 && i < c->n_files; i++)
-        if (!has_segment(c, c->files[i].start))
-            rc = add_mapping(t, (struct target_mapping){.start = c->files[i].start,
-                                                        .end = c->files[i].end,
-                                                        .protection = PROT_READ | PROT_EXEC});
-    if (rc < 0 || list->count == 0)
-        return rc;
-    qsort(list->all, list->count, sizeof(*list->all), by_start);
-    size_t n = 1;
-    for (size_t i = 1; i < list->count; i++)
-        if (list->all[i].start >= list->all[n - 1].end)
-            list->all[n++] = list->all[i];
-    list->count = n;
-    return 0;
+    return rc < 0 ? rc : add_pieces(t, at, UINT64_MAX, PROT_READ | PROT_EXEC, true);
 }
 
-static int refuse_core(const char *path, const char *why, struct err *err) {
+/* ---- opening ---- */
+
+static int refuse(const char *path, const char *why, struct err *err) {
     return err_set(err, -EBADMSG, "Name a core file of an x86-64 Linux process, such as gcore or a crash leaves",
                    "%s is not a core file scry can read: %s", path, why);
+}
+
+static int open_file(const char *path, struct err *err) {
+    _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_set(err, -errno, "Check the name and the permissions of the file", "Cannot open %s: %s", path,
+                       strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return refuse(path, "it is not a regular file", err);
+    int unpacked = TAKE_FD(fd);
+    int rc = core_unpack(&unpacked, path, err);
+    if (rc == 0)
+        return unpacked;
+    close(unpacked);
+    return rc;
+}
+
+static const char *check_header(const Elf64_Ehdr *h, ssize_t size) {
+    if (size < SELFMAG || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
+        return "it is no ELF file";
+    if (size < EI_NIDENT || h->e_ident[EI_CLASS] != ELFCLASS64)
+        return "it is of a 32-bit process";
+    if (size < (ssize_t)sizeof(*h))
+        return "it is cut short";
+    if (h->e_type != ET_CORE)
+        return "it is a program or library, not a core";
+    if (h->e_machine != EM_X86_64 || h->e_ident[EI_DATA] != ELFDATA2LSB)
+        return "it comes from another kind of machine";
+    return h->e_phentsize == sizeof(Elf64_Phdr) ? NULL : "it is damaged";
+}
+
+/* More than 65534 segments: the number stands in the first section header. */
+static uint64_t count_headers(const struct core_file *c, const Elf64_Ehdr *h) {
+    Elf64_Shdr first;
+    if (h->e_phnum != PN_XNUM)
+        return h->e_phnum;
+    return pread(c->fd, &first, sizeof(first), (off_t)h->e_shoff) == (ssize_t)sizeof(first) ? first.sh_info : 0;
+}
+
+/* A copy of a range of the file, as much of it as there is. NULL when memory is out. */
+static void *read_range(const struct core_file *c, struct core_range r, size_t *ret_size) {
+    struct stat st;
+    uint64_t size = fstat(c->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    uint64_t want = r.offset < size ? MIN(r.size, size - r.offset) : 0;
+    void *bytes = mem_alloc(want);
+    ssize_t n = bytes && want ? pread(c->fd, bytes, want, (off_t)r.offset) : 0;
+    *ret_size = n > 0 ? (size_t)n : 0;
+    return bytes;
+}
+
+static int parse(struct target *t, const Elf64_Ehdr *h) {
+    struct core_file *c = t->core;
+    uint64_t count = MIN(count_headers(c, h), (uint64_t)MAX_CORE_SEGMENTS);
+    size_t size;
+    struct core_range headers = {.offset = h->e_phoff, .size = count * sizeof(Elf64_Phdr)};
+    _cleanup_(freep) void *bytes = read_range(c, headers, &size);
+    int rc = bytes ? core_parse_headers(c, bytes, size) : -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < c->n_notes; i++) {
+        c->notes[i].size = MIN(c->notes[i].size, (uint64_t)MAX_CORE_NOTES);
+        _cleanup_(freep) void *notes = read_range(c, c->notes[i], &size);
+        rc = notes ? core_parse_notes(c, notes, size, &t->info) : -ENOMEM;
+    }
+    if (rc < 0)
+        return rc;
+    core_parse_finish(c);
+    rc = open_backings(c);
+    return rc < 0 ? rc : make_mappings(t);
 }
 
 int target_open_core(const char *path, const char *sysroot, struct target **ret, struct err *err) {
     _cleanup_(target_closep) struct target *t = mem_zalloc(1, sizeof(*t));
     if (!t)
         return err_nomem(err);
-    t->pidfd = t->memory_fd = -1;
+    t->proc_fd = t->memory_fd = -1;
+    t->epoch = 1;
     t->core = mem_zalloc(1, sizeof(*t->core));
     if (!t->core)
         return err_nomem(err);
-    t->core->sysroot = mem_strdup(sysroot);
-    t->core->fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *root = sysroot && sysroot[0] ? sysroot : "/";
+    t->core->fd = open_file(path, err);
+    t->core->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (t->core->fd < 0)
-        return err_set(err, -errno, NULL, "Cannot open %s: %s", path, strerror(errno));
-    Elf64_Ehdr h;
-    if (pread(t->core->fd, &h, sizeof(h), 0) != sizeof(h) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0)
-        return refuse_core(path, "it is no ELF file", err);
-    if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_machine != EM_X86_64)
-        return refuse_core(path, "another machine", err);
-    if (h.e_type != ET_CORE || h.e_phentsize != sizeof(Elf64_Phdr))
-        return refuse_core(path, "it is no core dump", err);
-    int rc = t->core->sysroot ? read_segments(t, &h) : -ENOMEM;
-    if (rc == 0)
-        rc = make_mappings(t);
+        return t->core->fd;
+    if (t->core->root_fd < 0)
+        return err_set(err, -errno, "Name an existing directory with --sysroot", "Cannot open %s: %s", root, strerror(errno));
+    Elf64_Ehdr h = {0};
+    const char *why = check_header(&h, pread(t->core->fd, &h, sizeof(h), 0));
+    if (why)
+        return refuse(path, why, err);
+    int rc = parse(t, &h);
     if (rc == -ENOMEM)
         return err_nomem(err);
     if (rc < 0 || t->core->n_threads == 0)
-        return refuse_core(path, "it is damaged or cut short", err);
+        return refuse(path, "it is damaged or cut short", err);
+    if (t->info.pid == 0)
+        t->info.pid = t->info.ns_pid = t->core->threads[0].tid;
+    t->pid = t->info.pid;
     *ret = TAKE_PTR(t);
     return 0;
 }
 
-int core_threads(struct target *t, pid_t **ret, size_t *ret_count) {
-    struct core_file *c = t->core;
+/* ---- threads ---- */
+
+static const struct core_thread *find_thread(const struct core_file *c, pid_t tid) {
+    size_t low = 0, high = c->n_threads;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (c->threads[mid].tid < tid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < c->n_threads && c->threads[low].tid == tid ? &c->threads[low] : NULL;
+}
+
+int core_threads(const struct core_file *c, pid_t **ret, size_t *ret_count) {
     pid_t *tids = mem_alloc(c->n_threads * sizeof(*tids));
     if (!tids)
         return -ENOMEM;
@@ -325,28 +368,15 @@ int core_threads(struct target *t, pid_t **ret, size_t *ret_count) {
     return 0;
 }
 
-int core_registers(struct target *t, pid_t tid, struct target_registers *ret) {
-    for (size_t i = 0; i < t->core->n_threads; i++)
-        if (t->core->threads[i].tid == tid) {
-            *ret = t->core->threads[i].registers;
-            return 0;
-        }
-    return -ESRCH;
+char core_thread_state(const struct core_file *c, pid_t tid) {
+    const struct core_thread *t = find_thread(c, tid);
+    return t ? t->state : 0;
 }
 
-int core_open_mapping(struct target *t, const struct target_mapping *m, struct err *err) {
-    if (strcmp(m->path, "[vdso]") == 0) {
-        size_t size = m->end - m->start;
-        _cleanup_(freep) void *bytes = size <= 1 << 20 ? mem_alloc(size) : NULL;
-        _cleanup_(closep) int fd = memfd_create("vdso", MFD_CLOEXEC);
-        if (!bytes || fd < 0 || core_read(t, m->start, bytes, size) < 0)
-            return -ENOENT;
-        return write(fd, bytes, size) == (ssize_t)size ? TAKE_FD(fd) : -EIO;
-    }
-    const struct core_backing *b = backing_of(t->core, m->start);
-    int fd = b ? backing_fd(t->core, &t->core->files[b - t->core->files]) : -ENOENT;
-    if (fd < 0)
-        return err_set(err, -ENOENT, "Give the directory that holds the files of the machine it came from with --sysroot",
-                       "%s is not here", m->path);
-    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+int core_registers(const struct core_file *c, pid_t tid, struct target_registers *ret, struct err *err) {
+    const struct core_thread *t = find_thread(c, tid);
+    if (!t)
+        return err_set(err, -ESRCH, NULL, "The core has no thread %d", (int)tid);
+    *ret = t->registers;
+    return 0;
 }

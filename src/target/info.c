@@ -1,160 +1,164 @@
-/* Who a process is: names, owner, container; its threads; the list of all processes. */
-#include <ctype.h>
-#include <dirent.h>
+/* Who a process is: names, owner, container; the list of all processes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "target/internal.h"
+
+enum { MAX_COMMAND_LINE = 32768 };
 
 void target_info_clear(struct target_info *info) {
     free(info->command_line);
     *info = (struct target_info){0};
 }
 
-static const char *status_field(const char *status, const char *name) {
-    const char *p = strstr(status, name);
-    return p ? p + strlen(name) : "";
+void make_printable(char *text, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
 }
 
-static char *read_command_line(pid_t pid) {
-    _cleanup_(buf_free) struct buf b = {0};
-    if (proc_read(pid, "cmdline", &b) < 0 || b.len == 0)
-        return mem_strdup("");
-    for (size_t i = 0; i + 1 < b.len; i++)
-        if (b.data[i] == '\0')
-            b.data[i] = ' ';
-    for (size_t i = 0; i < b.len; i++)
-        if ((unsigned char)b.data[i] < ' ' && b.data[i])
-            b.data[i] = '?'; /* a terminal must not obey it */
-    return mem_strdup(buf_cstr(&b));
+/* ---- container ---- */
+
+static bool is_hex(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-/* Container runtimes name their cgroups by 64 hexadecimal digits. */
-static void find_container(const char *cgroup, char *ret, size_t size) {
-    ret[0] = '\0';
-    for (const char *p = cgroup; *p; p++) {
-        size_t n = strspn(p, "0123456789abcdef");
-        if (n == 64) {
-            snprintf(ret, size, "%.12s", p);
-            return;
+/* Docker, containerd, CRI-O and podman name the cgroup, or its end, by 64 hexadecimal digits; Fargate by
+ * 32, a dash and a number. Returns where they start in [p, p + n), or NULL. */
+static const char *find_hex_id(const char *p, size_t n) {
+    for (size_t i = 0; i + 64 <= n; i++) {
+        size_t run = 0;
+        while (i + run < n && is_hex(p[i + run]))
+            run++;
+        if (run == 64)
+            return p + i;
+        i += run;
+    }
+    size_t run = 0;
+    while (run < n && is_hex(p[run]))
+        run++;
+    return run == 32 && n > 33 && p[32] == '-' && strspn(p + 33, "0123456789") == n - 33 ? p : NULL;
+}
+
+static bool starts_with(const char *p, size_t n, const char *prefix) {
+    return n >= strlen(prefix) && memcmp(p, prefix, strlen(prefix)) == 0;
+}
+
+/* systemd writes "-" inside a unit's name as "\x2d". */
+static void copy_unit_name(const char *p, size_t n, char *ret, size_t size) {
+    size_t k = 0;
+    for (size_t i = 0; i < n && k + 1 < size; i++) {
+        if (n - i >= 4 && memcmp(p + i, "\\x2d", 4) == 0) {
+            ret[k++] = '-';
+            i += 3;
+        } else {
+            ret[k++] = p[i];
         }
-        p += n ? n - 1 : 0;
+    }
+    ret[k] = '\0';
+}
+
+/* One component of a cgroup's path. Monitors ("conmon") stand beside a container, not inside it. */
+static bool container_of_component(const char *p, size_t n, bool inside_lxc, char *ret, size_t size) {
+    static const char machine[] = "machine-", payload[] = "lxc.payload.";
+    if (memmem(p, n, "conmon", 6))
+        return false;
+    const char *id = find_hex_id(p, n);
+    if (id) {
+        snprintf(ret, size, "%.12s", id);
+        return true;
+    }
+    size_t scope = n > 6 && memcmp(p + n - 6, ".scope", 6) == 0 ? n - 6 : n;
+    if (starts_with(p, scope, machine) && scope != n)
+        copy_unit_name(p + strlen(machine), scope - strlen(machine), ret, size);
+    else if (starts_with(p, n, payload))
+        copy_unit_name(p + strlen(payload), n - strlen(payload), ret, size);
+    else if (inside_lxc)
+        copy_unit_name(p, n, ret, size);
+    return ret[0] != '\0';
+}
+
+void container_of_cgroup(const char *cgroup, char *ret, size_t size) {
+    ret[0] = '\0';
+    for (const char *line = cgroup; *line;) {
+        size_t length = strcspn(line, "\n");
+        const char *stop = line + length, *p = memchr(line, '/', length);
+        bool inside_lxc = false;
+        while (p && p < stop) {
+            p++;
+            size_t n = strcspn(p, "/\n");
+            if (n && container_of_component(p, n, inside_lxc, ret, size)) {
+                make_printable(ret, strlen(ret));
+                return;
+            }
+            inside_lxc = n == 3 && memcmp(p, "lxc", 3) == 0;
+            p += n;
+        }
+        line = *stop ? stop + 1 : stop;
     }
 }
 
-static void read_cgroup(pid_t pid, struct target_info *info) {
+/* ---- all of it ---- */
+
+static void read_cgroup(int proc_fd, struct target_info *info) {
     _cleanup_(buf_free) struct buf b = {0};
-    if (proc_read(pid, "cgroup", &b) < 0)
+    if (proc_read(proc_fd, "cgroup", &b) < 0)
         return;
     const char *text = buf_cstr(&b);
-    find_container(text, info->container, sizeof(info->container));
-    const char *unified = strstr(text, "0::");
-    if (unified && (unified == text || unified[-1] == '\n')) {
-        snprintf(info->cgroup, sizeof(info->cgroup), "%s", unified + 3);
-        info->cgroup[strcspn(info->cgroup, "\n")] = '\0';
+    container_of_cgroup(text, info->container, sizeof(info->container));
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, "0::", 3) == 0)
+            snprintf(info->cgroup, sizeof(info->cgroup), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
     }
+    make_printable(info->cgroup, strlen(info->cgroup));
 }
 
-int target_read_info(pid_t pid, struct target_info *ret) {
-    _cleanup_(buf_free) struct buf b = {0};
-    *ret = (struct target_info){.pid = pid, .ns_pid = pid};
-    int rc = proc_read(pid, "status", &b);
+static char *read_command_line(int proc_fd) {
+    _cleanup_(freep) char *text = mem_alloc(MAX_COMMAND_LINE);
+    int n = text ? proc_read_text(proc_fd, "cmdline", text, MAX_COMMAND_LINE) : -ENOMEM;
+    if (n <= 0)
+        return mem_strdup("");
+    while (n > 0 && text[n - 1] == '\0')
+        n--;
+    for (int i = 0; i < n; i++)
+        if (text[i] == '\0')
+            text[i] = ' ';
+    make_printable(text, (size_t)n);
+    return mem_strndup(text, (size_t)n);
+}
+
+int read_info(int proc_fd, pid_t pid, struct target_info *ret) {
+    char status[4096];
+    int rc = proc_read_text(proc_fd, "status", status, sizeof(status));
     if (rc < 0)
         return rc;
-    const char *status = buf_cstr(&b);
-    ret->parent = (pid_t)atoi(status_field(status, "\nPPid:"));
-    ret->uid = (uid_t)strtoul(status_field(status, "\nUid:"), NULL, 10);
-    const char *ns = status_field(status, "\nNSpid:");
-    for (char *end; *ns && *ns != '\n'; ns = end) {
-        long v = strtol(ns, &end, 10);
-        if (end == ns)
+    *ret = (struct target_info){.pid = pid, .ns_pid = pid};
+    ret->parent = (pid_t)atoi(proc_field(status, "PPid"));
+    char *end;
+    strtoul(proc_field(status, "Uid"), &end, 10); /* the real one; the effective one follows */
+    ret->uid = (uid_t)strtoul(end, NULL, 10);
+    for (const char *p = proc_field(status, "NSpid"); *p && *p != '\n'; p = end + strspn(end, " \t")) {
+        long v = strtol(p, &end, 10);
+        if (end == p)
             break;
-        ret->ns_pid = (pid_t)v;
-        if (*end == '\n')
-            break;
+        ret->ns_pid = (pid_t)v; /* the last is the innermost */
     }
-    target_thread_name(&(struct target){.pid = pid, .pidfd = -1}, pid, ret->comm, sizeof(ret->comm));
-    ret->command_line = read_command_line(pid);
-    read_cgroup(pid, ret);
+    int n = proc_read_text(proc_fd, "comm", ret->comm, sizeof(ret->comm));
+    ret->comm[n > 0 ? strcspn(ret->comm, "\n") : 0] = '\0';
+    make_printable(ret->comm, strlen(ret->comm));
+    ret->command_line = read_command_line(proc_fd);
+    read_cgroup(proc_fd, ret);
     return ret->command_line ? 0 : -ENOMEM;
 }
 
-const struct target_info *target_get_info(struct target *t) {
-    if (!t->info_read && !t->core && target_read_info(t->pid, &t->info) < 0)
-        t->info.pid = t->pid;
-    t->info_read = true;
-    return &t->info;
-}
-
-/* ---- threads ---- */
-
-static int by_number(const void *a, const void *b) {
-    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* The numeric names of a directory, sorted. */
-static int numeric_entries(const char *path, pid_t **ret, size_t *ret_count) {
-    DIR *d = opendir(path);
-    if (!d)
-        return errno == ENOENT ? -ESRCH : -errno;
-    pid_t *list = NULL;
-    size_t n = 0, cap = 0;
-    int rc = 0;
-    for (struct dirent *e; rc == 0 && (e = readdir(d));) {
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        rc = mem_grow((void **)&list, &cap, n + 1, sizeof(*list));
-        if (rc == 0)
-            list[n++] = (pid_t)atoi(e->d_name);
-    }
-    closedir(d);
-    if (rc < 0) {
-        free(list);
-        return rc;
-    }
-    if (n)
-        qsort(list, n, sizeof(*list), by_number);
-    *ret = list;
-    *ret_count = n;
-    return 0;
-}
-
-int target_threads(struct target *t, pid_t **ret, size_t *ret_count) {
-    if (t->core)
-        return core_threads(t, ret, ret_count);
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)t->pid);
-    return numeric_entries(path, ret, ret_count);
+int target_read_info(pid_t pid, struct target_info *ret) {
+    _cleanup_(closep) int fd = proc_open(pid);
+    return fd < 0 ? fd : read_info(fd, pid, ret);
 }
 
 int target_list(pid_t **ret, size_t *ret_count) {
-    return numeric_entries("/proc", ret, ret_count);
-}
-
-void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size) {
-    ret[0] = '\0';
-    if (t->core) {
-        snprintf(ret, size, "%s", t->info.comm);
-        return;
-    }
-    char name[64];
-    _cleanup_(buf_free) struct buf b = {0};
-    snprintf(name, sizeof(name), "task/%d/comm", (int)tid);
-    if (proc_read(t->pid, name, &b) < 0)
-        return;
-    snprintf(ret, size, "%s", buf_cstr(&b));
-    ret[strcspn(ret, "\n")] = '\0';
-}
-
-char target_thread_state(struct target *t, pid_t tid) {
-    char name[64];
-    _cleanup_(buf_free) struct buf b = {0};
-    snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
-    if (t->core || proc_read(t->pid, name, &b) < 0)
-        return 0;
-    const char *p = strrchr(buf_cstr(&b), ')');
-    return p && p[1] == ' ' ? p[2] : 0;
+    return proc_numbers(AT_FDCWD, "/proc", ret, ret_count);
 }

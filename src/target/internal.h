@@ -14,45 +14,106 @@ struct mapping_list {
     char *text; /* the paths point into it */
 };
 
+/* Memory that was read while the target stood still. */
 struct cached_page {
-    uint64_t address;
-    bool valid;
+    uint64_t address, epoch; /* good while `epoch` is the target's */
     uint8_t bytes[PAGE_BYTES];
 };
 
-struct core_file; /* target/core.c */
+struct core_file; /* target/core.h */
+struct tracer;    /* target/stop.c */
 
 struct target {
     pid_t pid;
-    int pidfd, memory_fd; /* -1 when not open */
-    uint64_t start_time;  /* of the process, in clock ticks: guards against a pid reused */
+    /* /proc/PID, open: it goes on naming this very process, so that a pid that is used again is not taken
+     * for it. -1 for a core file. */
+    int proc_fd;
+    int memory_fd;       /* /proc/PID/mem; -1 when it cannot be had */
+    char member[24];     /* "", or "task/TID/" when the first thread has ended and others live on */
+    uint64_t start_time; /* of the process, in clock ticks */
+    uint64_t exe_device, exe_inode;
     struct core_file *core;
     struct target_info info;
     bool info_read;
     struct mapping_list mappings;
-    uint64_t exe_identity;
-    struct cached_page *cache; /* while stopped; CACHED_PAGES of them */
-    struct stopped_thread {
-        pid_t tid;
-        int signal; /* that arrived while we stopped it; delivered on resume */
-    } * stopped;
-    size_t n_stopped, cap_stopped;
+    struct cached_page *cache; /* CACHED_PAGES of them, or NULL */
+    uint64_t epoch;
+    struct tracer *tracer; /* while stopped */
 };
 
-/* Parses the text of /proc/PID/maps. Takes a copy. 0, -ENOMEM or -EBADMSG; lines that are not understood
- * are skipped. The result is sorted by address. */
+/* ---- /proc (proc.c) ---- */
+
+/* Opens /proc/PID. A descriptor that the caller closes, or -ESRCH, -EACCES, … */
+int proc_open(pid_t pid);
+/* Reads a file below it whole. 0 or negative errno; -ESRCH once the process is gone. */
+int proc_read(int proc_fd, const char *name, struct buf *ret);
+/* Reads its first size - 1 bytes and ends them with NUL. Returns how many, or negative errno. */
+int proc_read_text(int proc_fd, const char *name, char *ret, size_t size);
+/* The numeric names in a directory, sorted. Caller frees *ret. */
+int proc_numbers(int dir_fd, const char *name, pid_t **ret, size_t *ret_count);
+/* The text after "\nNAME:" and its spaces, up to the end of `status`; "" when it is not there. */
+const char *proc_field(const char *status, const char *name);
+
+struct proc_stat {
+    char state;
+    unsigned threads;
+    uint64_t flags, start_time;
+};
+int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret);
+
+/* ---- what a pid is (state.c) ---- */
+
+/* Fills *err with why `pid`, which exists, may not be read, and what would help. Returns -EPERM. */
+int refuse_forbidden(pid_t pid, struct err *err);
+/* The process whose thread `pid` is: itself, or another. */
+pid_t thread_group_of(int proc_fd, pid_t pid);
+
+/* What decides the sentence of refuse_forbidden(). */
+struct forbidden {
+    pid_t pid;
+    const char *comm, *owner, *self; /* names of the process, of its user, of scry's user */
+    bool hidden;                     /* /proc does not show it: hidepid */
+    bool same_user, root;            /* scry's user is the process's; is root */
+    bool capable;                    /* scry has CAP_SYS_PTRACE in its own user namespace … */
+    bool confined;                   /* … which is not the machine's first */
+    int yama;                        /* ptrace_scope, 0 when there is none */
+};
+int forbidden_sentence(const struct forbidden *f, struct err *err);
+enum target_state target_state_at(int proc_fd, pid_t pid);
+int refuse_state(enum target_state state, int proc_fd, pid_t pid, struct err *err);
+
+/* ---- mappings (maps.c) ---- */
+
+/* Parses the text of /proc/PID/maps. Takes a copy. 0 or -ENOMEM; lines that are not understood are
+ * skipped. The result is sorted by address. */
 int maps_parse(const char *text, size_t size, struct mapping_list *ret);
 void maps_free(struct mapping_list *list);
 
-/* Reads /proc/PID/NAME whole. 0 or negative errno. */
-int proc_read(pid_t pid, const char *name, struct buf *ret);
+/* ---- files (files.c) ---- */
+
+/* Opens a regular file below a directory, read-only; symbolic links do not lead out of it. Nothing that
+ * is not a regular file is ever opened for reading. -ENOENT, -EACCES, … */
+int open_beneath(int root_fd, const char *path);
+/* Copies target memory to a memory file. */
+int open_memory_as_file(struct target *t, const struct target_mapping *m);
+
+/* ---- info (info.c) ---- */
+
+int read_info(int proc_fd, pid_t pid, struct target_info *ret);
+/* The container that the text of /proc/PID/cgroup names, or "". */
+void container_of_cgroup(const char *cgroup, char *ret, size_t size);
+/* What a terminal would obey becomes '?'. */
+void make_printable(char *text, size_t size);
+
+/* ---- a live process (live.c) ---- */
+
+int live_read(struct target *t, uint64_t address, void *dst, size_t size);
+int live_refresh(struct target *t, bool *ret_changed, struct err *err);
+int live_open_mapping(struct target *t, const struct target_mapping *m, struct err *err);
+int live_open_path(struct target *t, const char *path);
+int live_registers(struct target *t, pid_t tid, struct target_registers *ret, struct err *err);
+
+/* ---- registers ---- */
 
 struct user_regs_struct;
-void target_registers_from_user(const struct user_regs_struct *r, struct target_registers *ret);
-
-/* The same calls for a core file. */
-int core_read(struct target *t, uint64_t address, void *dst, size_t size);
-int core_threads(struct target *t, pid_t **ret, size_t *ret_count);
-int core_registers(struct target *t, pid_t tid, struct target_registers *ret);
-int core_open_mapping(struct target *t, const struct target_mapping *m, struct err *err);
-void core_close(struct core_file *c);
+void registers_from_user(const struct user_regs_struct *r, struct target_registers *ret);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 
 #include "base/mem.h"
 #include "target/internal.h"
@@ -41,7 +42,7 @@ static void clean_path(char *path, bool *ret_deleted) {
         *ret_deleted = true;
     }
     char *to = path;
-    for (char *from = path; *from; from++) {
+    for (const char *from = path; *from; from++) {
         if (strncmp(from, "\\012", 4) == 0) {
             *to++ = '\n';
             from += 3;
@@ -73,14 +74,15 @@ static bool parse_line(char *line, char *end, struct target_mapping *ret) {
     if (!skip(&p, end, ':'))
         return false;
     uint64_t minor = number(&p, end, 16);
-    ret->device = major << 32 | minor;
+    ret->device = makedev((unsigned)major, (unsigned)minor);
     if (!skip(&p, end, ' '))
         return false;
     ret->inode = number(&p, end, 10);
     while (p < end && *p == ' ')
         p++;
     char *path = line + (p - line);
-    clean_path(path, &ret->deleted);
+    if (path[0] == '/')
+        clean_path(path, &ret->deleted);
     ret->path = path;
     return true;
 }

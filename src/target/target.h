@@ -13,7 +13,7 @@
 
 struct target_mapping {
     uint64_t start, end, offset; /* [start, end) in the target; offset in the file */
-    uint64_t device, inode;      /* 0 when anonymous */
+    uint64_t device, inode;      /* as stat() says them; 0 when anonymous */
     uint32_t protection;         /* PROT_READ | … */
     bool deleted;                /* the path no longer names this file */
     const char *path;            /* "" when anonymous; "[vdso]", "[stack]", … as the kernel says */
@@ -27,16 +27,17 @@ enum target_state {
     TARGET_KERNEL_THREAD,
     TARGET_32BIT,
     TARGET_FORBIDDEN, /* exists, but we may not read it */
+    TARGET_THREAD,    /* the id of a thread that is not its process's first */
 };
 
 struct target_info {
     pid_t pid;
     pid_t ns_pid;         /* as the target calls itself */
     pid_t parent;
-    uid_t uid;
+    uid_t uid;            /* the effective one */
     char comm[64];
     char *command_line;   /* owned; arguments joined by spaces, "" for kernel threads */
-    char container[128];  /* container id (64 hex → first 12) or "", from its cgroup */
+    char container[128];  /* id (the first 12 of its 64 digits) or name of its container, or "" */
     char cgroup[256];     /* cgroup v2 path */
 };
 
@@ -51,13 +52,15 @@ struct target; /* opaque: live process or core file */
 /* Says what `pid` is, without opening it. */
 enum target_state target_state_of(pid_t pid);
 
-/* Opens a live process. On failure the sentence names the state (gone, zombie, kernel thread,
- * 32-bit, not permitted and which capability is missing) and what to do.
- * -ESRCH gone or zombie, -EINVAL kernel thread, -ENOTSUP 32-bit, -EPERM not permitted. */
+/* Opens a live process. On failure the sentence names the state (gone, zombie, kernel thread, thread of
+ * another process, 32-bit, not permitted and why) and what to do. -ESRCH gone or zombie, -EINVAL kernel
+ * thread or thread, -ENOTSUP 32-bit, -EPERM not permitted. What is opened stays this process even if its
+ * number is used again; it may become another program (see target_refresh_mappings()). */
 int target_open(pid_t pid, struct target **ret, struct err *err) _must_check_;
 
-/* Opens a core file (ELF ET_CORE, x86-64). Memory that the kernel left out of the core because it is
- * file-backed is read from the files it names, under `sysroot` ("" = /). */
+/* Opens a core file (ELF ET_CORE, x86-64; also compressed by gzip or zstd). Memory that the kernel left out
+ * of the core because it is file-backed is read from the files it names, under `sysroot` ("" = /), unless
+ * they are found to differ from those that ran. */
 int target_open_core(const char *path, const char *sysroot, struct target **ret, struct err *err) _must_check_;
 
 void target_close(struct target *t);
@@ -65,13 +68,16 @@ DEFINE_CLEANUP(struct target, target_close)
 
 bool target_is_core(const struct target *t);
 pid_t target_pid(const struct target *t);
-const struct target_info *target_get_info(struct target *t); /* read once, then cached */
+/* Read once, then cached until the process is seen to have become another program. Control characters in
+ * the texts are '?'. */
+const struct target_info *target_get_info(struct target *t);
 
-/* Reads exactly `size` bytes. 0 or negative errno (-EFAULT unmapped, -ESRCH gone, -EPERM). */
+/* Reads exactly `size` bytes. 0 or negative errno (-EFAULT unmapped, -ESRCH gone, -EPERM). Between
+ * target_stop() and target_resume() pages are read once and kept. */
 int target_read(struct target *t, uint64_t address, void *dst, size_t size);
 
-/* Re-reads the list of mappings; `*ret_changed` (may be NULL) tells whether an executable mapping
- * differs from before. The pointers of the old list die. */
+/* Re-reads the list of mappings; `*ret_changed` (may be NULL) tells whether an executable mapping or the
+ * program itself differs from before. The pointers of the old list die. */
 int target_refresh_mappings(struct target *t, bool *ret_changed, struct err *err);
 /* Sorted by address. Read at open; see target_refresh_mappings(). */
 const struct target_mapping *target_mappings(const struct target *t, size_t *ret_count);
@@ -81,7 +87,8 @@ const struct target_mapping *target_find_mapping(const struct target *t, uint64_
  * Returns a descriptor the caller closes, or negative errno: -ENOENT when it cannot be had. */
 int target_open_mapping(struct target *t, const struct target_mapping *m, struct err *err);
 
-/* Opens a path inside the target's root (its mount namespace), read-only. */
+/* Opens a regular file by its path inside the target's root (its mount namespace, or a core's sysroot),
+ * read-only; links do not lead out of it. A descriptor the caller closes, or negative errno. */
 int target_open_path(struct target *t, const char *path);
 
 /* Thread ids, sorted. Caller frees *ret. */
@@ -92,7 +99,11 @@ void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size);
 char target_thread_state(struct target *t, pid_t tid);
 
 /* Stops every thread (ptrace SEIZE + INTERRUPT; new threads too), or fails with nothing stopped.
- * A core file is always stopped. Kill-safe: the kernel resumes them if scry dies. */
+ * A core file is always stopped. Kill-safe: the kernel resumes them if scry dies; signals that arrive
+ * meanwhile are delivered afterwards, and a process that was stopped by its user stays so. A thread that
+ * sleeps uninterruptibly in the kernel (a vfork, a dead disk) cannot be stopped; it is left there, and
+ * counts as stopped because it runs no code either. Until target_resume(), the caller must not wait for
+ * the target in another thread. -ESRCH ended, -EPERM, -EBUSY another debugger has it, -ETIMEDOUT. */
 int target_stop(struct target *t, struct err *err);
 void target_resume(struct target *t);
 
@@ -101,5 +112,7 @@ struct target_registers {
     uint64_t value[17];
     uint64_t tls_base;
     bool in_syscall;
+    bool partial; /* only the instruction and stack pointers are known: it could not be stopped */
 };
+/* 0; -ESRCH when the thread ended or did not exist at target_stop(), -ENOTSUP when it runs 32-bit code. */
 int target_thread_registers(struct target *t, pid_t tid, struct target_registers *ret, struct err *err);

@@ -1,0 +1,131 @@
+/* What live processes and core files have in common: lifetime, cached reads, finding mappings. */
+#include <errno.h>
+#include <string.h>
+
+#include "target/core.h"
+#include "target/internal.h"
+
+void target_close(struct target *t) {
+    if (!t)
+        return;
+    target_resume(t);
+    if (t->proc_fd >= 0)
+        close(t->proc_fd);
+    if (t->memory_fd >= 0)
+        close(t->memory_fd);
+    core_close(t->core);
+    maps_free(&t->mappings);
+    target_info_clear(&t->info);
+    free(t->cache);
+    free(t);
+}
+
+bool target_is_core(const struct target *t) {
+    return t->core != NULL;
+}
+
+pid_t target_pid(const struct target *t) {
+    return t->pid;
+}
+
+/* ---- memory ---- */
+
+static int read_now(struct target *t, uint64_t address, void *dst, size_t size) {
+    return t->core ? core_read(t->core, address, dst, size) : live_read(t, address, dst, size);
+}
+
+static const uint8_t *page_of(struct target *t, uint64_t start) {
+    struct cached_page *p = &t->cache[(start / PAGE_BYTES * 0x9E3779B97F4A7C15ull >> 32) % CACHED_PAGES];
+    if (p->epoch == t->epoch && p->address == start)
+        return p->bytes;
+    p->epoch = 0;
+    if (read_now(t, start, p->bytes, PAGE_BYTES) < 0)
+        return NULL;
+    p->epoch = t->epoch;
+    p->address = start;
+    return p->bytes;
+}
+
+/* Nothing changes while the target stands still, and a walk comes back to the same pages. */
+static int read_cached(struct target *t, uint64_t address, uint8_t *dst, size_t size) {
+    while (size) {
+        size_t within = address & (PAGE_BYTES - 1), n = MIN(size, PAGE_BYTES - within);
+        const uint8_t *bytes = page_of(t, address - within);
+        if (bytes)
+            memcpy(dst, bytes + within, n);
+        int rc = bytes ? 0 : read_now(t, address, dst, n); /* the page may be there in part */
+        if (rc < 0)
+            return rc;
+        dst += n;
+        address += n;
+        size -= n;
+    }
+    return 0;
+}
+
+int target_read(struct target *t, uint64_t address, void *dst, size_t size) {
+    if (size == 0)
+        return 0;
+    if (address + size < address || (address + size - 1) >> 63)
+        return -EFAULT;
+    bool still = t->core || t->tracer;
+    if (still && size <= PAGE_BYTES && !t->cache)
+        t->cache = mem_zalloc(CACHED_PAGES, sizeof(*t->cache));
+    return still && size <= PAGE_BYTES && t->cache ? read_cached(t, address, dst, size) : read_now(t, address, dst, size);
+}
+
+/* ---- mappings and files ---- */
+
+int target_refresh_mappings(struct target *t, bool *ret_changed, struct err *err) {
+    bool changed = false;
+    int rc = t->core ? 0 : live_refresh(t, &changed, err);
+    if (ret_changed)
+        *ret_changed = changed;
+    return rc;
+}
+
+const struct target_mapping *target_mappings(const struct target *t, size_t *ret_count) {
+    *ret_count = t->mappings.count;
+    return t->mappings.all;
+}
+
+const struct target_mapping *target_find_mapping(const struct target *t, uint64_t address) {
+    size_t low = 0, high = t->mappings.count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (t->mappings.all[mid].end <= address)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < t->mappings.count && t->mappings.all[low].start <= address ? &t->mappings.all[low] : NULL;
+}
+
+int target_open_mapping(struct target *t, const struct target_mapping *m, struct err *err) {
+    if (strcmp(m->path, "[vdso]") == 0)
+        return open_memory_as_file(t, m);
+    if (m->path[0] != '/')
+        return err_set(err, -ENOENT, NULL, "No file backs the memory at %#llx", (unsigned long long)m->start);
+    return t->core ? core_open_mapping(t->core, m, err) : live_open_mapping(t, m, err);
+}
+
+int target_open_path(struct target *t, const char *path) {
+    return t->core ? core_open_path(t->core, path) : live_open_path(t, path);
+}
+
+const struct target_info *target_get_info(struct target *t) {
+    if (!t->info_read && !t->core && read_info(t->proc_fd, t->pid, &t->info) < 0)
+        t->info.pid = t->info.ns_pid = t->pid;
+    t->info_read = true;
+    return &t->info;
+}
+
+/* ---- threads ---- */
+
+int target_threads(struct target *t, pid_t **ret, size_t *ret_count) {
+    return t->core ? core_threads(t->core, ret, ret_count) : proc_numbers(t->proc_fd, "task", ret, ret_count);
+}
+
+int target_thread_registers(struct target *t, pid_t tid, struct target_registers *ret, struct err *err) {
+    return t->core ? core_registers(t->core, tid, ret, err) : live_registers(t, tid, ret, err);
+}

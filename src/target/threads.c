@@ -1,0 +1,33 @@
+/* What a thread is called and what it does. */
+#include <stdio.h>
+#include <string.h>
+
+#include "target/core.h"
+#include "target/internal.h"
+
+void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size) {
+    char path[32];
+    if (size == 0)
+        return;
+    ret[0] = '\0';
+    if (t->core) { /* a core tells only the name of the process, which its first thread has */
+        snprintf(ret, size, "%s", tid == t->pid ? t->info.comm : "");
+        return;
+    }
+    snprintf(path, sizeof(path), "task/%d/comm", (int)tid);
+    if (proc_read_text(t->proc_fd, path, ret, size) < 0)
+        return;
+    size_t n = strlen(ret); /* a name may hold newlines; the last one is the kernel's */
+    if (n && ret[n - 1] == '\n')
+        ret[--n] = '\0';
+    make_printable(ret, n);
+}
+
+char target_thread_state(struct target *t, pid_t tid) {
+    char path[32];
+    struct proc_stat st;
+    if (t->core)
+        return core_thread_state(t->core, tid);
+    snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
+    return proc_read_stat(t->proc_fd, path, &st) < 0 ? 0 : st.state;
+}
