@@ -1,17 +1,22 @@
-/* A flame graph as one SVG picture, without a script: the root at the bottom, each function as wide as its share,
- * name, share and place in its tooltip. For reports and pages that show pictures; the HTML page is for looking
- * around in. Branches narrower than a tenth of a pixel are left out, and counted. */
+/* A flame graph as one SVG picture: the root at the bottom, each function as wide as its share; name, share and place
+ * in its tooltip. It is whole as a still picture; in a browser a script of its own adds zoom, search and details
+ * (svg_script.js), offline. Branches narrower than a tenth of a pixel are left out, and counted. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "analyse/analyse.h"
+#include "analyse/text.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "format/format.h"
+#include "format/svg_script.h"
+#include "format/view.h"
 
-enum { WIDTH = 1200, ROW = 17, HEAD = 40, FOOT = 34, MARGIN = 10, LETTER_TENTHS = 66 };
+enum { WIDTH = 1200, ROW = 17, HEAD = 62, FOOT = 54, MARGIN = 10, MOST_KINDS = 8 };
 
 #define NARROWEST 0.1
+#define LETTER 6.6
 
 struct picture {
     const struct profile *p;
@@ -22,41 +27,57 @@ struct picture {
     uint32_t deepest;
     double scale; /* pixels per unit of value */
     size_t left_out;
+    string_id kinds[MOST_KINDS]; /* that are in the picture */
+    size_t n_kinds;
 };
 
-static void add_text(struct buf *out, const char *s, size_t limit) {
-    for (size_t n = 0; *s && n < limit; s++, n++) {
-        if (*s == '<')
-            buf_adds(out, "&lt;");
-        else if (*s == '>')
-            buf_adds(out, "&gt;");
-        else if (*s == '&')
-            buf_adds(out, "&amp;");
-        else if (*s == '"')
-            buf_adds(out, "&quot;");
-        else if ((unsigned char)*s < ' ' || *s == 0x7f)
-            buf_addc(out, ' ');
-        else
-            buf_addc(out, *s);
-    }
+/* ---- text ---- */
+
+static void add_escaped(struct buf *out, char c) {
+    if (c == '<')
+        buf_adds(out, "&lt;");
+    else if (c == '>')
+        buf_adds(out, "&gt;");
+    else if (c == '&')
+        buf_adds(out, "&amp;");
+    else if (c == '"')
+        buf_adds(out, "&quot;");
+    else
+        buf_addc(out, (unsigned char)c < ' ' || c == 0x7f ? ' ' : c);
 }
 
-/* Bytes of `s` that are no letters would make the picture ill-formed: they become "?". So do the two letters
- * that XML forbids, U+FFFE and U+FFFF. */
-static char *clean_copy(const char *s) {
-    char *copy = mem_strdup(s);
-    unsigned char *c = (unsigned char *)copy;
-    while (c && *c) {
+/* What is no letter would make the picture ill-formed and becomes U+FFFD; so do the two that XML forbids. */
+static void add_text(struct buf *out, const char *s, size_t limit) {
+    const char *end = s + limit;
+    while (*s && s < end) {
+        const unsigned char *c = (const unsigned char *)s;
         size_t n = utf8_length(c);
-        bool forbidden = n == 3 && c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe;
-        if (n == 0 || forbidden)
-            *c = '?';
-        c += n == 0 || forbidden ? 1 : n;
+        if (n == 0 || (n == 3 && c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe)) {
+            buf_adds(out, "\xef\xbf\xbd");
+            s += n ? n : 1;
+        } else if (n == 1) {
+            add_escaped(out, *s++);
+        } else {
+            buf_add(out, s, n);
+            s += n;
+        }
     }
-    return copy;
 }
 
 /* ---- where everything is ---- */
+
+static bool is_wide(const struct picture *v, size_t node) {
+    return (double)v->tree->nodes[node].total * v->scale >= NARROWEST;
+}
+
+static void note_kind(struct picture *v, size_t node) {
+    string_id kind = v->p->frames[v->tree->nodes[node].frame].kind;
+    for (size_t i = 0; i < v->n_kinds; i++)
+        if (v->kinds[i] == kind)
+            return;
+    if (kind && v->n_kinds < MOST_KINDS)
+        v->kinds[v->n_kinds++] = kind;
+}
 
 /* Nodes come parents first, so that one pass places them: each beside the sibling before it. */
 static void place(struct picture *v) {
@@ -66,101 +87,168 @@ static void place(struct picture *v) {
         for (uint32_t c = nodes[i].first_child; c; c = nodes[c].next_sibling) {
             v->x[c] = x;
             v->depth[c] = v->depth[i] + 1;
-            x += (double)nodes[c].total * v->scale;
-            bool wide = (double)nodes[c].total * v->scale >= NARROWEST;
-            if (wide)
+            x += MAX(0, (double)nodes[c].total) * v->scale;
+            if (is_wide(v, c)) {
                 v->deepest = MAX(v->deepest, v->depth[c]);
-            else
+                note_kind(v, c);
+            } else if (is_wide(v, i)) {
                 v->left_out++;
+            }
         }
     }
 }
 
-/* ---- drawing ---- */
+/* ---- colours: warm for native code and the kernel, a hue of its own for each runtime ---- */
 
-/* A warm colour for native code, cool ones for runtimes, by the name, so that it is the same in every picture. */
-static void add_colour(struct buf *out, const struct profile *p, const struct analyse_node *n) {
-    const char *kind = profile_str(p, p->frames[n->frame].kind);
-    const char *name = profile_str(p, p->functions[n->function].name);
-    unsigned hash = 5381, hue = 200;
-    for (const char *c = name; *c; c++)
-        hash = hash * 33 + (unsigned char)*c;
-    if (!n->function || p->frames[n->frame].flags & FRAME_MARK)
-        hue = 0;
-    else if (strcmp(kind, "kernel") == 0)
-        hue = 30;
-    else if (strcmp(kind, "native") == 0 || !kind[0])
-        hue = 5;
-    else
-        for (const char *c = kind; *c; c++)
-            hue = 100 + (hue * 31 + (unsigned char)*c) % 150;
-    buf_addf(out, "hsl(%u,%u%%,%u%%)", hue + hash % 18, hue ? 68 : 8, 66 + hash / 18 % 12);
+static unsigned hash_text(const char *s) {
+    unsigned hash = 5381;
+    for (; *s; s++)
+        hash = hash * 33 + (unsigned char)*s;
+    return hash;
 }
 
-static void add_box(struct picture *v, uint32_t node, double width, double y) {
+static unsigned hue_of(const char *kind) {
+    static const struct {
+        const char *kind;
+        unsigned hue;
+    } known[] = {{"native", 8}, {"kernel", 32}, {"python", 205}, {"javascript", 52}, {"go", 178}, {"thread", 270}};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i].kind, kind) == 0)
+            return known[i].hue;
+    return kind[0] ? 90 + hash_text(kind) % 60 : 8;
+}
+
+/* By the name, so that a function has one colour in every picture. */
+static void add_colour(struct buf *out, const struct profile *p, const struct analyse_node *n) {
+    unsigned hash = hash_text(profile_str(p, p->functions[n->function].name));
+    unsigned hue = hue_of(profile_str(p, p->frames[n->frame].kind));
+    bool grey = !n->function || p->frames[n->frame].flags & (FRAME_MARK | FRAME_UNNAMED);
+    buf_addf(out, "hsl(%u,%u%%,%u%%)", hue + hash % 14, grey ? 6 : 62 + hash / 14 % 14, 66 + hash / 196 % 11);
+}
+
+/* ---- boxes ---- */
+
+static void add_value(struct buf *out, int64_t value, const char *unit) {
+    if (strcmp(unit, "nanoseconds") == 0)
+        buf_addf(out, "%.3f s", (double)value / 1e9);
+    else if (strcmp(unit, "count") != 0)
+        buf_addf(out, "%" PRId64 " %s", value, unit);
+}
+
+static void add_title(struct picture *v, const struct analyse_node *n, const char *name) {
     const struct profile *p = v->p;
-    const struct analyse_node *n = &v->tree->nodes[node];
-    _cleanup_(freep) char *name =
-        clean_copy(n->function ? profile_str(p, p->functions[n->function].name) : "everything");
-    _cleanup_(freep) char *file = clean_copy(profile_str(p, p->functions[n->function].file));
-    if (!name || !file) {
-        v->out->failed = true;
-        return;
-    }
-    buf_adds(v->out, "<g><title>");
-    add_text(v->out, name, 1000);
-    if (file[0]) {
-        buf_adds(v->out, " (");
-        add_text(v->out, file, 1000);
-        buf_addc(v->out, ')');
-    }
+    string_id file = p->functions[n->function].file;
     double whole = v->tree->total > 0 ? (double)v->tree->total : 1;
-    buf_addf(v->out, ": %.2f %%, self %.2f %%</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" fill=\"",
-             100 * (double)n->total / whole, 100 * (double)n->self / whole, v->x[node], y, MAX(width - 0.3, NARROWEST),
-             ROW - 1);
-    add_colour(v->out, p, n);
-    buf_adds(v->out, "\"/>");
-    size_t letters = (size_t)(width * 10 / LETTER_TENTHS), length = strlen(name);
-    if (letters >= 3) {
-        size_t shown = length <= letters ? length : letters - 2;
-        while (shown && shown < length && ((unsigned char)name[shown] & 0xc0) == 0x80)
-            shown--; /* not in the middle of a letter */
-        buf_addf(v->out, "<text x=\"%.1f\" y=\"%.0f\">", v->x[node] + 3, y + ROW - 5);
-        add_text(v->out, name, shown);
-        buf_adds(v->out, shown < length ? "..</text>" : "</text>");
+    struct buf value = {0};
+    add_text(v->out, name, 1000);
+    buf_addf(v->out, ": %.2f %%, self %.2f %%\n%" PRIu64 " samples", 100 * (double)n->total / whole,
+             100 * (double)n->self / whole, n->total_samples);
+    add_value(&value, n->total, profile_str(p, p->value_types[p->default_value].unit));
+    if (value.len)
+        buf_addf(v->out, ", %s", buf_cstr(&value));
+    buf_free(&value);
+    if (file || p->frames[n->frame].mapping) {
+        buf_addc(v->out, '\n');
+        add_text(v->out, profile_str(p, file ? file : p->mappings[p->frames[n->frame].mapping].file), 1000);
     }
+}
+
+static void add_name(struct buf *out, const char *name, double x, double y, double width) {
+    size_t letters = width > 6 ? (size_t)((width - 6) / LETTER) : 0;
+    struct buf shown = {0};
+    if (letters < 3)
+        return;
+    text_add(&shown, name, letters);
+    buf_addf(out, "<text x=\"%.1f\" y=\"%.0f\">", x + 3, y + ROW - 5);
+    add_text(out, buf_cstr(&shown), SIZE_MAX / 4);
+    buf_adds(out, "</text>");
+    out->failed |= shown.failed;
+    buf_free(&shown);
+}
+
+static void add_box(struct picture *v, uint32_t node) {
+    const struct analyse_node *n = &v->tree->nodes[node];
+    const char *name = n->function ? profile_str(v->p, v->p->functions[n->function].name) : "everything";
+    double x = v->x[node], width = (double)n->total * v->scale;
+    double y = HEAD + (double)(v->deepest - v->depth[node]) * ROW;
+    name = name[0] ? name : "?";
+    buf_adds(v->out, "<g class=\"b\"><title>");
+    add_title(v, n, name);
+    buf_addf(v->out,
+             "</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" data-x=\"%.4f\" data-w=\"%.4f\" fill=\"",
+             x, y, MAX(width - 0.3, NARROWEST), ROW - 1, x, width);
+    add_colour(v->out, v->p, n);
+    buf_adds(v->out, "\"/>");
+    add_name(v->out, name, x, y, width);
     buf_adds(v->out, "</g>\n");
+}
+
+/* ---- around them ---- */
+
+static const char style[] =
+    "text{font:11px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#1b1b1b}"
+    ".paper{fill:#fff}.title{font:600 16px system-ui,sans-serif}.dim{fill:#666}"
+    "g.b rect{rx:2px}g.b text{pointer-events:none}.live g.b{cursor:pointer}g.b:hover rect{stroke:#000;stroke-width:.8}"
+    "g.above rect{opacity:.45}rect.hit{fill:#e040fb!important}"
+    "#reset{cursor:pointer;fill:#0a58ca}#search{font:12px system-ui,sans-serif;width:170px;box-sizing:border-box;"
+    "padding:2px 6px;border:1px solid #999;border-radius:4px}.tool{display:none}.live .tool{display:inline}"
+    "@media(prefers-color-scheme:dark){.paper{fill:#1e1f22}text{fill:#e4e4e4}.dim{fill:#9a9a9a}g.b text{fill:#111}"
+    "#reset{fill:#7ab7ff}}";
+
+static void add_legend(struct picture *v) {
+    double x = MARGIN;
+    for (size_t i = 0; i < v->n_kinds; i++) {
+        const char *kind = profile_str(v->p, v->kinds[i]);
+        buf_addf(v->out, "<rect x=\"%.0f\" y=\"40\" width=\"11\" height=\"11\" fill=\"hsl(%u,68%%,70%%)\"/>", x,
+                 hue_of(kind) + 7);
+        buf_addf(v->out, "<text class=\"dim\" x=\"%.0f\" y=\"50\">", x + 15);
+        add_text(v->out, kind, 40);
+        buf_adds(v->out, "</text>");
+        x += 30 + LETTER * (double)text_columns(kind);
+    }
+    buf_addf(v->out,
+             "<text class=\"tool dim\" id=\"matched\" x=\"%d\" y=\"50\" text-anchor=\"end\"></text>"
+             "<text class=\"tool\" x=\"%d\" y=\"24\"><tspan id=\"reset\" style=\"display:none\">show all</tspan></text>"
+             "<foreignObject class=\"tool\" x=\"%d\" y=\"8\" width=\"176\" height=\"28\"><input "
+             "xmlns=\"http://www.w3.org/1999/xhtml\" id=\"search\" type=\"search\" placeholder=\"search ( / )\" "
+             "aria-label=\"search functions\"/></foreignObject>\n",
+             WIDTH - MARGIN, WIDTH - MARGIN - 250, WIDTH - MARGIN - 174);
+}
+
+static void add_head(struct picture *v, const char *title, double height) {
+    buf_addf(v->out,
+             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" "
+             "height=\"%.0f\" viewBox=\"0 0 %d %.0f\">\n<style>%s</style>\n<rect class=\"paper\" width=\"100%%\" "
+             "height=\"100%%\"/>\n<text class=\"title\" x=\"%d\" y=\"25\">",
+             WIDTH, height, WIDTH, height, style, MARGIN);
+    add_text(v->out, title, 110);
+    buf_adds(v->out, "</text>\n");
+    add_legend(v);
 }
 
 static void add_foot(struct picture *v, double height) {
     const struct profile_quality *q = &v->p->quality;
-    buf_addf(v->out, "<text x=\"%d\" y=\"%.0f\">%zu samples", MARGIN, height - 14,
-             q->samples_taken ? (size_t)q->samples_taken : v->p->n_samples);
+    buf_addf(v->out, "<text id=\"details\" x=\"%d\" y=\"%.0f\"></text>\n", MARGIN, height - 36);
+    buf_addf(v->out, "<text class=\"dim\" x=\"%d\" y=\"%.0f\">%" PRIu64 " samples", MARGIN, height - 14,
+             analyse_sample_count(v->p));
+    if (v->p->duration_ns)
+        buf_addf(v->out, " in %.1f s", (double)v->p->duration_ns / 1e9);
     if (q->samples_taken)
-        buf_addf(v->out, ", %llu lost, %.2f %% of the stacks whole, %.2f %% of the frames without a name",
-                 (unsigned long long)q->samples_lost, 100.0 * (double)q->stacks_whole / (double)q->samples_taken,
+        buf_addf(v->out, ", %" PRIu64 " lost, %.2f %% of the stacks whole, %.2f %% of the frames without a name",
+                 q->samples_lost, 100.0 * (double)q->stacks_whole / (double)q->samples_taken,
                  q->frames ? 100.0 * (double)q->frames_unnamed / (double)q->frames : 0);
     if (v->left_out)
-        buf_addf(v->out, "; %zu branches are too narrow to be shown", v->left_out);
-    buf_adds(v->out, "</text>\n</svg>\n");
+        buf_addf(v->out, "; %zu branches below %.3f %% are too narrow to be drawn", v->left_out,
+                 100 * NARROWEST / (WIDTH - 2 * MARGIN));
+    buf_addf(v->out, "</text>\n<script><![CDATA[\n%s]]></script>\n</svg>\n", svg_script);
 }
 
 static void draw(struct picture *v, const char *title) {
     double height = HEAD + (double)(v->deepest + 1) * ROW + FOOT;
-    buf_addf(
-        v->out,
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" "
-        "height=\"%.0f\" viewBox=\"0 0 %d %.0f\">\n<style>text{font:11px monospace;fill:#111}"
-        "g:hover rect{stroke:#111;stroke-width:.6}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
-        "<text x=\"%d\" y=\"24\" style=\"font-size:15px\">",
-        WIDTH, height, WIDTH, height, MARGIN);
-    add_text(v->out, title, 150);
-    buf_adds(v->out, "</text>\n");
-    for (size_t i = 0; i < v->tree->n_nodes; i++) {
-        double width = (double)v->tree->nodes[i].total * v->scale;
-        if (width >= NARROWEST)
-            add_box(v, (uint32_t)i, width, HEAD + (double)(v->deepest - v->depth[i]) * ROW);
-    }
+    add_head(v, title, height);
+    for (size_t i = 0; i < v->tree->n_nodes; i++)
+        if (i == 0 || is_wide(v, i))
+            add_box(v, (uint32_t)i);
     add_foot(v, height);
 }
 
@@ -174,24 +262,21 @@ static int draw_profile(const struct profile *p, const char *title, struct buf *
         return rc;
     _cleanup_(freep) double *x = mem_zalloc(tree.n_nodes, sizeof(*x));
     _cleanup_(freep) uint32_t *depth = mem_zalloc(tree.n_nodes, sizeof(*depth));
-    _cleanup_(freep) char *clean = clean_copy(title);
-    if (!x || !depth || !clean)
+    if (!x || !depth)
         return err_nomem(err);
     struct picture v = {.p = p, .tree = &tree, .out = out, .x = x, .depth = depth};
-    v.scale = (WIDTH - 2.0 * MARGIN) / (tree.total > 0 ? (double)tree.total : 1);
+    v.scale = tree.total > 0 ? (WIDTH - 2.0 * MARGIN) / (double)tree.total : 0;
     x[0] = MARGIN;
     place(&v);
-    draw(&v, clean);
+    draw(&v, title);
     return out->failed ? err_nomem(err) : 0;
 }
 
 static int svg_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(profile_freep) struct profile *folded = NULL, *rooted = NULL;
-    int rc = o && o->show_internal ? 0 : profile_fold_internal(p, &folded, err);
-    if (rc == 0 && o && o->threads)
-        rc = profile_root_threads(folded ? folded : p, &rooted, err);
+    _cleanup_(view_free) struct view v = {0};
+    int rc = view_of(p, o, &v, err);
     const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "Flame graph";
-    return rc < 0 ? rc : draw_profile(rooted ? rooted : folded ? folded : p, title, out, err);
+    return rc < 0 ? rc : draw_profile(v.p, title, out, err);
 }
 
 const struct format format_svg = {
