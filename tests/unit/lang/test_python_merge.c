@@ -1,0 +1,66 @@
+#include "../unit.h"
+
+#include "lang/python/python_process.h"
+
+#define NATIVE(pc, cfa) {{(u64)RAW_NATIVE << 56 | (pc), cfa}}
+#define PYTHON(code) {{(u64)RAW_LANG(LANG_python, PYTHON_RAW_FRAME) << 56 | (code), 1}}
+#define LOOP(at) {{(u64)RAW_LANG(LANG_python, PYTHON_RAW_LOOP) << 56 | (at), 0}}
+
+/* The merged stack as text, leaf first: n = native, L = native and internal, digits = Python entries. */
+static const char *merged(const struct lang_process *lp, const struct lang_streams *in) {
+    static char text[64];
+    struct lang_merged out[64];
+    u32 n = python_merge(lp, in, out);
+    for (u32 i = 0; i < n; i++)
+        text[i] = (char)(out[i].lang ? '0' + (int)out[i].index : out[i].internal ? 'L' : 'n');
+    text[n] = '\0';
+    return text;
+}
+
+static const struct raw_frame native[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200), NATIVE(30, 0x1300), NATIVE(20, 0x1400),
+                                          NATIVE(50, 0)};
+
+static void runs_stand_leafward_of_the_frame_that_holds_their_record(void **state) {
+    (void)state;
+    const struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_SHIM}};
+    const struct raw_frame python[] = {PYTHON(1), PYTHON(2), LOOP(0x1180), PYTHON(3), LOOP(0x1380)};
+    struct lang_streams in = {.native = native, .n_native = 5, .runtime = python, .n_runtime = 5, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&lp, &in), "n01Ln3Ln");
+}
+
+static void a_truncated_native_stack_keeps_every_python_frame(void **state) {
+    (void)state;
+    const struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_SHIM}};
+    const struct raw_frame python[] = {PYTHON(1), LOOP(0x1180), PYTHON(3), LOOP(0x1380)};
+    struct lang_streams in = {.native = native, .n_native = 2, .runtime = python, .n_runtime = 4, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&lp, &in), "n0L2");
+    in.n_native = 0;
+    assert_string_equal(merged(&lp, &in), "02");
+}
+
+static void a_loop_that_has_just_begun_gets_no_frames_of_another(void **state) {
+    (void)state;
+    const struct lang_process counted = {
+        .config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{16, 24}}, .n_loops = 1};
+    const struct raw_frame one[] = {PYTHON(1)}, two[] = {PYTHON(1), PYTHON(2)};
+    struct lang_streams in = {.native = native, .n_native = 5, .runtime = one, .n_runtime = 1, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&counted, &in), "nLn0Ln");
+    in.runtime = two;
+    in.n_runtime = 2;
+    assert_string_equal(merged(&counted, &in), "n0Ln1Ln");
+
+    const struct lang_process chains = {.config = {.loops = PYTHON_LOOPS_CFRAME_EACH}};
+    const struct raw_frame begun[] = {PYTHON(1), LOOP(0x1180), LOOP(0x1380)};
+    in.runtime = begun;
+    in.n_runtime = 3;
+    assert_string_equal(merged(&chains, &in), "nLn0Ln");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_stand_leafward_of_the_frame_that_holds_their_record),
+        cmocka_unit_test(a_truncated_native_stack_keeps_every_python_frame),
+        cmocka_unit_test(a_loop_that_has_just_begun_gets_no_frames_of_another),
+    };
+    return RUN_TESTS(tests);
+}
