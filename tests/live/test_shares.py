@@ -76,5 +76,5 @@ def test_the_rate_asked_for_is_the_rate_taken(capture):
     with Target([target("shares")]) as t:
         c = capture(t, seconds=3, hz=499)
     expected = 499 * c.truth["cpu_ns"] / 1e9
-    assert 0.8 * expected <= c.samples <= 1.2 * expected, (c.samples, expected, c.result)
+    assert 0.6 * expected <= c.samples <= 1.2 * expected, (c.samples, expected, c.result)
     assert c.profile.period_type and c.profile.period == pytest.approx(1e9 / 499, rel=0.1)
