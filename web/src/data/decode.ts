@@ -70,8 +70,10 @@ interface FrameColumns {
 
 export function threadTitle(t: Thread): string {
   if (!t.pid && !t.tid) return t.name || t.process || 'unknown thread';
-  const name = t.name && t.name !== t.process ? ` ${t.name}` : '';
-  return `${t.process || 'process'} ${t.pid}${t.tid !== t.pid || name ? `, thread${name} ${t.tid}` : ''}`;
+  const process = `${t.process || 'process'} ${t.pid}`;
+  const named = t.name !== '' && t.name !== t.process;
+  /* What tells it apart comes first: the end may not fit. */
+  return named || t.tid !== t.pid ? `${named ? t.name : 'thread'} ${t.tid} in ${process}` : process;
 }
 
 /* Frames of one function and one kind share a symbol. */

@@ -137,7 +137,7 @@ export function Crumbs({ s }: { s: State }) {
     <nav class="crumbs" aria-label="Zoomed into">
       <ol>
         {shown.map((n) => {
-          if (n < 0) return <li key="gap"><span>{'\u2026'}</span></li>;
+          if (n < 0) return <li key="gap" class="gap"><span>{'\u2026'}</span></li>;
           const name = n === 0 ? `all${subset ? ` of ${subset}` : ''}` : s.p.syms[tree.sym[n]].name.slice(0, 200);
           return (
             <li key={n} title={name}>
