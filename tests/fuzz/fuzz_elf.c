@@ -1,0 +1,57 @@
+/* ELF files: whatever the bytes, opening, sections, symbols, lines and single names end, and well. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "symbol/symbol.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void look_up(struct symbol_file *f, uint64_t address) {
+    struct symbol_location at[SYMBOL_MAX_INLINES];
+    size_t n = symbol_file_lookup(f, address, at, SYMBOL_MAX_INLINES);
+    if (n > SYMBOL_MAX_INLINES)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        if (!at[i].name || !at[i].system_name || !at[i].file || strlen(at[i].name) > 1 << 20)
+            abort();
+}
+
+static void use(struct symbol_file *f) {
+    static const char *const sections[] = {".text", ".eh_frame", ".debug_info", ".debug_line", ".bss"};
+    struct symbol_section s;
+    struct symbol_range r;
+    struct symbol_tls tls;
+    uint64_t start = 0, end = 0x2000, address;
+    (void)strlen(symbol_file_build_id(f));
+    for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
+        if (symbol_file_section(f, sections[i], &s) == 0 && s.data && s.size && ((const char *)s.data)[s.size - 1] == 77)
+            symbol_file_release_pages(f);
+    (void)symbol_file_find(f, "main", &r);
+    (void)symbol_file_find_exported(f, "exported", &r);
+    (void)symbol_file_find_tls(f, "spare", &tls);
+    (void)symbol_file_is_executable(f);
+    (void)symbol_file_code_range(f, &start, &end);
+    (void)symbol_file_offset_to_address(f, 0x1000, &address);
+    uint64_t step = (end - start) / 64 + 1;
+    for (int i = 0; i < 64; i++)
+        look_up(f, start + (uint64_t)i * step);
+    look_up(f, 0);
+    look_up(f, UINT64_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct symbol_search nowhere = {.debug_root = "/nonexistent"};
+    struct symbol_file *f = NULL;
+    int fd = memfd_create("elf", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
+        close(fd);
+        return 0;
+    }
+    if (symbol_file_open(fd, "/nonexistent/file", &nowhere, &f, NULL) < 0)
+        return 0;
+    use(f);
+    symbol_file_close(f);
+    return 0;
+}
