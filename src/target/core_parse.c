@@ -198,7 +198,7 @@ static int threads_by_tid(const void *a, const void *b) {
     return COMPARE(x->tid, y->tid);
 }
 
-void core_parse_finish(struct core_file *c) {
+static void finish_segments(struct core_file *c) {
     size_t n = 0;
     if (c->n_segments)
         qsort(c->segments, c->n_segments, sizeof(*c->segments), segments_by_start);
@@ -206,7 +206,10 @@ void core_parse_finish(struct core_file *c) {
         if (n == 0 || c->segments[i].start >= c->segments[n - 1].end)
             c->segments[n++] = c->segments[i];
     c->n_segments = n;
-    n = 0;
+}
+
+static void finish_backings(struct core_file *c) {
+    size_t n = 0;
     if (c->n_backings)
         qsort(c->backings, c->n_backings, sizeof(*c->backings), backings_by_start);
     for (size_t i = 0; i < c->n_backings; i++) {
@@ -216,11 +219,20 @@ void core_parse_finish(struct core_file *c) {
             c->backings[n++] = *b;
     }
     c->n_backings = n;
-    n = 0;
+}
+
+static void finish_threads(struct core_file *c) {
+    size_t n = 0;
     if (c->n_threads)
         qsort(c->threads, c->n_threads, sizeof(*c->threads), threads_by_tid);
     for (size_t i = 0; i < c->n_threads; i++)
         if (n == 0 || c->threads[i].tid != c->threads[n - 1].tid)
             c->threads[n++] = c->threads[i];
     c->n_threads = n;
+}
+
+void core_parse_finish(struct core_file *c) {
+    finish_segments(c);
+    finish_backings(c);
+    finish_threads(c);
 }

@@ -1,0 +1,259 @@
+/* Processes of our own making, which say themselves what the reader must find. */
+#include "../unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "target/internal.h"
+
+static volatile sig_atomic_t *shared; /* seen by both sides */
+
+static void on_signal(int signal) {
+    shared[0]++;
+}
+
+static pid_t start(void (*run)(void)) {
+    shared[0] = shared[1] = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        run();
+        _exit(0);
+    }
+    while (!shared[1])
+        usleep(1000);
+    return pid;
+}
+
+static void end(pid_t pid) {
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void wait_for_signals(void) {
+    signal(SIGUSR1, on_signal);
+    shared[1] = 1;
+    for (;;)
+        pause();
+}
+
+static void spin_with_known_registers(void) {
+    shared[1] = 1;
+    __asm__ volatile("mov $0x1111, %%rbx\n mov $0x2222, %%r12\n mov $0x3333, %%r15\n mov $0x4444, %%rdx\n 1: pause\n jmp 1b"
+                     ::: "rbx", "r12", "r15", "rdx");
+}
+
+static struct target *open_live(pid_t pid) {
+    struct target *t = NULL;
+    struct err err = {0};
+    int rc = target_open(pid, &t, &err);
+    if (rc < 0)
+        print_error("%s\n", err.text);
+    assert_int_equal(rc, 0);
+    return t;
+}
+
+static void registers_are_those_the_thread_holds(void **state) {
+    pid_t pid = start(spin_with_known_registers);
+    usleep(20000);
+    struct target *t = open_live(pid);
+    assert_int_equal(target_stop(t, NULL), 0);
+    struct target_registers r;
+    assert_int_equal(target_thread_registers(t, pid, &r, NULL), 0);
+    assert_int_equal(r.value[3], 0x1111);
+    assert_int_equal(r.value[12], 0x2222);
+    assert_int_equal(r.value[15], 0x3333);
+    assert_int_equal(r.value[1], 0x4444);
+    assert_int_equal(r.tls_base, (uint64_t)(uintptr_t)__builtin_thread_pointer()); /* kept by fork */
+    assert_false(r.in_syscall);
+    target_close(t);
+    end(pid);
+}
+
+static void signals_sent_while_stopped_arrive_afterwards(void **state) {
+    pid_t pid = start(wait_for_signals);
+    struct target *t = open_live(pid);
+    for (int i = 1; i <= 20; i++) {
+        assert_int_equal(target_stop(t, NULL), 0);
+        kill(pid, SIGUSR1);
+        usleep(2000);
+        assert_int_equal(shared[0], i - 1);
+        target_resume(t);
+        for (int k = 0; k < 1000 && shared[0] < i; k++)
+            usleep(1000);
+        assert_int_equal(shared[0], i);
+    }
+    target_close(t);
+    end(pid);
+}
+
+static void killing_the_stopper_lets_the_target_run_on(void **state) {
+    pid_t pid = start(wait_for_signals);
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t stopper = fork();
+    if (stopper == 0) {
+        struct target *t = NULL;
+        if (target_open(pid, &t, NULL) == 0 && target_stop(t, NULL) == 0 && write(ready[1], "", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    char c;
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    kill(pid, SIGUSR1);
+    usleep(5000);
+    assert_int_equal(shared[0], 0);
+    end(stopper);
+    for (int k = 0; k < 1000 && !shared[0]; k++)
+        usleep(1000);
+    assert_int_equal(shared[0], 1);
+    close(ready[0]);
+    close(ready[1]);
+    end(pid);
+}
+
+static void a_process_stopped_by_its_user_stays_stopped(void **state) {
+    pid_t pid = start(wait_for_signals);
+    kill(pid, SIGSTOP);
+    assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+    struct target *t = open_live(pid);
+    assert_int_equal(target_stop(t, NULL), 0);
+    target_resume(t);
+    usleep(20000);
+    assert_int_equal(target_thread_state(t, pid), 'T');
+    target_close(t);
+    end(pid);
+}
+
+static void memory_is_what_the_process_holds(void **state) {
+    static char bytes[20000];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * 31);
+    pid_t pid = start(wait_for_signals);
+    struct target *t = open_live(pid);
+    static char got[sizeof(bytes)];
+    for (int still = 0; still < 2; still++) {
+        assert_int_equal(target_read(t, (uintptr_t)bytes, got, sizeof(got)), 0);
+        assert_memory_equal(got, bytes, sizeof(got));
+        assert_int_equal(target_read(t, (uintptr_t)bytes + 4000, got, 3000), 0);
+        assert_memory_equal(got, bytes + 4000, 3000);
+        assert_int_equal(target_read(t, 16, got, 8), -EFAULT);
+        if (!still)
+            assert_int_equal(target_stop(t, NULL), 0);
+    }
+    target_resume(t);
+    end(pid);
+    assert_int_equal(target_read(t, (uintptr_t)bytes, got, 8), -ESRCH);
+    target_close(t);
+}
+
+static void a_replaced_file_is_opened_as_it_was(void **state) {
+    char path[] = "/tmp/scry test \nXXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(pwrite(fd, "old", 3, 0), 3);
+    void *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    unlink(path);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(pwrite(fd, "new", 3, 0), 3);
+    close(fd);
+    pid_t pid = start(wait_for_signals);
+    struct target *t = open_live(pid);
+    const struct target_mapping *m = target_find_mapping(t, (uintptr_t)at);
+    assert_non_null(m);
+    assert_string_equal(m->path, path);
+    assert_true(m->deleted);
+    char got[4] = "";
+    fd = target_open_mapping(t, m, NULL);
+    if (fd >= 0) /* needs CAP_CHECKPOINT_RESTORE */
+        assert_int_equal(pread(fd, got, 3, 0), 3);
+    assert_string_equal(got, fd >= 0 ? "old" : "");
+    close(fd);
+    unlink(path);
+    munmap(at, 4096);
+    target_close(t);
+    end(pid);
+}
+
+static void what_cannot_be_read_is_refused_by_name(void **state) {
+    struct target *t = NULL;
+    struct err err = {0};
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    siginfo_t info;
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    assert_int_equal(target_open(pid, &t, &err), -ESRCH);
+    assert_non_null(strstr(err.text, "zombie"));
+    waitpid(pid, NULL, 0);
+    assert_int_equal(target_open(pid, &t, &err), -ESRCH);
+    assert_non_null(strstr(err.text, "no process"));
+    struct forbidden f = {.pid = 1, .comm = "x", .owner = "a", .self = "b", .same_user = true, .yama = 1};
+    assert_int_equal(forbidden_sentence(&f, &err), -EPERM);
+    assert_non_null(strstr(err.text, "ptrace_scope is 1"));
+    f.capable = f.confined = true;
+    forbidden_sentence(&f, &err);
+    assert_non_null(strstr(err.text, "user namespace"));
+}
+
+static void containers_are_known_by_their_cgroup(void **state) {
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    const char *const cases[][2] = {
+        {"0::/system.slice/docker-" ID ".scope\n", "0123456789ab"},
+        {"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" ID ".scope\n", "0123456789ab"},
+        {"0::/machine.slice/libpod-conmon-" ID ".scope\n", ""},
+        {"0::/machine.slice/machine-my\\x2dbox.scope\n", "my-box"},
+        {"4:memory:/docker/" ID "\n0::/\n", "0123456789ab"},
+        {"0::/user.slice/user-0.slice\n", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char got[128];
+        container_of_cgroup(cases[i][0], got, sizeof(got));
+        assert_string_equal(got, cases[i][1]);
+    }
+}
+
+/* tests/fuzz/corpus/core/small: register n holds 100 + n in the kernel's order; see elfcore.h. */
+static void a_core_is_read_plain_and_compressed(void **state) {
+    const char *const names[] = {CORPUS "/small", CORPUS "/small.gz", CORPUS "/small.zst"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct target *t = NULL;
+        struct err err = {0};
+        assert_int_equal(target_open_core(names[i], "", &t, &err), 0);
+        struct target_registers r;
+        assert_int_equal(target_thread_registers(t, 77, &r, NULL), 0);
+        assert_int_equal(r.value[16], 116); /* rip */
+        assert_int_equal(r.value[7], 119);  /* rsp */
+        assert_int_equal(r.tls_base, 121);
+        assert_string_equal(target_get_info(t)->command_line, "prog arg");
+        char got[17] = "";
+        assert_int_equal(target_read(t, 0x400000, got, 16), 0);
+        assert_string_equal(got, "0123456789abcdef");
+        assert_int_equal(target_read(t, 0x500000, got, 16), -EFAULT); /* left out, and the file is not here */
+        assert_string_equal(target_find_mapping(t, 0x501000)->path, "/no/such");
+        assert_int_equal(target_find_mapping(t, 0x501000)->offset, 0x1000); /* of its start */
+        target_close(t);
+    }
+}
+
+int main(void) {
+    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(registers_are_those_the_thread_holds),
+        cmocka_unit_test(signals_sent_while_stopped_arrive_afterwards),
+        cmocka_unit_test(killing_the_stopper_lets_the_target_run_on),
+        cmocka_unit_test(a_process_stopped_by_its_user_stays_stopped),
+        cmocka_unit_test(memory_is_what_the_process_holds),
+        cmocka_unit_test(a_replaced_file_is_opened_as_it_was),
+        cmocka_unit_test(what_cannot_be_read_is_refused_by_name),
+        cmocka_unit_test(containers_are_known_by_their_cgroup),
+        cmocka_unit_test(a_core_is_read_plain_and_compressed),
+    };
+    return RUN_TESTS(tests);
+}
