@@ -44,6 +44,7 @@ void analyse_verdict_json(struct json *j, const struct analyse_verdict *v) {
     json_kstring(j, "sentence", v->sentence);
     json_kbool(j, "complete_is_known", v->told);
     json_ku64(j, "samples", v->samples);
+    json_kbool(j, "samples_are_known", v->counted);
     json_kdouble(j, "margin_points", 100 * v->margin);
     json_key(j, "concerns");
     json_array(j);

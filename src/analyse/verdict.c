@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analyse/analyse.h"
+#include "analyse/weights.h"
 
 /* Half the width of Wilson's interval, which stays sensible at few samples and at small shares. */
 double analyse_margin(double share, uint64_t samples) {
@@ -25,7 +26,14 @@ static double percent(uint64_t part, uint64_t whole) {
     return whole ? 100 * (double)part / (double)whole : 0;
 }
 
+/* Rows that do not say how many samples they stand for tell nothing of chance. */
+static bool knows_samples(const struct profile *p) {
+    return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
+}
+
 static double margin_points(const struct profile *p) {
+    if (!knows_samples(p))
+        return 0;
     return 100 * analyse_margin(0.5, analyse_sample_count(p));
 }
 
@@ -87,6 +95,8 @@ static void say(struct analyse_verdict *v) {
         snprintf(v->sentence, sizeof(v->sentence), "There is no data: no sample was taken");
     else if (v->n_concerns)
         snprintf(v->sentence, sizeof(v->sentence), "The data is %s: %s", analyse_grade_name(v->grade), first);
+    else if (!v->counted)
+        snprintf(v->sentence, sizeof(v->sentence), "The file does not say how many samples it was made from");
     else if (!v->told)
         snprintf(v->sentence, sizeof(v->sentence),
                  "Shares are good to \xc2\xb1%.1f points, if the data is complete: the file does not say",
@@ -98,8 +108,10 @@ static void say(struct analyse_verdict *v) {
 
 void analyse_verdict(const struct profile *p, struct analyse_verdict *ret) {
     uint64_t samples = analyse_sample_count(p);
-    *ret = (struct analyse_verdict){
-        .samples = samples, .margin = analyse_margin(0.5, samples), .told = p->quality.samples_taken > 0};
+    *ret = (struct analyse_verdict){.samples = samples,
+                                    .margin = analyse_margin(0.5, samples),
+                                    .told = p->quality.samples_taken > 0,
+                                    .counted = knows_samples(p)};
     judge(p, ret, GRADE_POOR);
     judge(p, ret, GRADE_FAIR);
     if (ret->n_concerns)

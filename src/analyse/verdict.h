@@ -18,6 +18,7 @@ enum { ANALYSE_MOST_CONCERNS = 8 };
 struct analyse_verdict {
     enum analyse_grade grade; /* that of the worst concern */
     bool told;                /* false: the profile does not say how complete it is */
+    bool counted;             /* false: nor of how many samples it was made; then `samples` are rows */
     uint64_t samples;
     double margin; /* a share of one half is known to within this, as a fraction, 19 times out of 20 */
     struct analyse_concern concerns[ANALYSE_MOST_CONCERNS]; /* the worst first */

@@ -4,16 +4,20 @@
  *    "command", "host", "start_time_ns", "duration_ns", "period_ns",
  *    "value_types": [{"type", "unit"}], "default_value": index,
  *    "quality": {counts, "slowdown_bound", "truncated": [{"reason", "count"}], "notes": []},
- *    "functions": [{"name", "file", "start_line"}],
- *    "mappings":  [{"file", "build_id"}],
- *    "frames":    [{"function", "line", "kind", "mapping", "address", "inlined", ...}],
+ *    "functions": [{"name", "system_name", "file", "start_line"}],
+ *    "mappings":  [{"file", "build_id", "start", "limit", "offset"}],
+ *    "frames":    [{"function", "line", "column", "kind", "mapping", "address", "inlined", ...}],
  *    "stacks":    [[parent, frame]],           parent before child; 0 is the empty stack
  *    "threads":   [{"pid", "tid", "process", "thread", "container", "runtime"}],
- *    "samples":   [[stack, thread, time_ns, value...]]}
+ *    "label_sets": [[{"key", "text"} or {"key", "number", "unit"}]],
+ *    "samples":   [[stack, thread, time_ns, value...]],
+ *    "sample_labels": [label set]}             as many as samples; empty when none has labels
  *
- * Numbers in frames, stacks and samples are indices of those lists. It is written and not read. */
+ * Numbers in frames, stacks and samples are indices of those lists. Addresses are strings in hexadecimal, because
+ * many readers of JSON keep only 53 bits. Everything is kept: frames of interpreters' machinery are marked
+ * "internal" and not folded. Within one version members are added and never changed. It is written and not read. */
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/json.h"
 #include "format/format.h"
@@ -40,6 +44,12 @@ static void add_head(struct json *j, const struct profile *p) {
     quality_json(j, p);
 }
 
+static void add_address(struct json *j, const char *key, uint64_t address) {
+    char text[32];
+    snprintf(text, sizeof(text), "0x%" PRIx64, address);
+    json_kstring(j, key, text);
+}
+
 static void add_functions(struct json *j, const struct profile *p) {
     json_key(j, "functions");
     json_array(j);
@@ -47,6 +57,8 @@ static void add_functions(struct json *j, const struct profile *p) {
         const struct profile_function *f = &p->functions[i];
         json_object(j);
         json_kstring(j, "name", profile_str(p, f->name));
+        if (f->system_name)
+            json_kstring(j, "system_name", profile_str(p, f->system_name));
         json_kstring(j, "file", profile_str(p, f->file));
         json_ku64(j, "start_line", f->start_line);
         json_object_end(j);
@@ -61,6 +73,9 @@ static void add_mappings(struct json *j, const struct profile *p) {
         json_object(j);
         json_kstring(j, "file", profile_str(p, p->mappings[i].file));
         json_kstring(j, "build_id", profile_str(p, p->mappings[i].build_id));
+        add_address(j, "start", p->mappings[i].start);
+        add_address(j, "limit", p->mappings[i].limit);
+        add_address(j, "offset", p->mappings[i].offset);
         json_object_end(j);
     }
     json_array_end(j);
@@ -79,14 +94,14 @@ static void add_frames(struct json *j, const struct profile *p) {
     json_array(j);
     for (size_t i = 0; i < p->n_frames; i++) {
         const struct profile_frame *f = &p->frames[i];
-        char address[32];
         json_object(j);
         json_ku64(j, "function", f->function);
         json_ku64(j, "line", f->line);
+        if (f->column)
+            json_ku64(j, "column", f->column);
         json_kstring(j, "kind", profile_str(p, f->kind));
         json_ku64(j, "mapping", f->mapping);
-        snprintf(address, sizeof(address), "0x%llx", (unsigned long long)f->address);
-        json_kstring(j, "address", address); /* a string: readers of numbers lose the low bits */
+        add_address(j, "address", f->address);
         for (size_t k = 0; k < ARRAY_SIZE(flags); k++)
             if (f->flags & flags[k].flag)
                 json_kbool(j, flags[k].name, true);
@@ -124,6 +139,34 @@ static void add_threads(struct json *j, const struct profile *p) {
     json_array_end(j);
 }
 
+static void add_labels(struct json *j, const struct profile *p) {
+    json_key(j, "label_sets");
+    json_array(j);
+    for (size_t i = 0; i < p->n_label_sets; i++) {
+        json_array(j);
+        for (uint32_t k = 0; k < p->label_sets[i].count; k++) {
+            const struct profile_label *l = &p->labels[p->label_sets[i].first + k];
+            json_object(j);
+            json_kstring(j, "key", profile_str(p, l->key));
+            if (l->text) {
+                json_kstring(j, "text", profile_str(p, l->text));
+            } else {
+                json_key(j, "number");
+                json_i64(j, l->number);
+                json_kstring(j, "unit", profile_str(p, l->unit));
+            }
+            json_object_end(j);
+        }
+        json_array_end(j);
+    }
+    json_array_end(j);
+    json_key(j, "sample_labels");
+    json_array(j);
+    for (size_t i = 0; i < p->n_samples && p->n_labels; i++)
+        json_u64(j, p->samples[i].labels);
+    json_array_end(j);
+}
+
 static void add_samples(struct json *j, const struct profile *p) {
     json_key(j, "samples");
     json_array(j);
@@ -150,6 +193,7 @@ static int json_write(const struct profile *p, const struct format_options *o, s
     add_stacks(&j, p);
     add_threads(&j, p);
     add_samples(&j, p);
+    add_labels(&j, p);
     json_object_end(&j);
     buf_addc(out, '\n');
     return out->failed ? err_nomem(err) : 0;

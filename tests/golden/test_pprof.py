@@ -1,5 +1,6 @@
 """Our pprof files as go tool pprof and protoc read them."""
 import gzip
+import json
 import pathlib
 import re
 import subprocess
@@ -185,3 +186,27 @@ def test_what_go_writes_is_read(made, go, tmp_path):
     assert r.status == 0, r
     total = sum(int(line.rsplit(" ", 1)[1]) for line in ours.read_text().splitlines())
     assert total == truth.values(0)
+
+
+def test_labels_of_every_kind_survive(made):
+    path, truth = made(".pb.gz")
+    found = {(s.labels["thread"], s.labels["tid"], s.labels["request"], s.labels["bytes"]) for s in pprof.read(path).samples}
+    assert found == {(s["thread"], s["tid"], s["request"], s["bytes"]) for s in truth.samples}
+    assert {s["bytes"] for s in truth.samples} == {-512, 0, 512}
+
+
+def test_kinds_are_not_believed_when_functions_were_numbered_anew(made, go, tmp_path):
+    """go keeps our comments when it merges, but numbers the functions anew: what they say of ids would be wrong."""
+    (one, truth), (two, _) = made(".pb.gz", seed=1), made(".pb.gz", seed=2)
+    merged, out = tmp_path / "merged.pb.gz", tmp_path / "out.json"
+
+    def kinds(of):
+        r = scry("convert", "--internal", of, out)
+        assert r.status == 0, r
+        p = json.loads(out.read_text())
+        return {(p["functions"][f["function"]]["name"], f["kind"]) for f in p["frames"][1:]}
+
+    assert kinds(one) == {(f["name"], f["kind"]) for s in truth.samples for f in s["frames"]}
+    go("-proto", f"-output={merged}", one, two)
+    assert any(c.startswith("scry.kind python") for c in pprof.read(merged).comments)
+    assert {kind for _, kind in kinds(merged)} == {"native"}

@@ -115,6 +115,12 @@ static void few_samples_and_silent_files_are_told(void **state) {
     analyse_verdict(foreign, &v);
     assert_false(v.told);
     assert_non_null(strstr(v.sentence, "the file does not say"));
+    foreign->value_types[0] =
+        (struct profile_value_type){profile_string(foreign, "space"), profile_string(foreign, "bytes")};
+    analyse_verdict(foreign, &v);
+    assert_false(v.counted);
+    assert_int_equal(v.n_concerns, 0);
+    assert_string_equal(v.sentence, "The file does not say how many samples it was made from");
     analyse_verdict(none, &v);
     assert_string_equal(v.sentence, "There is no data: no sample was taken");
 }
