@@ -275,9 +275,27 @@ static void emit(struct machine *m) {
     m->error = cfi_add_row(out, m->at, cfi_rule(out, &rule));
 }
 
-static void advance(struct machine *m, u64 delta) {
+/* Locations only grow, whatever a file says: rows are sorted because of it. */
+static void move_to(struct machine *m, u64 address) {
+    if (address < m->at) {
+        m->error = -EBADMSG;
+        return;
+    }
     emit(m);
-    m->at += delta * m->cie->code_align;
+    m->at = address;
+}
+
+static void advance(struct machine *m, u64 delta) {
+    u64 bytes, to;
+    if (__builtin_mul_overflow(delta, m->cie->code_align, &bytes) || __builtin_add_overflow(m->at, bytes, &to))
+        m->error = -EBADMSG;
+    else
+        move_to(m, to);
+}
+
+/* An operand in units of the data alignment; wraps rather than overflows. */
+static s64 scaled(const struct machine *m, u64 operand) {
+    return (s64)(operand * (u64)m->cie->data_align);
 }
 
 static struct cfi_register *reg(struct machine *m, u64 number) {
@@ -315,7 +333,7 @@ static bool step_cfa(struct machine *m, struct reader *r, u8 op) {
         return true;
     case 0x12: /* def_cfa_sf */
         number = reader_uleb(r);
-        define_cfa(m, number, reader_sleb(r) * m->cie->data_align);
+        define_cfa(m, number, scaled(m, (u64)reader_sleb(r)));
         return true;
     case 0x0d: /* def_cfa_register */
         define_cfa(m, reader_uleb(r), m->state.cfa_offset);
@@ -324,7 +342,7 @@ static bool step_cfa(struct machine *m, struct reader *r, u8 op) {
         define_cfa(m, m->state.cfa_register, (s64)reader_uleb(r));
         return true;
     case 0x13: /* def_cfa_offset_sf */
-        define_cfa(m, m->state.cfa_register, reader_sleb(r) * m->cie->data_align);
+        define_cfa(m, m->state.cfa_register, scaled(m, (u64)reader_sleb(r)));
         return true;
     case 0x0f: /* def_cfa_expression */
         m->state.cfa_is_expression = true;
@@ -337,7 +355,6 @@ static bool step_cfa(struct machine *m, struct reader *r, u8 op) {
 
 static bool step_register(struct machine *m, struct reader *r, u8 op) {
     u64 number = 0;
-    s64 align = m->cie->data_align;
     if (op == 0x10 || op == 0x16) { /* expression, val_expression */
         set_expression(m, r, op == 0x10 ? CFI_EXPRESSION : CFI_VAL_EXPRESSION);
         return true;
@@ -345,23 +362,23 @@ static bool step_register(struct machine *m, struct reader *r, u8 op) {
     switch (op) {
     case 0x05: /* offset_extended */
         number = reader_uleb(r);
-        set(m, number, CFI_OFFSET, (s64)reader_uleb(r) * align);
+        set(m, number, CFI_OFFSET, scaled(m, reader_uleb(r)));
         return true;
     case 0x11: /* offset_extended_sf */
         number = reader_uleb(r);
-        set(m, number, CFI_OFFSET, reader_sleb(r) * align);
+        set(m, number, CFI_OFFSET, scaled(m, (u64)reader_sleb(r)));
         return true;
     case 0x2f: /* GNU_negative_offset_extended */
         number = reader_uleb(r);
-        set(m, number, CFI_OFFSET, -(s64)reader_uleb(r) * align);
+        set(m, number, CFI_OFFSET, scaled(m, -reader_uleb(r)));
         return true;
     case 0x14: /* val_offset */
         number = reader_uleb(r);
-        set(m, number, CFI_VAL_OFFSET, (s64)reader_uleb(r) * align);
+        set(m, number, CFI_VAL_OFFSET, scaled(m, reader_uleb(r)));
         return true;
     case 0x15: /* val_offset_sf */
         number = reader_uleb(r);
-        set(m, number, CFI_VAL_OFFSET, reader_sleb(r) * align);
+        set(m, number, CFI_VAL_OFFSET, scaled(m, (u64)reader_sleb(r)));
         return true;
     case 0x06: /* restore_extended */
         number = reader_uleb(r);
@@ -387,8 +404,7 @@ static bool step_other(struct machine *m, struct reader *r, u8 op) {
     case 0x00: /* nop */
         return true;
     case 0x01: /* set_loc */
-        emit(m);
-        m->at = encoded_pointer(m->c, r, m->c->section->eh_frame ? m->cie->fde_encoding : 0);
+        move_to(m, encoded_pointer(m->c, r, m->c->section->eh_frame ? m->cie->fde_encoding : 0));
         return true;
     case 0x02: /* advance_loc1, 2, 4 */
         advance(m, reader_u8(r));
@@ -425,7 +441,7 @@ static int run(struct machine *m, const u8 *program, size_t size) {
         if (op >> 6 == 1)
             advance(m, low);
         else if (op >> 6 == 2)
-            set(m, low, CFI_OFFSET, (s64)reader_uleb(&r) * m->cie->data_align);
+            set(m, low, CFI_OFFSET, scaled(m, reader_uleb(&r)));
         else if (op >> 6 == 3)
             *reg(m, low) = m->initial.registers[low < WALK_REGISTERS ? low : 0];
         else if (!step_cfa(m, &r, op) && !step_register(m, &r, op) && !step_other(m, &r, op))
@@ -443,6 +459,8 @@ static int compile_fde(struct compiler *c, const struct fde *f) {
     m.emits = true;
     m.at = f->start;
     rc = run(&m, f->program, f->program_size);
+    if (rc == -EBADMSG) /* what holds beyond the broken place is not known */
+        return cfi_add_row(c->out, m.at, 0) < 0 ? -ENOMEM : rc;
     if (m.at < f->end)
         emit(&m);
     return rc < 0 ? rc : m.error;

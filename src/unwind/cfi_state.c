@@ -59,11 +59,11 @@ static bool combine(u8 op, struct symbolic *stack, unsigned *depth) {
     struct symbolic *a = &stack[*depth - 2], b = stack[*depth - 1];
     (*depth)--;
     if (b.reg == NO_REGISTER && !b.deref) {
-        *addend(a) += op == 0x22 ? b.offset : -b.offset;
+        *addend(a) = (s64)((u64)*addend(a) + (op == 0x22 ? (u64)b.offset : -(u64)b.offset));
         return true;
     }
     if (op == 0x22 && a->reg == NO_REGISTER && !a->deref) {
-        *addend(&b) += a->offset;
+        *addend(&b) = (s64)((u64)*addend(&b) + (u64)a->offset);
         *a = b;
         return true;
     }
@@ -97,7 +97,7 @@ static bool evaluate_operation(u8 op, struct reader *r, struct symbolic *stack, 
         return false;
     struct symbolic *top = &stack[*depth - 1];
     if (op == 0x23) { /* DW_OP_plus_uconst */
-        *addend(top) += (s64)reader_uleb(r);
+        *addend(top) = (s64)((u64)*addend(top) + reader_uleb(r));
         return true;
     }
     if (op != 0x06 || top->deref || top->reg == NO_REGISTER) /* DW_OP_deref */

@@ -1,0 +1,193 @@
+/* Compiled call-frame information beside libdw's reading of it: every row of both, for each file named on
+ * the command line; and the same rules once more through table memory. Prints TAP. */
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "unwind/cfi.h"
+#include "unwind/tables.h"
+
+static const void *const *chunks;
+static struct unwind_rule *shared_rules;
+
+static const void *table_chunk(struct walk *w, u32 chunk) {
+    return chunk < TABLE_MAX_CHUNKS ? chunks[chunk] : NULL;
+}
+static const struct unwind_rule *table_rules(struct walk *w) {
+    return shared_rules;
+}
+#include "unwind/table_lookup.h"
+
+struct verdict {
+    unsigned long rows, unknown_to_us, different, unknown_to_oracle, lookup;
+};
+
+/* A location of the form register + offset, or CFA + offset (register -1); false for others. */
+static bool plain(const Dwarf_Op *ops, size_t n, long *reg, long *offset) {
+    if (n == 2 && ops[0].atom == DW_OP_call_frame_cfa && ops[1].atom != DW_OP_plus_uconst) {
+        ops++; /* an expression starts with the CFA beneath it */
+        n--;
+    }
+    if (n < 1 || n > 2)
+        return false;
+    if (ops[0].atom == DW_OP_call_frame_cfa) {
+        *reg = -1;
+        *offset = 0;
+    } else if (ops[0].atom >= DW_OP_breg0 && ops[0].atom <= DW_OP_breg31) {
+        *reg = ops[0].atom - DW_OP_breg0;
+        *offset = (long)ops[0].number;
+    } else if (ops[0].atom == DW_OP_bregx) {
+        *reg = (long)ops[0].number;
+        *offset = (long)ops[0].number2;
+    } else {
+        return false;
+    }
+    if (n == 2 && ops[1].atom != DW_OP_plus_uconst)
+        return false;
+    *offset += n == 2 ? (long)ops[1].number : 0;
+    return true;
+}
+
+/* 0 equal, 1 different, 2 the oracle's form is not one that this comparison reads. */
+static int compare_cfa(Dwarf_Frame *frame, const struct unwind_rule *rule) {
+    Dwarf_Op *ops;
+    size_t n;
+    long reg, offset;
+    if (dwarf_frame_cfa(frame, &ops, &n) < 0)
+        return 2;
+    if (plain(ops, n, &reg, &offset))
+        return rule->kind != RULE_CFA_REG || rule->cfa_reg != reg || rule->cfa_offset != offset;
+    if (n >= 2 && n <= 3 && ops[1].atom == DW_OP_deref && plain(ops, 1, &reg, &offset))
+        return rule->kind != RULE_CFA_DEREF || rule->cfa_reg != reg || rule->cfa_offset != offset ||
+               rule->cfa_add != (n == 3 ? (long)ops[2].number : 0);
+    if (n == 8 && ops[0].atom == DW_OP_breg7 && ops[5].atom == DW_OP_ge)
+        return rule->kind != RULE_CFA_PLT || rule->cfa_offset != ops[4].atom - DW_OP_lit0;
+    return n > 8 && rule->kind == RULE_CFA_PLT ? 0 : 2;
+}
+
+static int compare_saved(Dwarf_Frame *frame, const struct unwind_rule *rule) {
+    static const int numbers[RULE_SAVED] = RULE_SAVED_REGISTERS;
+    for (int i = 0; i < RULE_SAVED; i++) {
+        Dwarf_Op memory[3], *ops;
+        size_t n;
+        long reg = -2, offset = 0;
+        if (dwarf_frame_register(frame, numbers[i], memory, &ops, &n) < 0)
+            return 2;
+        bool saved = n > 0 && plain(ops, n, &reg, &offset);
+        if (n > 0 && !saved)
+            return 2;
+        long base = rule->flags & RULE_SAVED_FROM_RBP ? 6 : -1;
+        if (saved ? reg != base || rule->saved[i] * 8l != offset : rule->saved[i] != RULE_NOT_SAVED)
+            return 1;
+    }
+    return 0;
+}
+
+static int compare(Dwarf_Frame *frame, const struct unwind_rule *rule) {
+    Dwarf_Op memory[3], *ops;
+    size_t n;
+    Dwarf_Addr start, end;
+    bool signal = false;
+    dwarf_frame_info(frame, &start, &end, &signal);
+    if (signal)
+        return rule->kind != RULE_SIGNAL;
+    if (dwarf_frame_register(frame, 16, memory, &ops, &n) < 0)
+        return 2;
+    if (n == 0 && ops == memory)
+        return rule->kind != RULE_ROOT;
+    int cfa = compare_cfa(frame, rule);
+    return cfa ? cfa : compare_saved(frame, rule);
+}
+
+static const struct unwind_rule *look_up(const struct tables_file *file, u64 address) {
+    u64 start = file->first_page << TABLE_PAGE_SHIFT;
+    struct table_mapping m = {.start = start, .end = start + ((u64)file->n_pages << TABLE_PAGE_SHIFT),
+                              .pages_at = file->pages_at};
+    struct walk w = {0};
+    const struct unwind_rule *found = table_find_rule(&w, &m, address);
+    return found ? found : &shared_rules[0];
+}
+
+/* One stretch in which our rule is the same: [at, end). */
+static void judge(Dwarf_CFI *cfi, const struct unwind_rule *rule, u64 at, u64 end, const struct tables_file *file,
+                  struct verdict *v) {
+    while (at < end) {
+        Dwarf_Frame *frame = NULL;
+        v->rows++;
+        v->lookup += memcmp(look_up(file, at), rule, sizeof(*rule)) != 0;
+        if (dwarf_cfi_addrframe(cfi, at, &frame) != 0) {
+            v->unknown_to_oracle += rule->kind != RULE_NONE;
+            at += rule->kind == RULE_NONE && end - at > 16 ? 16 : end - at;
+            continue;
+        }
+        Dwarf_Addr start = at, next = end;
+        dwarf_frame_info(frame, &start, &next, NULL);
+        int rc = rule->kind == RULE_NONE ? 2 : compare(frame, rule);
+        v->unknown_to_us += rc == 2;
+        v->different += rc == 1;
+        if (rc && v->unknown_to_us + v->different <= 5)
+            printf("# %#lx: %s (kind %u, register %u, offset %d)\n", (unsigned long)at,
+                   rc == 2 ? "not expressed" : "different", rule->kind, rule->cfa_reg, rule->cfa_offset);
+        free(frame);
+        at = next > at && next < end ? next : end;
+    }
+}
+
+static bool judge_file(const char *path, unsigned number) {
+    struct cfi_rows rows = {0};
+    struct symbol_file *file = NULL;
+    struct tables *tables = NULL;
+    struct tables_file in_tables = {0};
+    struct verdict v = {0};
+    shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
+    struct tables_memory memory = {.rules = shared_rules};
+    int fd = open(path, O_RDONLY), again = open(path, O_RDONLY);
+    if (fd < 0 || again < 0) {
+        printf("ok %u - %s # SKIP not here\n", number, path);
+        return true;
+    }
+    Elf *elf = elf_begin(again, ELF_C_READ_MMAP, NULL);
+    Dwarf *dwarf = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
+    Dwarf_CFI *owned = elf ? dwarf_getcfi_elf(elf) : NULL, *cfi = owned ? owned : dwarf ? dwarf_getcfi(dwarf) : NULL;
+    bool ok = cfi && symbol_file_open(fd, path, NULL, &file, NULL) == 0 && cfi_compile_file(file, &rows, NULL) == 0 &&
+              tables_new(&memory, &tables) == 0 && tables_add_file(tables, &rows, &in_tables) == 0;
+    if (ok)
+        chunks = tables_chunks(tables);
+    for (size_t i = 0; ok && i + 1 < rows.count; i++)
+        judge(cfi, &rows.rules[rows.rows[i].rule], rows.rows[i].address, rows.rows[i + 1].address, &in_tables, &v);
+    if (ok) {
+        struct tables_statistics s = tables_statistics(tables);
+        printf("# %s: %zu rows, %lu compared: %lu not expressed, %lu different, %lu unknown to libdw, %lu lost in "
+               "tables; %zu rules, %.2f bytes a row (%.2f with chunks' slack)\n",
+               path, rows.count, v.rows, v.unknown_to_us, v.different, v.unknown_to_oracle, v.lookup, rows.n_rules,
+               (double)(s.rows * 4 + s.pages * 8) / (double)rows.count,
+               (double)s.chunks * TABLE_CHUNK_BYTES / (double)rows.count);
+    }
+    /* In longjmp and the like registers lie in registers for an instruction or two. */
+    ok = ok && v.different == 0 && v.lookup == 0 && v.unknown_to_us <= 4 + v.rows / 10000;
+    printf("%s %u - %s\n", ok ? "ok" : "not ok", number, path);
+    tables_free(tables);
+    cfi_rows_free(&rows);
+    if (file)
+        symbol_file_close(file);
+    if (owned)
+        dwarf_cfi_end(owned);
+    if (dwarf)
+        dwarf_end(dwarf);
+    elf_end(elf);
+    close(again);
+    free(shared_rules);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    bool ok = true;
+    elf_version(EV_CURRENT);
+    printf("1..%d\n", argc - 1);
+    for (int i = 1; i < argc; i++)
+        ok = judge_file(argv[i], (unsigned)i) && ok;
+    return !ok;
+}
