@@ -91,6 +91,7 @@ struct compiler {
     const struct cfi_section *section;
     struct cie *cies;
     size_t n_cies, cap_cies;
+    struct u64_map cie_index; /* offset to index: a search along the list would be work in its square */
     struct fde *fdes;
     size_t n_fdes, cap_fdes;
     struct cfi_rows *out;
@@ -177,14 +178,14 @@ static bool read_cie(const struct compiler *c, struct reader r, u64 offset, stru
     return !r.failed && ret->ra_register == 16;
 }
 
-/* Index of the CIE at an offset, reading it at first use; UINT32_MAX when it is broken. Files have
- * few CIEs and FDEs come in runs of one, so the search starts at the newest. */
+/* Index of the CIE at an offset, reading it at first use; UINT32_MAX when it is broken. */
 static u32 cie_at(struct compiler *c, u64 offset) {
-    for (size_t i = c->n_cies; i-- > 0;)
-        if (c->cies[i].offset == offset)
-            return c->cies[i].program ? (u32)i : UINT32_MAX;
-    if (offset >= c->section->size || c->n_cies > 4096 ||
-        mem_grow((void **)&c->cies, &c->cap_cies, c->n_cies + 1, sizeof(*c->cies)) < 0)
+    const uint64_t *known = u64_map_get(&c->cie_index, offset);
+    if (known)
+        return c->cies[*known].program ? (u32)*known : UINT32_MAX;
+    if (offset >= c->section->size ||
+        mem_grow((void **)&c->cies, &c->cap_cies, c->n_cies + 1, sizeof(*c->cies)) < 0 ||
+        u64_map_put(&c->cie_index, offset, c->n_cies) < 0)
         return UINT32_MAX;
     struct reader r = reader_of((const u8 *)c->section->data + offset, c->section->size - offset);
     u64 length = reader_u32(&r);
@@ -236,7 +237,7 @@ static int read_entry(struct compiler *c, struct reader body, bool wide) {
 
 static int read_entries(struct compiler *c) {
     struct reader r = reader_of(c->section->data, c->section->size);
-    while (reader_left(&r) >= 4) {
+    while (!r.failed && reader_left(&r) >= 4) {
         u64 length = reader_u32(&r);
         bool wide = length == 0xffffffff;
         if (wide)
@@ -505,6 +506,7 @@ int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct 
     if (rc == 0 && c.n_fdes == 0)
         rc = -EBADMSG;
     free(c.cies);
+    u64_map_free(&c.cie_index);
     free(c.fdes);
     if (rc == -ENOMEM)
         return err_nomem(err);
