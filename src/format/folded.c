@@ -231,6 +231,10 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
     return 0;
 }
 
+static bool begins_json(const char *line, size_t n) {
+    return n > 1 && line[0] == '{' && (line[1] == '"' || line[1] == '\r' || line[1] == '\n');
+}
+
 /* Text whose first line ends in a number. */
 static bool folded_recognise(const void *data, size_t size) {
     const char *line = data;
@@ -245,8 +249,8 @@ static bool folded_recognise(const void *data, size_t size) {
         n -= (size_t)(next + 1 - line);
         line = next + 1;
     }
-    if (n > 1 && line[0] == '{' && (line[1] == '"' || line[1] == '\r' || line[1] == '\n'))
-        return false; /* JSON */
+    if (begins_json(line, n))
+        return false;
     const char *stop = memchr(line, '\n', n);
     if (!stop && size > RECOGNISED_BY)
         return n > 0 && memchr(line, ';', n); /* a first line too long to see whole */

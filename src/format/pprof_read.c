@@ -457,6 +457,21 @@ static void add_value(struct pprof_reader *r, struct sample_parts *s, uint64_t v
     s->n_values++;
 }
 
+/* Repeated numbers come packed or one by one. */
+static void read_locations(struct pprof_reader *r, const struct field *f, struct reader *packed, struct sample_parts *s) {
+    if (f->wire == WIRE_VARINT)
+        add_location(r, s, f->value);
+    while (reader_left(packed) && !packed->failed && !r->bad && !r->nomem)
+        add_location(r, s, reader_uleb(packed));
+}
+
+static void read_values(struct pprof_reader *r, const struct field *f, struct reader *packed, struct sample_parts *s) {
+    if (f->wire == WIRE_VARINT)
+        add_value(r, s, f->value);
+    while (reader_left(packed) && !packed->failed)
+        add_value(r, s, reader_uleb(packed));
+}
+
 static void read_sample_fields(struct pprof_reader *r, struct reader in, struct sample_parts *s) {
     struct field f;
     while (pprof_next_field(r, &in, &f) && !r->bad && !r->nomem) {
@@ -464,15 +479,9 @@ static void read_sample_fields(struct pprof_reader *r, struct reader in, struct 
         if (f.number == SAMPLE_LABEL) {
             read_label(r, packed, s);
         } else if (f.number == SAMPLE_LOCATION_ID) {
-            if (f.wire == WIRE_VARINT)
-                add_location(r, s, f.value);
-            while (reader_left(&packed) && !packed.failed && !r->bad && !r->nomem)
-                add_location(r, s, reader_uleb(&packed));
+            read_locations(r, &f, &packed, s);
         } else if (f.number == SAMPLE_VALUE) {
-            if (f.wire == WIRE_VARINT)
-                add_value(r, s, f.value);
-            while (reader_left(&packed) && !packed.failed)
-                add_value(r, s, reader_uleb(&packed));
+            read_values(r, &f, &packed, s);
         }
         if (packed.failed)
             pprof_bad(r, "a list of numbers in a sample is cut off");

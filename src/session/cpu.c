@@ -181,6 +181,12 @@ static struct session_process *parent_of(struct capture *c, u32 pid) {
     return NULL;
 }
 
+/* The mappings that were in force when the sample was taken. */
+static const struct process_snapshot *snapshot_at(const struct session_process *p, const struct cpu_sample *s) {
+    bool before = !s->stack_bytes && p->before.count && s->head.time_ns < p->now.since_ns;
+    return before ? &p->before : &p->now;
+}
+
 static void take_sample(struct capture *c, const struct sample_view *v) {
     const struct cpu_sample *s = v->sample;
     bool user = s->flags & CPU_SAMPLE_USER;
@@ -199,7 +205,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
     if (user && own && s->stack_bytes)
         in.walk = finish_walk(c, p, v);
     if (p)
-        in.snapshot = !s->stack_bytes && p->before.count && s->head.time_ns < p->now.since_ns ? &p->before : &p->now;
+        in.snapshot = snapshot_at(p, s);
     if (user && !in.walk)
         in.missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
     struct assembled a = assemble(c->assembler, &in);
