@@ -49,7 +49,7 @@ static int write_all(int fd, const char *data, size_t size) {
 
 static int write_failed(struct err *err, const char *path, int code) {
     const char *advice = code == -ENOSPC || code == -EDQUOT ? "Free some space or name another place with -o"
-                                                           : "Name a place you may write to with -o";
+                                                            : "Name a place you may write to with -o";
     return err_set(err, code, advice, "Cannot write %s: %s", path, strerror(-code));
 }
 

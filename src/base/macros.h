@@ -3,8 +3,8 @@
  * Must not: allocate, log, know of profiles. */
 #pragma once
 
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,28 +20,28 @@
 #define _unused_ __attribute__((unused))
 
 /* Hands a pointer over: yields its value and leaves NULL behind. */
-#define TAKE_PTR(p)                                                                                \
-    ({                                                                                             \
-        __typeof__(p) *_pp = &(p);                                                                 \
-        __typeof__(p) _v = *_pp;                                                                   \
-        *_pp = NULL;                                                                               \
-        _v;                                                                                        \
+#define TAKE_PTR(p)                                                                                                    \
+    ({                                                                                                                 \
+        __typeof__(p) *_pp = &(p);                                                                                     \
+        __typeof__(p) _v = *_pp;                                                                                       \
+        *_pp = NULL;                                                                                                   \
+        _v;                                                                                                            \
     })
 
 /* Hands a file descriptor over: yields its value and leaves -1 behind. */
-#define TAKE_FD(fd)                                                                                \
-    ({                                                                                             \
-        int *_pfd = &(fd);                                                                         \
-        int _fd = *_pfd;                                                                           \
-        *_pfd = -1;                                                                                \
-        _fd;                                                                                       \
+#define TAKE_FD(fd)                                                                                                    \
+    ({                                                                                                                 \
+        int *_pfd = &(fd);                                                                                             \
+        int _fd = *_pfd;                                                                                               \
+        *_pfd = -1;                                                                                                    \
+        _fd;                                                                                                           \
     })
 
 /* Defines cleanup function <name>p for `_cleanup_(name##p) type *v`: calls name(v) when v is set. */
-#define DEFINE_CLEANUP(type, name)                                                                 \
-    static inline void name##p(type **p) {                                                         \
-        if (*p)                                                                                    \
-            name(*p);                                                                              \
+#define DEFINE_CLEANUP(type, name)                                                                                     \
+    static inline void name##p(type **p) {                                                                             \
+        if (*p)                                                                                                        \
+            name(*p);                                                                                                  \
     }
 
 static inline void freep(void *p) {

@@ -7,8 +7,8 @@
 
 #include "base/macros.h"
 
-void *mem_alloc(size_t size) _must_check_;                 /* uninitialised; size 0 gives a unique pointer */
-void *mem_zalloc(size_t count, size_t size) _must_check_;  /* zeroed; NULL when count*size overflows */
+void *mem_alloc(size_t size) _must_check_;                /* uninitialised; size 0 gives a unique pointer */
+void *mem_zalloc(size_t count, size_t size) _must_check_; /* zeroed; NULL when count*size overflows */
 void *mem_realloc(void *p, size_t size) _must_check_;
 char *mem_strdup(const char *s) _must_check_;
 char *mem_strndup(const char *s, size_t n) _must_check_;

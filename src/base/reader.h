@@ -34,13 +34,13 @@ static inline const uint8_t *reader_bytes(struct reader *r, size_t n) {
     return p;
 }
 
-#define READER_DEFINE(type, name)                                                                  \
-    static inline type name(struct reader *r) {                                                    \
-        type v = 0;                                                                                \
-        const uint8_t *p = reader_bytes(r, sizeof(v));                                             \
-        if (p)                                                                                     \
-            memcpy(&v, p, sizeof(v));                                                              \
-        return v;                                                                                  \
+#define READER_DEFINE(type, name)                                                                                      \
+    static inline type name(struct reader *r) {                                                                        \
+        type v = 0;                                                                                                    \
+        const uint8_t *p = reader_bytes(r, sizeof(v));                                                                 \
+        if (p)                                                                                                         \
+            memcpy(&v, p, sizeof(v));                                                                                  \
+        return v;                                                                                                      \
     }
 READER_DEFINE(uint8_t, reader_u8)
 READER_DEFINE(uint16_t, reader_u16)

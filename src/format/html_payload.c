@@ -51,11 +51,11 @@ static void add_column(struct buf *out, const int64_t *values, size_t n, enum en
 }
 
 /* One column of a table: `expression` may use the row number i. */
-#define COLUMN(out, scratch, n, encoding, expression)                                              \
-    do {                                                                                           \
-        for (size_t i = 0; i < (n); i++)                                                           \
-            (scratch)[i] = (int64_t)(expression);                                                  \
-        add_column(out, scratch, n, encoding);                                                     \
+#define COLUMN(out, scratch, n, encoding, expression)                                                                  \
+    do {                                                                                                               \
+        for (size_t i = 0; i < (n); i++)                                                                               \
+            (scratch)[i] = (int64_t)(expression);                                                                      \
+        add_column(out, scratch, n, encoding);                                                                         \
     } while (0)
 
 static void add_tables(const struct html_tables *t, struct buf *out, int64_t *scratch) {

@@ -35,8 +35,8 @@ static uint32_t append(struct html_tables *t, void **base, size_t *n, size_t *ca
 static string_id string_of(struct html_tables *t, string_id id) {
     struct html_tables_private *v = t->priv;
     if (id && !v->string_of[id])
-        v->string_of[id] = append(t, (void **)&t->strings, &t->n_strings, &v->cap_strings, &v->from->strings[id],
-                                  sizeof(*t->strings));
+        v->string_of[id] =
+            append(t, (void **)&t->strings, &t->n_strings, &v->cap_strings, &v->from->strings[id], sizeof(*t->strings));
     return v->string_of[id];
 }
 
@@ -47,8 +47,7 @@ static function_id function_of(struct html_tables *t, function_id id) {
         struct html_function row = {.name = string_of(t, f->name ? f->name : f->system_name),
                                     .file = string_of(t, f->file),
                                     .start_line = f->start_line};
-        v->function_of[id] =
-            append(t, (void **)&t->functions, &t->n_functions, &v->cap_functions, &row, sizeof(row));
+        v->function_of[id] = append(t, (void **)&t->functions, &t->n_functions, &v->cap_functions, &row, sizeof(row));
     }
     return v->function_of[id];
 }

@@ -458,7 +458,8 @@ static void add_value(struct pprof_reader *r, struct sample_parts *s, uint64_t v
 }
 
 /* Repeated numbers come packed or one by one. */
-static void read_locations(struct pprof_reader *r, const struct field *f, struct reader *packed, struct sample_parts *s) {
+static void read_locations(struct pprof_reader *r, const struct field *f, struct reader *packed,
+                           struct sample_parts *s) {
     if (f->wire == WIRE_VARINT)
         add_location(r, s, f->value);
     while (reader_left(packed) && !packed->failed && !r->bad && !r->nomem)

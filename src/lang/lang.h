@@ -22,8 +22,8 @@ struct lang_process;
 
 /* A frame of the merged stack, leaf first. */
 struct lang_merged {
-    u32 index;    /* into the native stream (lang == 0) or the runtime's own */
-    u8 lang;      /* 0 = native */
+    u32 index;     /* into the native stream (lang == 0) or the runtime's own */
+    u8 lang;       /* 0 = native */
     bool internal; /* the runtime's machinery, folded by default */
 };
 

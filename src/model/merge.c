@@ -12,8 +12,8 @@ struct copier {
     const struct profile *from;
     uint32_t *strings, *functions, *mappings, *frames, *stacks, *threads, *label_sets;
     bool drop_internal;
-    bool root_threads;      /* a frame per thread at the root; then copied stacks are kept per thread: */
-    thread_id thread;       /* of the sample being copied */
+    bool root_threads;        /* a frame per thread at the root; then copied stacks are kept per thread: */
+    thread_id thread;         /* of the sample being copied */
     struct u64_map stacks_of; /* thread << 32 | stack */
 };
 
@@ -105,8 +105,8 @@ static stack_id copied_root(struct copier *c) {
     else
         snprintf(name, sizeof(name), "thread %s (%u), main of %s", thread, t->tid, process);
     struct profile_function f = {.name = profile_string(c->into, name)};
-    struct profile_frame frame = {.function = profile_function(c->into, &f), .flags = FRAME_MARK,
-                                  .kind = profile_string(c->into, "thread")};
+    struct profile_frame frame = {
+        .function = profile_function(c->into, &f), .flags = FRAME_MARK, .kind = profile_string(c->into, "thread")};
     return profile_stack(c->into, 0, profile_frame(c->into, &frame));
 }
 

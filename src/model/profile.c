@@ -50,10 +50,10 @@ static uint32_t intern_record(struct profile *p, struct record_table t, const vo
     return (uint32_t)(*t.count)++;
 }
 
-#define TABLE(p, name)                                                                             \
-    (struct record_table) {                                                                        \
-        .base = (void **)&(p)->name, .count = &(p)->n_##name, .capacity = &(p)->priv->cap_##name,  \
-        .size = sizeof(*(p)->name), .index = &(p)->priv->name                                      \
+#define TABLE(p, name)                                                                                                 \
+    (struct record_table) {                                                                                            \
+        .base = (void **)&(p)->name, .count = &(p)->n_##name, .capacity = &(p)->priv->cap_##name,                      \
+        .size = sizeof(*(p)->name), .index = &(p)->priv->name                                                          \
     }
 
 /* Records are compared as bytes, so padding must not exist. */
@@ -106,8 +106,8 @@ string_id profile_string_n(struct profile *p, const char *s, size_t n) {
         return id;
     char *copy = n < UINT32_MAX ? arena_strndup(&p->priv->arena, s, n) : NULL;
     if (!copy || mem_grow((void **)&p->strings, &p->priv->cap_strings, p->n_strings + 1, sizeof(*p->strings)) < 0 ||
-        mem_grow((void **)&p->string_lengths, &p->priv->cap_lengths, p->n_strings + 1,
-                 sizeof(*p->string_lengths)) < 0 ||
+        mem_grow((void **)&p->string_lengths, &p->priv->cap_lengths, p->n_strings + 1, sizeof(*p->string_lengths)) <
+            0 ||
         hash_index_add(&p->priv->strings, hash, (uint32_t)p->n_strings) < 0) {
         fail(p);
         return 0;

@@ -84,9 +84,9 @@ struct profile_count {
 };
 
 struct profile_quality {
-    uint64_t samples_taken; /* samples in the profile */
-    uint64_t samples_lost;  /* taken by the kernel but not delivered */
-    uint64_t stacks_whole;  /* stacks that reach their thread's root */
+    uint64_t samples_taken;          /* samples in the profile */
+    uint64_t samples_lost;           /* taken by the kernel but not delivered */
+    uint64_t stacks_whole;           /* stacks that reach their thread's root */
     struct profile_count *truncated; /* owned by the profile: why the others do not, by reason */
     size_t n_truncated;
     uint64_t frames;             /* frames over all samples */
@@ -114,7 +114,7 @@ struct profile {
     unsigned n_value_types;
     unsigned default_value; /* the value type shown first */
 
-    string_id command;      /* what was captured, for titles */
+    string_id command; /* what was captured, for titles */
     string_id host;
     uint64_t start_time_ns; /* since the epoch */
     uint64_t duration_ns;

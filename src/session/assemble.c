@@ -46,10 +46,10 @@ int assembler_new(struct session_files *files, struct assembler **ret, struct er
     if (!a->streams[0] || !a->streams[1] || !a->merged)
         return err_nomem(err);
     a->kind_kernel = profile_string(files->profile, "kernel");
-    a->kernel_mapping = profile_mapping(
-        files->profile, &(struct profile_mapping){.file = profile_string(files->profile, "[kernel]"),
-                                                  .start = 1ull << 63,
-                                                  .limit = UINT64_MAX});
+    a->kernel_mapping =
+        profile_mapping(files->profile, &(struct profile_mapping){.file = profile_string(files->profile, "[kernel]"),
+                                                                  .start = 1ull << 63,
+                                                                  .limit = UINT64_MAX});
     struct err why = {0};
     if (symbol_kernel_open(&a->kernel, &why) < 0)
         profile_note(files->profile, "Kernel frames have no names: %s", why.text);

@@ -7,15 +7,15 @@
 #include "session/process.h"
 
 struct assemble_input {
-    struct session_process *process; /* NULL: unknown process or kernel thread */
+    struct session_process *process;         /* NULL: unknown process or kernel thread */
     const struct process_snapshot *snapshot; /* that was in force when the walk ran */
-    const struct walk_stack *walk;   /* NULL when user space was not walked */
+    const struct walk_stack *walk;           /* NULL when user space was not walked */
     uint64_t leaf_sp;
-    bool runtime_exact;              /* the streams belong to the same instant */
-    const uint64_t *kernel;          /* kernel addresses, leaf first */
+    bool runtime_exact;     /* the streams belong to the same instant */
+    const uint64_t *kernel; /* kernel addresses, leaf first */
     size_t n_kernel;
     bool kernel_thread;
-    const char *missing;             /* user space is missing for this reason; NULL = it is not */
+    const char *missing; /* user space is missing for this reason; NULL = it is not */
 };
 
 struct assembled {

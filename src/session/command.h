@@ -13,7 +13,7 @@ struct command {
     int gate;    /* writing end; closing it lets the command run; -1 when it runs */
     int failure; /* reading end: the errno of a failed exec; closes on success */
     bool reaped;
-    int status;  /* wait status once reaped */
+    int status;   /* wait status once reaped */
     int niceness; /* of the command; set before command_prepare() */
 };
 

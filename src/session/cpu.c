@@ -275,7 +275,9 @@ static int open_source(struct capture *c, struct err *err) {
     struct cpu_options options = {
         .frequency = o->frequency,
         .kernel = o->kernel,
-        .filter = o->cgroup ? CPU_FILTER_CGROUP : o->all ? CPU_FILTER_ALL : CPU_FILTER_PIDS,
+        .filter = o->cgroup ? CPU_FILTER_CGROUP
+                  : o->all  ? CPU_FILTER_ALL
+                            : CPU_FILTER_PIDS,
         .max_processes = o->all || o->cgroup ? MAX_PROCESSES : 4096,
         .verbose = o->verbose,
     };

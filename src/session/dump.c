@@ -127,9 +127,8 @@ static void add_thread(struct dump *d, const struct held_thread *h) {
     };
     struct assembled a = assemble(d->assembler, &in);
     count(d, &a);
-    struct profile_sample s = {.stack = a.stack,
-                               .thread = session_process_thread(p, (u32)h->tid, NULL),
-                               .labels = state_label(d, h->state)};
+    struct profile_sample s = {
+        .stack = a.stack, .thread = session_process_thread(p, (u32)h->tid, NULL), .labels = state_label(d, h->state)};
     profile_add_sample(d->profile, &s, (int64_t[]){1});
 }
 

@@ -19,8 +19,8 @@ struct session_file {
     struct symbol_file *symbols; /* NULL when it could not be opened */
     enum file_tables tables_state;
     struct tables_file tables;
-    mapping_id mapping;        /* in the profile; 0 = not yet */
-    struct u64_map names;      /* address << 1 | exact → name_ref */
+    mapping_id mapping;   /* in the profile; 0 = not yet */
+    struct u64_map names; /* address << 1 | exact → name_ref */
 };
 
 /* Names of one address: `count` frame ids from `first` on, innermost first. */

@@ -49,7 +49,8 @@ static int take_snapshot(struct session_process *p) {
             describe_code(p, &all[i], &code[k++]);
     free(p->before.code);
     p->before = p->now;
-    p->now = (struct process_snapshot){.code = code, .count = k, .generation = p->before.generation + 1, .since_ns = p->refreshed_ns};
+    p->now = (struct process_snapshot){
+        .code = code, .count = k, .generation = p->before.generation + 1, .since_ns = p->refreshed_ns};
     return 0;
 }
 

@@ -32,11 +32,11 @@ struct session_process {
     bool table_published;
     uint64_t tables_seen; /* files->tables_loaded when the list was published */
 
-    enum lang_id lang;                /* of `runtime`; 0 = native only */
+    enum lang_id lang; /* of `runtime`; 0 = native only */
     struct lang_process *runtime;
-    uint64_t next_attach_ns;          /* when to look for a runtime again; 0 = at the next change */
+    uint64_t next_attach_ns; /* when to look for a runtime again; 0 = at the next change */
     unsigned attach_tries;
-    struct err attach_error;          /* why the runtime that is there cannot be read */
+    struct err attach_error; /* why the runtime that is there cannot be read */
 
     struct symbol_perf_map *perf_map;
     bool perf_map_tried;

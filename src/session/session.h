@@ -9,9 +9,9 @@
 #include "model/profile.h"
 
 struct session_progress {
-    double seconds;         /* since sampling began */
+    double seconds; /* since sampling began */
     uint64_t samples, lost;
-    unsigned processes;     /* seen so far */
+    unsigned processes; /* seen so far */
 };
 
 struct session_options {
@@ -24,7 +24,7 @@ struct session_options {
     unsigned frequency;
     bool kernel;
     bool verbose;
-    int stop_fd;          /* readable = stop now and keep what was captured; -1 = none */
+    int stop_fd; /* readable = stop now and keep what was captured; -1 = none */
     void (*progress)(void *ctx, const struct session_progress *p); /* about ten times a second; may be NULL */
     void *progress_ctx;
 };

@@ -21,8 +21,8 @@ enum { BUILD_ID_TEXT = 2 * 64 + 1 };
 struct elf_image {
     const uint8_t *data; /* mapped or owned */
     size_t size;
-    bool owned;    /* malloc'ed, else mmap'ed */
-    uint16_t type; /* ET_EXEC, ET_DYN, … */
+    bool owned;     /* malloc'ed, else mmap'ed */
+    uint16_t type;  /* ET_EXEC, ET_DYN, … */
     uint64_t entry; /* address of the entry point, 0 when there is none */
     Elf64_Phdr *segments;
     size_t n_segments;

@@ -28,9 +28,9 @@ struct codes {
 struct symbol_perf_map {
     int fd;
     off_t read_to, seen; /* lines up to the one; the size at the last reading */
-    struct codes known; /* disjoint and sorted */
-    struct codes fresh; /* as they were read */
-    struct arena names; /* they never move, nor go: they were handed out */
+    struct codes known;  /* disjoint and sorted */
+    struct codes fresh;  /* as they were read */
+    struct arena names;  /* they never move, nor go: they were handed out */
 };
 
 /* ---- opening ---- */

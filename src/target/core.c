@@ -326,7 +326,8 @@ int target_open_core(const char *path, const char *sysroot, struct target **ret,
     if (t->core->fd < 0)
         return t->core->fd;
     if (t->core->root_fd < 0)
-        return err_set(err, -errno, "Name an existing directory with --sysroot", "Cannot open %s: %s", root, strerror(errno));
+        return err_set(err, -errno, "Name an existing directory with --sysroot", "Cannot open %s: %s", root,
+                       strerror(errno));
     Elf64_Ehdr h = {0};
     const char *why = check_header(&h, pread(t->core->fd, &h, sizeof(h), 0));
     if (why)

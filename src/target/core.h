@@ -39,7 +39,7 @@ struct core_range { /* in the core */
 enum { MAX_CORE_NOTE_SEGMENTS = 8 };
 
 struct core_file {
-    int fd, root_fd;               /* the core, unpacked; the sysroot; negative when not open */
+    int fd, root_fd; /* the core, unpacked; the sysroot; negative when not open */
     struct core_range notes[MAX_CORE_NOTE_SEGMENTS];
     size_t n_notes;
     struct core_segment *segments; /* sorted, not overlapping */

@@ -32,7 +32,8 @@ static bool range_is_sane(uint64_t start, uint64_t size) {
 
 static int add_segment(struct core_file *c, const Elf64_Phdr *p) {
     uint64_t size = MAX(p->p_memsz, p->p_filesz);
-    if (!range_is_sane(p->p_vaddr, size) || p->p_offset + p->p_filesz < p->p_offset || p->p_offset + p->p_filesz > INT64_MAX)
+    if (!range_is_sane(p->p_vaddr, size) || p->p_offset + p->p_filesz < p->p_offset ||
+        p->p_offset + p->p_filesz > INT64_MAX)
         return 0;
     if (mem_grow((void **)&c->segments, &c->cap_segments, c->n_segments + 1, sizeof(*c->segments)) < 0)
         return -ENOMEM;

@@ -105,7 +105,10 @@ static unpack_fn *format_of(const uint8_t magic[6], const char **ret_foreign) {
         return unpack_gzip;
     if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0)
         return unpack_zstd;
-    if (memcmp(magic, "\xfd" "7zXZ", 5) == 0)
+    if (memcmp(magic,
+               "\xfd"
+               "7zXZ",
+               5) == 0)
         *ret_foreign = "xz -dk";
     else if (memcmp(magic, "\x04\x22\x4d\x18", 4) == 0)
         *ret_foreign = "lz4 -dk";

@@ -19,8 +19,8 @@ enum { MAX_MEMORY_FILE = 1 << 20 };
 
 /* The kernel's own views are regular files by type only: reading one may wait, or do something. */
 static bool is_kernels_own(int fd) {
-    static const unsigned long types[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC, CGROUP_SUPER_MAGIC,
-                                          CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC, SECURITYFS_MAGIC};
+    static const unsigned long types[] = {PROC_SUPER_MAGIC,   SYSFS_MAGIC,         DEBUGFS_MAGIC, TRACEFS_MAGIC,
+                                          CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,  SECURITYFS_MAGIC};
     struct statfs fs;
     if (fstatfs(fd, &fs) < 0)
         return true;
@@ -88,9 +88,9 @@ int live_open_path(struct target *t, const char *path) {
 /* Layered file systems show one device to stat() and another to /proc/PID/maps. */
 static bool is_layered(int fd) {
     struct statfs fs;
-    return fstatfs(fd, &fs) == 0 && ((unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC ||
-                                     (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
-                                     (unsigned long)fs.f_type == BCACHEFS_SUPER_MAGIC);
+    return fstatfs(fd, &fs) == 0 &&
+           ((unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC || (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
+            (unsigned long)fs.f_type == BCACHEFS_SUPER_MAGIC);
 }
 
 /* Hands `fd` through when it is the mapping's file; otherwise closes it and returns -ESTALE. */

@@ -21,7 +21,8 @@ static void choose_member(struct target *t) {
     pid_t *tids = NULL;
     size_t n = 0;
     t->member[0] = '\0';
-    if (proc_read_stat(t->proc_fd, "stat", &st) < 0 || st.state != 'Z' || proc_numbers(t->proc_fd, "task", &tids, &n) < 0)
+    if (proc_read_stat(t->proc_fd, "stat", &st) < 0 || st.state != 'Z' ||
+        proc_numbers(t->proc_fd, "task", &tids, &n) < 0)
         return;
     for (size_t i = 0; i < n; i++) {
         char name[32];

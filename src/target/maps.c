@@ -18,7 +18,9 @@ static uint64_t number(const char **p, const char *end, unsigned base) {
     uint64_t v = 0;
     for (; *p < end; (*p)++) {
         char c = **p;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 99;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 99;
         if (digit >= base)
             break;
         v = v * base + digit;

@@ -109,9 +109,8 @@ int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret) {
     unsigned long long flags, start;
     unsigned threads;
     char state;
-    if (!p || sscanf(p + 1,
-                     " %c %*d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu", &state, &flags,
-                     &threads, &start) != 4)
+    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu", &state,
+                     &flags, &threads, &start) != 4)
         return -EBADMSG;
     *ret = (struct proc_stat){.state = state, .threads = threads, .flags = flags, .start_time = start};
     return 0;

@@ -64,12 +64,14 @@ enum target_state target_state_of(pid_t pid) {
 
 /* ---- sentences ---- */
 
-static const char with_sudo[] = "Run the same command with sudo, or once: sudo setcap cap_sys_ptrace+ep \"$(command -v scry)\"";
+static const char with_sudo[] =
+    "Run the same command with sudo, or once: sudo setcap cap_sys_ptrace+ep \"$(command -v scry)\"";
 
 static int forbidden_to_capable(const struct forbidden *f, struct err *err) {
     if (f->confined)
         return err_set(err, -EPERM, "Run scry on the host as root, or inside the container that the process runs in",
-                       "Process %d (%s) lives in a user namespace that scry's privileges do not reach", (int)f->pid, f->comm);
+                       "Process %d (%s) lives in a user namespace that scry's privileges do not reach", (int)f->pid,
+                       f->comm);
     return err_set(err, -EPERM, "Look for a denial in the audit log (journalctl -k, dmesg), and allow it there",
                    "Process %d (%s) may not be read: a security module (SELinux, AppArmor, lockdown) forbids it",
                    (int)f->pid, f->comm);
@@ -84,7 +86,8 @@ static int forbidden_by_yama(const struct forbidden *f, struct err *err) {
         return err_set(err, -EPERM, with_sudo,
                        "Process %d (%s) may not be read: yama's ptrace_scope is 2, which asks for CAP_SYS_PTRACE",
                        (int)f->pid, f->comm);
-    return err_set(err, -EPERM, "Run the same command with sudo, or allow it to all: sudo sysctl kernel.yama.ptrace_scope=0",
+    return err_set(err, -EPERM,
+                   "Run the same command with sudo, or allow it to all: sudo sysctl kernel.yama.ptrace_scope=0",
                    "Process %d (%s) may not be read: yama's ptrace_scope is 1, which allows only a program's parents",
                    (int)f->pid, f->comm);
 }
@@ -99,16 +102,17 @@ int forbidden_sentence(const struct forbidden *f, struct err *err) {
         return forbidden_to_capable(f, err);
     if (f->root)
         return err_set(err, -EPERM, "Start the container with --cap-add=SYS_PTRACE, or run scry on the host",
-                       "Process %d (%s) may not be read: scry is root, but CAP_SYS_PTRACE was taken from it", (int)f->pid,
-                       f->comm);
+                       "Process %d (%s) may not be read: scry is root, but CAP_SYS_PTRACE was taken from it",
+                       (int)f->pid, f->comm);
     if (!f->same_user)
-        return err_set(err, -EPERM, with_sudo, "Process %d (%s) belongs to %s, and %s lacks CAP_SYS_PTRACE", (int)f->pid,
-                       f->comm, f->owner, f->self);
+        return err_set(err, -EPERM, with_sudo, "Process %d (%s) belongs to %s, and %s lacks CAP_SYS_PTRACE",
+                       (int)f->pid, f->comm, f->owner, f->self);
     if (f->yama)
         return forbidden_by_yama(f, err);
-    return err_set(err, -EPERM, with_sudo,
-                   "Process %d (%s) has more privileges than %s or made itself unreadable, and CAP_SYS_PTRACE is missing",
-                   (int)f->pid, f->comm, f->self);
+    return err_set(
+        err, -EPERM, with_sudo,
+        "Process %d (%s) has more privileges than %s or made itself unreadable, and CAP_SYS_PTRACE is missing",
+        (int)f->pid, f->comm, f->self);
 }
 
 static bool has_capability(void) {
@@ -122,7 +126,8 @@ static bool is_confined(void) {
     char map[256];
     unsigned inside, outside, count;
     int n = proc_read_text(AT_FDCWD, "/proc/self/uid_map", map, sizeof(map));
-    return n > 0 && (sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 || inside || outside || count != UINT32_MAX);
+    return n > 0 &&
+           (sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 || inside || outside || count != UINT32_MAX);
 }
 
 static const char *user_name(uid_t uid, char *ret, size_t size) {
@@ -168,7 +173,8 @@ static int refuse_thread(int proc_fd, pid_t pid, struct err *err) {
 int refuse_state(enum target_state state, int proc_fd, pid_t pid, struct err *err) {
     switch (state) {
     case TARGET_GONE:
-        return err_set(err, -ESRCH, "scry ps lists the processes that can be looked at", "There is no process %d", (int)pid);
+        return err_set(err, -ESRCH, "scry ps lists the processes that can be looked at", "There is no process %d",
+                       (int)pid);
     case TARGET_ZOMBIE:
         return err_set(err, -ESRCH, "Nothing of it is left to look at; its parent has yet to collect it",
                        "Process %d is a zombie: it has already ended", (int)pid);
@@ -178,8 +184,8 @@ int refuse_state(enum target_state state, int proc_fd, pid_t pid, struct err *er
     case TARGET_THREAD:
         return refuse_thread(proc_fd, pid, err);
     case TARGET_32BIT:
-        return err_set(err, -ENOTSUP, "Use perf for 32-bit programs", "Process %d is a 32-bit program, which scry cannot read",
-                       (int)pid);
+        return err_set(err, -ENOTSUP, "Use perf for 32-bit programs",
+                       "Process %d is a 32-bit program, which scry cannot read", (int)pid);
     case TARGET_FORBIDDEN:
         return refuse_forbidden(pid, err);
     case TARGET_USER:

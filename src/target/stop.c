@@ -25,12 +25,12 @@
 #include "target/internal.h"
 
 enum {
-    MAX_ROUNDS = 100,                /* of looking for threads that were started meanwhile */
-    YIELDS = 8,                      /* looks that only give up the CPU before sleeping between looks */
+    MAX_ROUNDS = 100, /* of looking for threads that were started meanwhile */
+    YIELDS = 8,       /* looks that only give up the CPU before sleeping between looks */
     SLEEP_MIN_NS = 50000,
     SLEEP_MAX_NS = 1000000,
-    STUCK_AFTER_NS = 20000000,       /* then a thread in uninterruptible sleep is left there … */
-    GIVE_UP_AFTER_NS = 2000000000,   /* … and then the others are given up */
+    STUCK_AFTER_NS = 20000000,     /* then a thread in uninterruptible sleep is left there … */
+    GIVE_UP_AFTER_NS = 2000000000, /* … and then the others are given up */
     TRACER_STACK = 256 << 10,
 };
 
@@ -100,7 +100,8 @@ static int seize_new(struct tracer *tr) {
     if (rc == -ESRCH)
         return 0;
     if (rc < 0)
-        return err_set(&tr->err, rc, NULL, "Cannot list the threads of process %d: %s", (int)tr->target->pid, strerror(-rc));
+        return err_set(&tr->err, rc, NULL, "Cannot list the threads of process %d: %s", (int)tr->target->pid,
+                       strerror(-rc));
     for (size_t i = 0; rc == 0 && i < n; i++) {
         if (u64_map_get(&tr->by_tid, (uint64_t)tids[i]))
             continue;
@@ -171,7 +172,8 @@ static int wait_all(struct tracer *tr, size_t first) {
         if (pending == 0)
             return 0;
         if (waited > GIVE_UP_AFTER_NS)
-            return err_set(&tr->err, -ETIMEDOUT, "Try again when the machine is less busy, or the CPU limit of its cgroup is wider",
+            return err_set(&tr->err, -ETIMEDOUT,
+                           "Try again when the machine is less busy, or the CPU limit of its cgroup is wider",
                            "Process %d cannot be stopped: thread %d did not get to run for %d s", (int)tr->target->pid,
                            (int)late, (int)(GIVE_UP_AFTER_NS / 1000000000));
         pause_between(turn);
@@ -199,8 +201,8 @@ static int stop_all(struct tracer *tr) {
 
 void registers_from_user(const struct user_regs_struct *r, struct target_registers *ret) {
     *ret = (struct target_registers){
-        .value = {r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11,
-                  r->r12, r->r13, r->r14, r->r15, r->rip},
+        .value = {r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11, r->r12,
+                  r->r13, r->r14, r->r15, r->rip},
         .tls_base = r->fs_base,
         .in_syscall = (int64_t)r->orig_rax >= 0,
     };

@@ -71,7 +71,8 @@ int target_read(struct target *t, uint64_t address, void *dst, size_t size) {
     bool still = t->core || t->tracer;
     if (still && size <= PAGE_BYTES && !t->cache)
         t->cache = mem_zalloc(CACHED_PAGES, sizeof(*t->cache));
-    return still && size <= PAGE_BYTES && t->cache ? read_cached(t, address, dst, size) : read_now(t, address, dst, size);
+    return still && size <= PAGE_BYTES && t->cache ? read_cached(t, address, dst, size)
+                                                   : read_now(t, address, dst, size);
 }
 
 /* ---- mappings and files ---- */

@@ -32,13 +32,13 @@ enum target_state {
 
 struct target_info {
     pid_t pid;
-    pid_t ns_pid;         /* as the target calls itself */
+    pid_t ns_pid; /* as the target calls itself */
     pid_t parent;
-    uid_t uid;            /* the effective one */
+    uid_t uid; /* the effective one */
     char comm[64];
-    char *command_line;   /* owned; arguments joined by spaces, "" for kernel threads */
-    char container[128];  /* id (the first 12 of its 64 digits) or name of its container, or "" */
-    char cgroup[256];     /* cgroup v2 path */
+    char *command_line;  /* owned; arguments joined by spaces, "" for kernel threads */
+    char container[128]; /* id (the first 12 of its 64 digits) or name of its container, or "" */
+    char cgroup[256];    /* cgroup v2 path */
 };
 
 /* Reads what /proc says of any process, also one that may not be opened. 0 or negative errno. */

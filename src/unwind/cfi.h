@@ -24,9 +24,9 @@ struct cfi_rows {
     size_t n_rules, cap_rules;
     struct hash_index *rule_index; /* internal */
     struct cfi_statistics {
-        u64 functions;       /* FDEs compiled */
-        u64 broken;          /* FDEs left out: malformed or overlapping */
-        u64 inexpressible;   /* rows whose rule this format cannot say; they became RULE_NONE */
+        u64 functions;     /* FDEs compiled */
+        u64 broken;        /* FDEs left out: malformed or overlapping */
+        u64 inexpressible; /* rows whose rule this format cannot say; they became RULE_NONE */
     } statistics;
 };
 
@@ -36,7 +36,7 @@ void cfi_rows_free(struct cfi_rows *rows);
 struct cfi_section {
     const void *data;
     size_t size;
-    u64 address;  /* where it is mapped, for pc-relative pointers */
+    u64 address;   /* where it is mapped, for pc-relative pointers */
     bool eh_frame; /* else .debug_frame */
 };
 

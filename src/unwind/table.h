@@ -37,9 +37,9 @@ struct table_page {
 };
 
 enum table_mapping_flags {
-    TABLE_MAPPING_LOADED = 1, /* `pages_at` is valid */
-    TABLE_MAPPING_NO_TABLE = 2, /* the file has no unwind information: frame pointers only */
-    TABLE_MAPPING_ANONYMOUS = 4, /* no file: generated code */
+    TABLE_MAPPING_LOADED = 1,     /* `pages_at` is valid */
+    TABLE_MAPPING_NO_TABLE = 2,   /* the file has no unwind information: frame pointers only */
+    TABLE_MAPPING_ANONYMOUS = 4,  /* no file: generated code */
     TABLE_MAPPING_LANG_SHIFT = 8, /* bits 8-15: id of the lang whose code this is, 0 = native */
 };
 
@@ -65,7 +65,8 @@ enum rule_kind {
 enum { RULE_SAVED = 6, RULE_NOT_SAVED = -32768 };
 
 /* rule_saved_register[i] is the register that saved[i] speaks of. */
-#define RULE_SAVED_REGISTERS {3 /* rbx */, 6 /* rbp */, 12, 13, 14, 15}
+#define RULE_SAVED_REGISTERS                                                                                           \
+    { 3 /* rbx */, 6 /* rbp */, 12, 13, 14, 15 }
 
 enum rule_flags {
     RULE_SAVED_FROM_RBP = 1, /* saved[] offsets count from the present rbp, not from the CFA */
@@ -73,13 +74,13 @@ enum rule_flags {
 };
 
 struct unwind_rule {
-    u8 kind;    /* enum rule_kind */
+    u8 kind; /* enum rule_kind */
     u8 cfa_reg;
-    u8 flags;   /* enum rule_flags */
-    u8 ra_reg;  /* with RULE_RA_IN_REGISTER */
+    u8 flags;  /* enum rule_flags */
+    u8 ra_reg; /* with RULE_RA_IN_REGISTER */
     s32 cfa_offset;
     s16 cfa_add;
-    s16 ra_offset; /* the return address is at CFA + ra_offset; -8 almost always */
+    s16 ra_offset;         /* the return address is at CFA + ra_offset; -8 almost always */
     s16 saved[RULE_SAVED]; /* in units of 8 bytes; RULE_NOT_SAVED = the caller's value is still there */
 };
 _Static_assert(sizeof(struct unwind_rule) == 24, "shared with BPF");
@@ -89,7 +90,7 @@ enum { LANG_CONFIG_BYTES = 256, LANG_CONFIG_SLOTS = 1 };
 struct table_process {
     u32 mappings_at; /* reference to the first table_mapping */
     u32 n_mappings;
-    u32 langs;       /* bit i: lang id i has a config */
-    u32 generation;  /* of the mapping list; shipped with samples so that names use the right one */
+    u32 langs;                    /* bit i: lang id i has a config */
+    u32 generation;               /* of the mapping list; shipped with samples so that names use the right one */
     u8 config[LANG_CONFIG_BYTES]; /* of the one runtime that is walked from its own frame list */
 };

@@ -167,7 +167,8 @@ static int add_page(struct tables *t, const struct cfi_rows *rows, const u16 *ru
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) {
     if (rows->count == 0)
         return -ENOMEM;
-    u64 first = rows->rows[0].address >> TABLE_PAGE_SHIFT, last = rows->rows[rows->count - 1].address >> TABLE_PAGE_SHIFT;
+    u64 first = rows->rows[0].address >> TABLE_PAGE_SHIFT,
+        last = rows->rows[rows->count - 1].address >> TABLE_PAGE_SHIFT;
     if (last - first >= TABLE_PAGES_PER_CHUNK)
         return -ENOMEM; /* more than 256 MiB of code */
     struct tables_file f = {.first_page = first, .n_pages = (u32)(last - first + 1)};

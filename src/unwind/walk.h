@@ -66,12 +66,12 @@ static __always_inline u64 raw_address(const struct raw_frame *f) {
 
 enum {
     WALK_MAX_STREAMS = 3,
-    WALK_CAPACITY = 24576,       /* raw frames of all streams together */
-    WALK_NATIVE_LEAF = 8192,     /* of the native stream: frames kept at the leaf end … */
-    WALK_NATIVE_ROOT = 8192,     /* … and, in a ring, at the root end (power of two) */
-    WALK_RUNTIME_LEAF = 4096,    /* the same for every other stream */
+    WALK_CAPACITY = 24576,    /* raw frames of all streams together */
+    WALK_NATIVE_LEAF = 8192,  /* of the native stream: frames kept at the leaf end … */
+    WALK_NATIVE_ROOT = 8192,  /* … and, in a ring, at the root end (power of two) */
+    WALK_RUNTIME_LEAF = 4096, /* the same for every other stream */
     WALK_RUNTIME_ROOT = 4096,
-    WALK_MAX_STEPS = 32768,      /* frames visited per stream */
+    WALK_MAX_STEPS = 32768, /* frames visited per stream */
 };
 
 enum walk_end {
@@ -87,8 +87,8 @@ struct walk_stream {
     u32 first; /* index into frames[] */
     u32 total; /* frames emitted, kept or not */
     u16 leaf_capacity, root_capacity;
-    u8 lang;   /* id of the lang that walked it, 0 = native */
-    u8 end;    /* enum walk_end */
+    u8 lang; /* id of the lang that walked it, 0 = native */
+    u8 end;  /* enum walk_end */
     u8 pad[2];
 };
 
@@ -203,10 +203,10 @@ static __always_inline void walk_finish(struct walk *w, u8 end) {
 #ifdef __bpf__
 #define walk_loop(max, step, ctx) bpf_loop(max, step, ctx, 0)
 #else
-#define walk_loop(max, step, ctx)                                                                  \
-    do {                                                                                           \
-        for (u32 _i = 0; _i < (max); _i++)                                                         \
-            if (step(_i, ctx))                                                                     \
-                break;                                                                             \
+#define walk_loop(max, step, ctx)                                                                                      \
+    do {                                                                                                               \
+        for (u32 _i = 0; _i < (max); _i++)                                                                             \
+            if (step(_i, ctx))                                                                                         \
+                break;                                                                                                 \
     } while (0)
 #endif

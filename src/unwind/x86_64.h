@@ -22,7 +22,7 @@ enum {
 
 /* Bit r is set when the ABI lets a callee destroy register r: such values are known only in the
  * interrupted frame itself. */
-#define ARCH_VOLATILE_REGISTERS                                                                    \
+#define ARCH_VOLATILE_REGISTERS                                                                                        \
     (1u << 0 | 1u << 1 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 10 | 1u << 11)
 
 /* At a signal trampoline rsp points at struct ucontext; uc_mcontext.gregs is 40 bytes in. */

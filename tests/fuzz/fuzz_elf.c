@@ -26,7 +26,8 @@ static void use(struct symbol_file *f) {
     uint64_t start = 0, end = 0x2000, address;
     (void)strlen(symbol_file_build_id(f));
     for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
-        if (symbol_file_section(f, sections[i], &s) == 0 && s.data && s.size && ((const char *)s.data)[s.size - 1] == 77)
+        if (symbol_file_section(f, sections[i], &s) == 0 && s.data && s.size &&
+            ((const char *)s.data)[s.size - 1] == 77)
             symbol_file_release_pages(f);
     (void)symbol_file_find(f, "main", &r);
     (void)symbol_file_find_exported(f, "exported", &r);

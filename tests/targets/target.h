@@ -41,8 +41,7 @@ static inline uint64_t target_cpu(void) {
 }
 
 static inline void target_report(void) {
-    printf("{\"cpu_ns\": %llu, \"loops\": %llu, \"ns\": {",
-           (unsigned long long)target_clock(CLOCK_PROCESS_CPUTIME_ID),
+    printf("{\"cpu_ns\": %llu, \"loops\": %llu, \"ns\": {", (unsigned long long)target_clock(CLOCK_PROCESS_CPUTIME_ID),
            (unsigned long long)target_loops);
     for (int i = 0; i < TARGET_MAX_NAMES && target_names[i]; i++)
         printf("%s\"%s\": %llu", i ? ", " : "", target_names[i], (unsigned long long)target_ns[i]);

@@ -23,9 +23,9 @@ static uint64_t draw(uint64_t below) {
 
 static frame_id frame(struct profile *p, const char *kind, const char *name, const char *file, uint32_t start,
                       uint32_t line, uint32_t flags, const char *module) {
-    function_id f = profile_function(
-        p, &(struct profile_function){
-               .name = profile_string(p, name), .file = profile_string(p, file), .start_line = start});
+    function_id f =
+        profile_function(p, &(struct profile_function){
+                                .name = profile_string(p, name), .file = profile_string(p, file), .start_line = start});
     mapping_id m = profile_mapping(p, &(struct profile_mapping){.file = profile_string(p, module)});
     return profile_frame(p, &(struct profile_frame){.function = f,
                                                     .line = line,
@@ -42,8 +42,7 @@ static stack_id push(struct profile *p, stack_id s, const char *kind, const char
 
 static stack_id python(struct profile *p, stack_id s, const char *name, const char *file, uint32_t start,
                        uint32_t line) {
-    s = push(p, s, "native", "_PyEval_EvalFrameDefault", "Python/ceval.c", 0, 0, FRAME_INTERNAL,
-             "/usr/bin/python3.12");
+    s = push(p, s, "native", "_PyEval_EvalFrameDefault", "Python/ceval.c", 0, 0, FRAME_INTERNAL, "/usr/bin/python3.12");
     return push(p, s, "python", name, file, start, line, 0, "");
 }
 
@@ -57,12 +56,23 @@ static stack_id kernel(struct profile *p, stack_id s, const char *const *names) 
     return s;
 }
 
-static const char *const read_path[] = {"entry_SYSCALL_64_after_hwframe", "do_syscall_64", "ksys_read", "vfs_read",
-                                        "sock_read_iter", "tcp_recvmsg", "_copy_to_iter", NULL};
-static const char *const write_path[] = {"entry_SYSCALL_64_after_hwframe", "do_syscall_64", "ksys_write",
-                                         "vfs_write", "sock_write_iter", "tcp_sendmsg", NULL};
-static const char *const fault_path[] = {"asm_exc_page_fault", "exc_page_fault", "handle_mm_fault",
-                                         "clear_page_erms", NULL};
+static const char *const read_path[] = {"entry_SYSCALL_64_after_hwframe",
+                                        "do_syscall_64",
+                                        "ksys_read",
+                                        "vfs_read",
+                                        "sock_read_iter",
+                                        "tcp_recvmsg",
+                                        "_copy_to_iter",
+                                        NULL};
+static const char *const write_path[] = {"entry_SYSCALL_64_after_hwframe",
+                                         "do_syscall_64",
+                                         "ksys_write",
+                                         "vfs_write",
+                                         "sock_write_iter",
+                                         "tcp_sendmsg",
+                                         NULL};
+static const char *const fault_path[] = {"asm_exc_page_fault", "exc_page_fault", "handle_mm_fault", "clear_page_erms",
+                                         NULL};
 
 static const char libc[] = "/usr/lib/x86_64-linux-gnu/libc.so.6";
 static const char libz[] = "/usr/lib/x86_64-linux-gnu/libz.so.1.3.1";
@@ -128,8 +138,8 @@ static stack_id in_zlib(struct profile *p) {
 
 static stack_id in_worker(struct profile *p) {
     stack_id s = native(p, thread_start(p), "worker_main", "/srv/shop/bin/indexer", 0);
-    s = push(p, s, "native", "std::sort<std::vector<Item>::iterator, by_price>(…)", "/usr/include/c++/12/bits/stl_algo.h",
-             4824, 4830, FRAME_INLINED, "/srv/shop/bin/indexer");
+    s = push(p, s, "native", "std::sort<std::vector<Item>::iterator, by_price>(…)",
+             "/usr/include/c++/12/bits/stl_algo.h", 4824, 4830, FRAME_INLINED, "/srv/shop/bin/indexer");
     uint64_t depth = 1 + draw(9);
     for (uint64_t i = 0; i < depth; i++)
         s = push(p, s, "native", "std::__introsort_loop<…>", "/usr/include/c++/12/bits/stl_algo.h", 1935,
@@ -222,7 +232,8 @@ static void demo(struct profile *p) {
     q->probe_ns = 42000000;
     q->probe_runs = q->samples_taken;
     q->slowdown_bound = 0.0021;
-    profile_note(p, "libz.so.1.3.1 has no call-frame information in one section: its frames were found by frame pointer");
+    profile_note(p,
+                 "libz.so.1.3.1 has no call-frame information in one section: its frames were found by frame pointer");
 }
 
 static void hostile(struct profile *p) {
@@ -278,7 +289,8 @@ static void big(struct profile *p, size_t nodes) {
     for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
         char name[64];
         snprintf(name, sizeof(name), "package_%zu::function_%zu", i % 37, i);
-        frames[i] = frame(p, i % 3 ? "native" : "python", name, "/src/big.c", (uint32_t)i, (uint32_t)i + 1, 0, "/bin/big");
+        frames[i] =
+            frame(p, i % 3 ? "native" : "python", name, "/src/big.c", (uint32_t)i, (uint32_t)i + 1, 0, "/bin/big");
     }
     size_t n = p->n_stacks;
     while (p->n_stacks - n < nodes) {

@@ -24,9 +24,10 @@ static void note_code(struct lang_process *lp, const struct python_object *o) {
         if (!(m->protection & PROT_EXEC) || m->path[0] != '/')
             continue;
         const char *base = strrchr(m->path, '/') + 1;
-        lp->python_program = lp->python_program || fnmatch("python[0-9.]*", base, 0) == 0 || strcmp(base, "python") == 0;
-        if (m->device == o->mapping.device && m->inode == o->mapping.inode &&
-            strcmp(m->path, o->mapping.path) == 0 && lp->n_code < PYTHON_MAX_CODE)
+        lp->python_program =
+            lp->python_program || fnmatch("python[0-9.]*", base, 0) == 0 || strcmp(base, "python") == 0;
+        if (m->device == o->mapping.device && m->inode == o->mapping.inode && strcmp(m->path, o->mapping.path) == 0 &&
+            lp->n_code < PYTHON_MAX_CODE)
             lp->code[lp->n_code++] = (struct python_range){m->start, m->end};
     }
 }

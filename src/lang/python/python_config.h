@@ -40,23 +40,23 @@ struct python_config {
      * pointer found and adds. 0 steps: not known. */
     s32 tls[PYTHON_TLS_STEPS];
     u8 tls_steps;
-    u8 flags; /* enum python_config_flags */
-    u8 loops; /* enum python_loops */
-    u8 instruction_shift; /* of the value in the frame: 1 when it counts bytes */
+    u8 flags;                 /* enum python_config_flags */
+    u8 loops;                 /* enum python_loops */
+    u8 instruction_shift;     /* of the value in the frame: 1 when it counts bytes */
     u8 thread_through_cframe; /* the newest frame is in the newest _PyCFrame, not in the thread state */
     u8 pad0[3];
 
     u16 interpreter_next, interpreter_threads;
     u16 thread_next, thread_id, thread_native_id; /* native id: 0 when not kept */
-    u16 thread_frame;  /* the newest frame, unless thread_through_cframe */
-    u16 thread_cframe; /* the newest _PyCFrame */
-    u16 thread_root_cframe; /* embedded in the thread state: the end of the chain */
+    u16 thread_frame;                             /* the newest frame, unless thread_through_cframe */
+    u16 thread_cframe;                            /* the newest _PyCFrame */
+    u16 thread_root_cframe;                       /* embedded in the thread state: the end of the chain */
     u16 cframe_frame, cframe_previous;
 
     u16 frame_bytes; /* read of a frame at once, at most PYTHON_READ */
     u16 frame_code, frame_previous, frame_instruction;
-    u16 frame_mark;   /* is_entry (3.11) or owner (3.12+), one byte */
-    u16 frame_copy;   /* tlbc_index, s32; 0 when there is none (GIL builds) */
+    u16 frame_mark; /* is_entry (3.11) or owner (3.12+), one byte */
+    u16 frame_copy; /* tlbc_index, s32; 0 when there is none (GIL builds) */
 
     u16 code_bytes; /* read of a code object at once, at most PYTHON_READ */
     u16 code_type_at, code_first_line;

@@ -112,8 +112,8 @@ static bool parse_version(const char *text, size_t n, struct python_layout *ret)
         rest++;
     if (*rest || (size_t)(rest - copy) >= n)
         return false;
-    *ret = (struct python_layout){.minor = (uint8_t)minor, .micro = (uint8_t)micro, .level = (uint8_t)level,
-                                  .serial = (uint8_t)serial};
+    *ret = (struct python_layout){
+        .minor = (uint8_t)minor, .micro = (uint8_t)micro, .level = (uint8_t)level, .serial = (uint8_t)serial};
     return true;
 }
 
@@ -158,8 +158,7 @@ static int version_of(struct target *t, const struct python_object *o, struct py
 
 /* ---- the layout ---- */
 
-static int identify_debug(struct target *t, const struct python_object *o, struct python_layout *ret,
-                          struct err *err) {
+static int identify_debug(struct target *t, const struct python_object *o, struct python_layout *ret, struct err *err) {
     uint8_t bytes[PYTHON_DEBUG_OFFSETS_BYTES];
     if (!o->runtime || target_read(t, o->runtime, bytes, sizeof(bytes)) < 0)
         return err_set(err, -EAGAIN, NULL, "Python's runtime state cannot be read");

@@ -17,5 +17,4 @@ struct python_position {
 
 /* `minor` chooses the kind of table; `index` is in 2-byte units, UINT32_MAX = before the first
  * instruction. What the interpreter has no line for has line 0 here. */
-struct python_position python_line(unsigned minor, const void *table, size_t size, uint32_t first_line,
-                                   uint32_t index);
+struct python_position python_line(unsigned minor, const void *table, size_t size, uint32_t first_line, uint32_t index);

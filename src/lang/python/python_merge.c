@@ -12,11 +12,11 @@ struct merge {
     const struct lang_process *lp;
     const struct lang_streams *in;
     struct lang_merged *ret;
-    u32 n;       /* entries written */
-    u32 frame;   /* of the runtime's stream: the next to be written */
-    u32 record;  /* the next loop record to be placed, or n_runtime */
-    u32 idle;    /* loops at the leaf that have no Python frame: just begun, or about to return */
-    u64 low;     /* stack address where the native frame at hand begins */
+    u32 n;      /* entries written */
+    u32 frame;  /* of the runtime's stream: the next to be written */
+    u32 record; /* the next loop record to be placed, or n_runtime */
+    u32 idle;   /* loops at the leaf that have no Python frame: just begun, or about to return */
+    u64 low;    /* stack address where the native frame at hand begins */
 };
 
 static bool is_record(const struct raw_frame *f) {
@@ -195,8 +195,7 @@ static bool is_machinery(const char *symbol) {
 }
 
 static bool is_start(const char *symbol) {
-    return strcmp(symbol, "main") == 0 || strcmp(symbol, "_start") == 0 ||
-           strncmp(symbol, "__libc_start_", 13) == 0;
+    return strcmp(symbol, "main") == 0 || strcmp(symbol, "_start") == 0 || strncmp(symbol, "__libc_start_", 13) == 0;
 }
 
 bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol) {

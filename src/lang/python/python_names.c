@@ -8,11 +8,11 @@
 #include "lang/python/python_text.h"
 
 enum {
-    MAX_NAME = 4096,            /* characters */
+    MAX_NAME = 4096, /* characters */
     MAX_FILENAME = 8192,
-    MAX_TABLE = 4 << 20,        /* bytes of one line table */
-    MAX_TABLES = 64 << 20,      /* of all that are kept */
-    MAX_CODES = 1 << 17,        /* code objects kept; at a limit everything is forgotten and read again */
+    MAX_TABLE = 4 << 20,   /* bytes of one line table */
+    MAX_TABLES = 64 << 20, /* of all that are kept */
+    MAX_CODES = 1 << 17,   /* code objects kept; at a limit everything is forgotten and read again */
     MAX_FRAMES = 1 << 20,
 };
 
@@ -143,7 +143,8 @@ static bool code_equal(const void *ctx, uint32_t id) {
     return k->n->codes[id].code == k->code && k->n->codes[id].first_line == k->first_line;
 }
 
-static const struct named_code *code_of(struct lang_process *lp, struct profile *p, uint64_t code, uint32_t first_line) {
+static const struct named_code *code_of(struct lang_process *lp, struct profile *p, uint64_t code,
+                                        uint32_t first_line) {
     struct python_names *n = lp->names;
     uint64_t hash = hash_mix(hash_mix(0, code), first_line);
     uint32_t id = hash_index_find(&n->code_index, hash, code_equal, &(struct code_key){n, code, first_line});
@@ -164,9 +165,8 @@ static const struct named_code *code_of(struct lang_process *lp, struct profile 
 
 static frame_id unknown_frame(struct lang_process *lp, struct profile *p) {
     struct profile_function f = {.name = profile_string(p, "[Python code that is gone]")};
-    return profile_frame(p, &(struct profile_frame){.function = profile_function(p, &f),
-                                                    .kind = lp->names->kind,
-                                                    .flags = FRAME_UNNAMED});
+    return profile_frame(p, &(struct profile_frame){
+                                .function = profile_function(p, &f), .kind = lp->names->kind, .flags = FRAME_UNNAMED});
 }
 
 static frame_id make_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *raw) {
@@ -175,10 +175,9 @@ static frame_id make_frame(struct lang_process *lp, struct profile *p, const str
     if (!c || !c->function)
         return unknown_frame(lp, p);
     struct python_position at = python_line(lp->layout.minor, c->table, c->table_size, first_line, index);
-    return profile_frame(p, &(struct profile_frame){.function = c->function,
-                                                    .line = at.line,
-                                                    .column = at.column,
-                                                    .kind = lp->names->kind});
+    return profile_frame(p,
+                         &(struct profile_frame){
+                             .function = c->function, .line = at.line, .column = at.column, .kind = lp->names->kind});
 }
 
 struct frame_key {

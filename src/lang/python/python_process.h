@@ -19,14 +19,14 @@ struct lang_process {
     struct python_layout layout;
     struct python_config config;
     char version[48];
-    uint64_t runtime;      /* address of _PyRuntime; 0 in 3.6 */
-    uint64_t interpreters; /* address of the pointer to the newest interpreter */
+    uint64_t runtime;                          /* address of _PyRuntime; 0 in 3.6 */
+    uint64_t interpreters;                     /* address of the pointer to the newest interpreter */
     struct python_range code[PYTHON_MAX_CODE]; /* of the file that holds the interpreter */
     unsigned n_code;
     /* The evaluation loop's function, and the parts that the compiler moved elsewhere. */
     struct python_range loops[PYTHON_MAX_LOOPS];
     unsigned n_loops;
-    uint64_t loop_bias; /* address in the target - address in the file */
+    uint64_t loop_bias;  /* address in the target - address in the file */
     bool python_program; /* the process runs the python command; not a program that embeds it */
     struct python_names *names;
 };
@@ -38,7 +38,7 @@ struct python_object {
     struct symbol_file *file;
     struct target_mapping mapping; /* one of its mappings; `path` is the target's */
     uint64_t bias;
-    uint64_t runtime;              /* address of _PyRuntime, 0 when it has none (3.6) */
+    uint64_t runtime; /* address of _PyRuntime, 0 when it has none (3.6) */
 };
 
 /* Looks through every file the process has mapped. -ENOENT when none holds an interpreter. */

@@ -18,7 +18,7 @@ enum {
     GLIBC_KEYS = 784,
     GLIBC_BLOCK = 32,
     MUSL_KEYS = 128,
-    MAX_THREADS = 64,        /* thread states used for checking */
+    MAX_THREADS = 64, /* thread states used for checking */
     MAX_INTERPRETERS = 64,
     BRUTE_FORCE_KEYS = 128,
     BRUTE_FORCE_BYTES = 4096, /* below the thread pointer */

@@ -13,9 +13,9 @@
 #include "unwind/walk.h"
 
 enum {
-    PYTHON_MAX_SEARCH = 1024, /* thread states and interpreters looked at */
-    PYTHON_MAX_NATIVE = 64,   /* native frames between two evaluation loops */
-    PYTHON_LOOP_ENTRY = 512,  /* bytes of the loop's code in which it may not be set up yet */
+    PYTHON_MAX_SEARCH = 1024,    /* thread states and interpreters looked at */
+    PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
+    PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
@@ -23,17 +23,17 @@ enum {
 struct python_walk {
     struct walk *w;
     const struct python_config *c;
-    u64 frame;          /* to be visited; 0 = none */
-    u64 cframe, root;   /* newest _PyCFrame not yet emitted, and the one that ends the chain */
-    u64 newest;         /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
-    u64 place;          /* how far it lies below the end of its native frame */
-    u64 low;            /* where the native frame at hand begins */
-    u32 kept;           /* frames that had been emitted when this thread state was begun */
-    u64 waiting[2];     /* further states of this thread, newer interpreters first */
-    u64 visited;        /* a frame of the past, to notice a circle */
+    u64 frame;               /* to be visited; 0 = none */
+    u64 cframe, root;        /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
+    u64 place;               /* how far it lies below the end of its native frame */
+    u64 low;                 /* where the native frame at hand begins */
+    u32 kept;                /* frames that had been emitted when this thread state was begun */
+    u64 waiting[2];          /* further states of this thread, newer interpreters first */
+    u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
-    u8 suspect; /* the newest _PyCFrame may not be filled in yet */
-    u8 several; /* interpreters: the thread may have a state in each */
+    u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
+    u8 several;              /* interpreters: the thread may have a state in each */
     u8 end;
 };
 

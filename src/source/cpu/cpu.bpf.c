@@ -8,8 +8,8 @@
 #include <linux/bpf.h>
 #include <linux/bpf_perf_event.h>
 
-#include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
 typedef __u8 u8;
@@ -28,12 +28,12 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
-const volatile u32 max_misses = 64; /* stack copies of one process until user space has improved something */
+const volatile u32 max_misses = 64;      /* stack copies of one process until user space has improved something */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
-const volatile u64 period_ns = 0; /* mean sampling period: the weight of a sample */
+const volatile u64 period_ns = 0;        /* mean sampling period: the weight of a sample */
 
-u64 lost[CPU_MAX_CPUS];      /* samples the ring had no room for */
-u64 taken[CPU_MAX_CPUS];     /* samples begun */
+u64 lost[CPU_MAX_CPUS];  /* samples the ring had no room for */
+u64 taken[CPU_MAX_CPUS]; /* samples begun */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -298,8 +298,8 @@ static __always_inline void begin_sample(struct cpu_scratch *s, struct task_stru
 }
 
 /* Walks user space. Returns whether user space must finish the walk from a copy of the stack. */
-static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct task_struct *task,
-                                       struct cpu_scratch *s, u32 tgid) {
+static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct task_struct *task, struct cpu_scratch *s,
+                                       u32 tgid) {
     struct cpu_sample *sample = &s->sample;
     sample->flags |= CPU_SAMPLE_USER;
     take_registers(ctx, task, s);

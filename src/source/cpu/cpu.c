@@ -26,7 +26,7 @@ struct cpu_source {
     struct cpu_bpf *bpf;
     struct ring_buffer *ring;
     struct cpu_maps *maps; /* NULL when the kernel does not allow it */
-    int *timers; /* TIMERS_PER_CPU per CPU; -1 where not open */
+    int *timers;           /* TIMERS_PER_CPU per CPU; -1 where not open */
     size_t n_timers;
     struct bpf_link **links;
     int stats_fd;

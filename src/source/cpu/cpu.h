@@ -13,9 +13,9 @@ struct cpu_options {
     unsigned frequency; /* samples per second and CPU, 1 … 20,000 */
     bool kernel;        /* take kernel stacks */
     enum cpu_filter filter;
-    int cgroup_fd;      /* with CPU_FILTER_CGROUP */
+    int cgroup_fd; /* with CPU_FILTER_CGROUP */
     unsigned max_processes;
-    bool verbose;       /* let libbpf speak to stderr */
+    bool verbose; /* let libbpf speak to stderr */
 };
 
 struct cpu_source;
@@ -49,8 +49,8 @@ typedef void cpu_take_fn(void *ctx, const struct cpu_record_head *record, size_t
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx);
 
 struct cpu_stats {
-    uint64_t taken, lost;   /* samples */
-    uint64_t run_ns, runs;  /* of the sampling program, all CPUs */
-    uint64_t map_bytes;     /* kernel memory of the maps */
+    uint64_t taken, lost;  /* samples */
+    uint64_t run_ns, runs; /* of the sampling program, all CPUs */
+    uint64_t map_bytes;    /* kernel memory of the maps */
 };
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret);

@@ -11,7 +11,12 @@
 
 #include "base/mem.h"
 
-enum { DATA_PAGES = 4, PAGE_BYTES = 4096, RING_BYTES = (DATA_PAGES + 1) * PAGE_BYTES, DATA_BYTES = DATA_PAGES * PAGE_BYTES };
+enum {
+    DATA_PAGES = 4,
+    PAGE_BYTES = 4096,
+    RING_BYTES = (DATA_PAGES + 1) * PAGE_BYTES,
+    DATA_BYTES = DATA_PAGES * PAGE_BYTES
+};
 
 struct maps_ring {
     int fd;

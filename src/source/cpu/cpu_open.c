@@ -75,10 +75,11 @@ static int explain_privilege(int rc, struct err *err) {
     int missing = cpu_check_privileges(err);
     if (missing < 0)
         return missing;
-    return err_set(err, rc,
-                   "Look at kernel lockdown (/sys/kernel/security/lockdown), seccomp profiles and the container's settings",
-                   "The kernel refuses BPF although the capabilities are there (%s)",
-                   last_message[0] ? last_message : strerror(-rc));
+    return err_set(
+        err, rc,
+        "Look at kernel lockdown (/sys/kernel/security/lockdown), seccomp profiles and the container's settings",
+        "The kernel refuses BPF although the capabilities are there (%s)",
+        last_message[0] ? last_message : strerror(-rc));
 }
 
 int cpu_explain_failure(int rc, struct err *err) {
@@ -88,8 +89,8 @@ int cpu_explain_failure(int rc, struct err *err) {
         return err_nomem(err);
     if (rc == -EMFILE)
         return err_set(err, rc, "Raise the limit on open files (ulimit -n)", "Too many open files");
-    return err_set(err, rc, "Run again with --verbose and report the messages", "The kernel did not accept the sampler: %s",
-                   last_message[0] ? last_message : strerror(-rc));
+    return err_set(err, rc, "Run again with --verbose and report the messages",
+                   "The kernel did not accept the sampler: %s", last_message[0] ? last_message : strerror(-rc));
 }
 
 void cpu_raise_file_limit(size_t n) {

@@ -66,7 +66,7 @@ static void leb128_agrees_with_the_dwarf_standard(void **state) {
         uint64_t u;
         int64_t s;
     } cases[] = {
-        {{0x02}, 2, 2}, {{0xff, 0x00}, 127, 127}, {{0x80, 0x01}, 128, 128}, {{0xb9, 0x64}, 12857, -3527},
+        {{0x02}, 2, 2},    {{0xff, 0x00}, 127, 127},    {{0x80, 0x01}, 128, 128}, {{0xb9, 0x64}, 12857, -3527},
         {{0x7e}, 126, -2}, {{0x81, 0x7f}, 16257, -127},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

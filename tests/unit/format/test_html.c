@@ -17,7 +17,8 @@ static struct profile *small_profile(void) {
     p->command = profile_string(p, evil);
     stack_id s = 0;
     for (uint64_t i = 0; i < 3; i++) {
-        function_id f = profile_function(p, &(struct profile_function){.name = profile_string(p, evil), .start_line = 7});
+        function_id f =
+            profile_function(p, &(struct profile_function){.name = profile_string(p, evil), .start_line = 7});
         s = profile_stack(p, s, profile_frame(p, &(struct profile_frame){.function = f, .line = 9, .address = 64 + i}));
     }
     profile_add_sample(p, &(struct profile_sample){.stack = s, .time_ns = 5}, (int64_t[]){2});

@@ -2,9 +2,18 @@
 
 #include "lang/python/python_process.h"
 
-#define NATIVE(pc, cfa) {{(u64)RAW_NATIVE << 56 | (pc), cfa}}
-#define PYTHON(code) {{(u64)RAW_LANG(LANG_python, PYTHON_RAW_FRAME) << 56 | (code), 1}}
-#define LOOP(at) {{(u64)RAW_LANG(LANG_python, PYTHON_RAW_LOOP) << 56 | (at), 0}}
+#define NATIVE(pc, cfa)                                                                                                \
+    {                                                                                                                  \
+        { (u64) RAW_NATIVE << 56 | (pc), cfa }                                                                         \
+    }
+#define PYTHON(code)                                                                                                   \
+    {                                                                                                                  \
+        { (u64) RAW_LANG(LANG_python, PYTHON_RAW_FRAME) << 56 | (code), 1 }                                            \
+    }
+#define LOOP(at)                                                                                                       \
+    {                                                                                                                  \
+        { (u64) RAW_LANG(LANG_python, PYTHON_RAW_LOOP) << 56 | (at), 0 }                                               \
+    }
 
 /* The merged stack as text, leaf first: n = native, L = native and internal, digits = Python entries. */
 static const char *merged(const struct lang_process *lp, const struct lang_streams *in) {
@@ -17,8 +26,8 @@ static const char *merged(const struct lang_process *lp, const struct lang_strea
     return text;
 }
 
-static const struct raw_frame native[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200), NATIVE(30, 0x1300), NATIVE(20, 0x1400),
-                                          NATIVE(50, 0)};
+static const struct raw_frame native[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200), NATIVE(30, 0x1300),
+                                          NATIVE(20, 0x1400), NATIVE(50, 0)};
 
 static void runs_stand_leafward_of_the_frame_that_holds_their_record(void **state) {
     (void)state;
@@ -40,8 +49,7 @@ static void a_truncated_native_stack_keeps_every_python_frame(void **state) {
 
 static void a_loop_that_has_just_begun_gets_no_frames_of_another(void **state) {
     (void)state;
-    const struct lang_process counted = {
-        .config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{16, 24}}, .n_loops = 1};
+    const struct lang_process counted = {.config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{16, 24}}, .n_loops = 1};
     const struct raw_frame one[] = {PYTHON(1)}, two[] = {PYTHON(1), PYTHON(2)};
     struct lang_streams in = {.native = native, .n_native = 5, .runtime = one, .n_runtime = 1, .leaf_sp = 0x1000};
     assert_string_equal(merged(&counted, &in), "nLn0Ln");

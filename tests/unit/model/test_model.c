@@ -103,7 +103,8 @@ static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
     _cleanup_(profile_freep) struct profile *p = sample_profile(), *rooted = NULL;
     stack_id shared = p->samples[0].stack;
     for (uint32_t tid = 7; tid < 9; tid++) {
-        thread_id t = profile_thread(p, &(struct profile_thread){.pid = 7, .tid = tid, .thread_name = profile_string(p, "w")});
+        thread_id t =
+            profile_thread(p, &(struct profile_thread){.pid = 7, .tid = tid, .thread_name = profile_string(p, "w")});
         profile_add_sample(p, &(struct profile_sample){.stack = shared, .thread = t}, &(int64_t){5});
         profile_add_sample(p, &(struct profile_sample){.thread = t}, &(int64_t){1}); /* a thread without a stack */
     }

@@ -44,8 +44,9 @@ static void wait_for_signals(void) {
 
 static void spin_with_known_registers(void) {
     shared[1] = 1;
-    __asm__ volatile("mov $0x1111, %%rbx\n mov $0x2222, %%r12\n mov $0x3333, %%r15\n mov $0x4444, %%rdx\n 1: pause\n jmp 1b"
-                     ::: "rbx", "r12", "r15", "rdx");
+    __asm__ volatile(
+        "mov $0x1111, %%rbx\n mov $0x2222, %%r12\n mov $0x3333, %%r15\n mov $0x4444, %%rdx\n 1: pause\n jmp 1b" ::
+            : "rbx", "r12", "r15", "rdx");
 }
 
 static struct target *open_live(pid_t pid) {

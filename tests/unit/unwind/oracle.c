@@ -52,6 +52,16 @@ static bool plain(const Dwarf_Op *ops, size_t n, long *reg, long *offset) {
 }
 
 /* 0 equal, 1 different, 2 the oracle's form is not one that this comparison reads. */
+static int compare_plt(const Dwarf_Op *ops, size_t n, const struct unwind_rule *rule) {
+    if (n == 8 && ops[0].atom == DW_OP_breg7 && ops[5].atom == DW_OP_ge)
+        return rule->kind != RULE_CFA_PLT || rule->cfa_offset != ops[4].atom - DW_OP_lit0;
+    return n > 8 && rule->kind == RULE_CFA_PLT ? 0 : 2;
+}
+
+static bool same_cfa(const struct unwind_rule *rule, int kind, long reg, long offset, long add) {
+    return rule->kind == kind && rule->cfa_reg == reg && rule->cfa_offset == offset && rule->cfa_add == add;
+}
+
 static int compare_cfa(Dwarf_Frame *frame, const struct unwind_rule *rule) {
     Dwarf_Op *ops;
     size_t n;
@@ -59,13 +69,10 @@ static int compare_cfa(Dwarf_Frame *frame, const struct unwind_rule *rule) {
     if (dwarf_frame_cfa(frame, &ops, &n) < 0)
         return 2;
     if (plain(ops, n, &reg, &offset))
-        return rule->kind != RULE_CFA_REG || rule->cfa_reg != reg || rule->cfa_offset != offset;
+        return !same_cfa(rule, RULE_CFA_REG, reg, offset, rule->cfa_add);
     if (n >= 2 && n <= 3 && ops[1].atom == DW_OP_deref && plain(ops, 1, &reg, &offset))
-        return rule->kind != RULE_CFA_DEREF || rule->cfa_reg != reg || rule->cfa_offset != offset ||
-               rule->cfa_add != (n == 3 ? (long)ops[2].number : 0);
-    if (n == 8 && ops[0].atom == DW_OP_breg7 && ops[5].atom == DW_OP_ge)
-        return rule->kind != RULE_CFA_PLT || rule->cfa_offset != ops[4].atom - DW_OP_lit0;
-    return n > 8 && rule->kind == RULE_CFA_PLT ? 0 : 2;
+        return !same_cfa(rule, RULE_CFA_DEREF, reg, offset, n == 3 ? (long)ops[2].number : 0);
+    return compare_plt(ops, n, rule);
 }
 
 static int compare_saved(Dwarf_Frame *frame, const struct unwind_rule *rule) {
@@ -104,8 +111,8 @@ static int compare(Dwarf_Frame *frame, const struct unwind_rule *rule) {
 
 static const struct unwind_rule *look_up(const struct tables_file *file, u64 address) {
     u64 start = file->first_page << TABLE_PAGE_SHIFT;
-    struct table_mapping m = {.start = start, .end = start + ((u64)file->n_pages << TABLE_PAGE_SHIFT),
-                              .pages_at = file->pages_at};
+    struct table_mapping m = {
+        .start = start, .end = start + ((u64)file->n_pages << TABLE_PAGE_SHIFT), .pages_at = file->pages_at};
     struct walk w = {0};
     const struct unwind_rule *found = table_find_rule(&w, &m, address);
     return found ? found : &shared_rules[0];
@@ -136,50 +143,83 @@ static void judge(Dwarf_CFI *cfi, const struct unwind_rule *rule, u64 at, u64 en
     }
 }
 
-static bool judge_file(const char *path, unsigned number) {
-    struct cfi_rows rows = {0};
-    struct symbol_file *file = NULL;
-    struct tables *tables = NULL;
-    struct tables_file in_tables = {0};
-    struct verdict v = {0};
-    shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
+struct judged {
+    const char *path;
+    struct cfi_rows rows;
+    struct symbol_file *file;
+    struct tables *tables;
+    struct tables_file in_tables;
+    struct verdict verdict;
+    int fd;
+    Elf *elf;
+    Dwarf *dwarf;
+    Dwarf_CFI *owned;
+};
+
+/* libdw's view of the file; NULL when it has none. */
+static Dwarf_CFI *open_oracle(struct judged *j) {
+    j->elf = elf_begin(j->fd, ELF_C_READ_MMAP, NULL);
+    if (!j->elf)
+        return NULL;
+    j->dwarf = dwarf_begin_elf(j->elf, DWARF_C_READ, NULL);
+    j->owned = dwarf_getcfi_elf(j->elf);
+    if (j->owned || !j->dwarf)
+        return j->owned;
+    return dwarf_getcfi(j->dwarf);
+}
+
+static bool open_ours(struct judged *j, int fd) {
     struct tables_memory memory = {.rules = shared_rules};
-    int fd = open(path, O_RDONLY), again = open(path, O_RDONLY);
-    if (fd < 0 || again < 0) {
+    return symbol_file_open(fd, j->path, NULL, &j->file, NULL) == 0 && cfi_compile_file(j->file, &j->rows, NULL) == 0 &&
+           tables_new(&memory, &j->tables) == 0 && tables_add_file(j->tables, &j->rows, &j->in_tables) == 0;
+}
+
+static void say(const struct judged *j) {
+    struct tables_statistics s = tables_statistics(j->tables);
+    const struct verdict *v = &j->verdict;
+    double rows = (double)j->rows.count;
+    printf("# %s: %zu rows, %lu compared: %lu not expressed, %lu different, %lu unknown to libdw, %lu lost in tables; "
+           "%zu rules, %.2f bytes a row (%.2f with chunks' slack)\n",
+           j->path, j->rows.count, v->rows, v->unknown_to_us, v->different, v->unknown_to_oracle, v->lookup,
+           j->rows.n_rules, (double)(s.rows * 4 + s.pages * 8) / rows, (double)s.chunks * TABLE_CHUNK_BYTES / rows);
+}
+
+static void judged_free(struct judged *j) {
+    tables_free(j->tables);
+    cfi_rows_free(&j->rows);
+    if (j->file)
+        symbol_file_close(j->file);
+    if (j->owned)
+        dwarf_cfi_end(j->owned);
+    if (j->dwarf)
+        dwarf_end(j->dwarf);
+    elf_end(j->elf);
+    close(j->fd);
+    free(shared_rules);
+}
+
+static bool judge_file(const char *path, unsigned number) {
+    struct judged j = {.path = path, .fd = open(path, O_RDONLY)};
+    int fd = open(path, O_RDONLY);
+    if (fd < 0 || j.fd < 0) {
         printf("ok %u - %s # SKIP not here\n", number, path);
         return true;
     }
-    Elf *elf = elf_begin(again, ELF_C_READ_MMAP, NULL);
-    Dwarf *dwarf = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
-    Dwarf_CFI *owned = elf ? dwarf_getcfi_elf(elf) : NULL, *cfi = owned ? owned : dwarf ? dwarf_getcfi(dwarf) : NULL;
-    bool ok = cfi && symbol_file_open(fd, path, NULL, &file, NULL) == 0 && cfi_compile_file(file, &rows, NULL) == 0 &&
-              tables_new(&memory, &tables) == 0 && tables_add_file(tables, &rows, &in_tables) == 0;
+    shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
+    Dwarf_CFI *cfi = open_oracle(&j);
+    bool ok = open_ours(&j, fd) && cfi;
     if (ok)
-        chunks = tables_chunks(tables);
-    for (size_t i = 0; ok && i + 1 < rows.count; i++)
-        judge(cfi, &rows.rules[rows.rows[i].rule], rows.rows[i].address, rows.rows[i + 1].address, &in_tables, &v);
-    if (ok) {
-        struct tables_statistics s = tables_statistics(tables);
-        printf("# %s: %zu rows, %lu compared: %lu not expressed, %lu different, %lu unknown to libdw, %lu lost in "
-               "tables; %zu rules, %.2f bytes a row (%.2f with chunks' slack)\n",
-               path, rows.count, v.rows, v.unknown_to_us, v.different, v.unknown_to_oracle, v.lookup, rows.n_rules,
-               (double)(s.rows * 4 + s.pages * 8) / (double)rows.count,
-               (double)s.chunks * TABLE_CHUNK_BYTES / (double)rows.count);
-    }
+        chunks = tables_chunks(j.tables);
+    for (size_t i = 0; ok && i + 1 < j.rows.count; i++)
+        judge(cfi, &j.rows.rules[j.rows.rows[i].rule], j.rows.rows[i].address, j.rows.rows[i + 1].address, &j.in_tables,
+              &j.verdict);
+    if (ok)
+        say(&j);
+    const struct verdict *v = &j.verdict;
     /* In longjmp and the like registers lie in registers for an instruction or two. */
-    ok = ok && v.different == 0 && v.lookup == 0 && v.unknown_to_us <= 4 + v.rows / 10000;
+    ok = ok && v->different == 0 && v->lookup == 0 && v->unknown_to_us <= 4 + v->rows / 10000;
     printf("%s %u - %s\n", ok ? "ok" : "not ok", number, path);
-    tables_free(tables);
-    cfi_rows_free(&rows);
-    if (file)
-        symbol_file_close(file);
-    if (owned)
-        dwarf_cfi_end(owned);
-    if (dwarf)
-        dwarf_end(dwarf);
-    elf_end(elf);
-    close(again);
-    free(shared_rules);
+    judged_free(&j);
     return ok;
 }
 
