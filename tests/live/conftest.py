@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+os.environ.setdefault("SCRY_NICE", "-10")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness  # noqa: E402
 import pprof  # noqa: E402
@@ -32,9 +33,16 @@ def pytest_collection_modifyitems(items):
 class Capture:
     """One profile taken of a target, and what the target said of the same window."""
 
-    def __init__(self, profile, result, truth, path):
+    def __init__(self, profile, result, truth, path, hz=None):
         self.profile, self.result, self.truth, self.path = profile, result, truth, path
         self.samples = pprof.count(profile)
+        self.hz = hz
+
+    def assert_enough(self):
+        """The samples that its CPU time calls for: on a busy machine a target runs less than it could. The
+        target's own window is longer than the capture, by the start."""
+        expected = self.hz * self.truth["cpu_ns"] / 1e9
+        assert 0.7 * expected <= self.samples <= 1.05 * expected + 20, (self.samples, expected, self.result)
 
     def total(self):
         return pprof.shares(self.profile)
@@ -67,7 +75,7 @@ def capture(tmp_path):
         result = harness.scry("cpu", "-p", target.pid, "-d", seconds, "-F", hz, "-o", path, *arguments,
                               timeout=seconds + 30)
         assert result.status == 0, result
-        return Capture(pprof.read(path), result, target.truth() if truth else None, path)
+        return Capture(pprof.read(path), result, target.truth() if truth else None, path, hz)
     return take
 
 

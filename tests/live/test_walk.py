@@ -151,7 +151,7 @@ def test_a_file_that_is_gone_or_replaced_is_still_the_one_that_runs(capture, tmp
         path.unlink()
         if how == "replaced":
             shutil.copy(target("recurse"), path)
-        c = capture(t, seconds=3)
+        c = capture(t, seconds=3, hz=1999)
     assert_shares(c.total(), c.true_shares(), c.samples)
     assert rooted(c.profile) >= 0.999
 

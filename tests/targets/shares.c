@@ -65,7 +65,7 @@ NOINLINE static void *worker(void *arg) {
     while (target_clock(CLOCK_MONOTONIC) < target_deadline) {
         if (!arg && !target_more())
             break;
-        unsigned unit = 1000 + target_random(&seed) % 4000;
+        unsigned unit = 4000 + target_random(&seed) % 16000; /* long beside the clock calls */
         x = timed(ALPHA, alpha, x, unit * 45);
         x = timed(BETA, beta, x, unit * 25);
         x = timed(GAMMA, gamma_named, x, unit * 15);
