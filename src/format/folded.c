@@ -161,14 +161,11 @@ static bool line_count(const char *line, size_t n, struct line_count *ret) {
 
 static frame_id read_frame(struct profile *p, const char *name, size_t n) {
     struct profile_frame frame = {.kind = profile_string(p, "native")};
-    bool kernel = n > 4 && memcmp(name + n - 4, "_[k]", 4) == 0;
-    bool inlined = n > 4 && memcmp(name + n - 4, "_[i]", 4) == 0;
-    if (kernel)
-        frame.kind = profile_string(p, "kernel");
-    if (inlined)
-        frame.flags = FRAME_INLINED;
-    if (kernel || inlined)
-        n -= 4;
+    for (; n > 4 && (memcmp(name + n - 4, "_[k]", 4) == 0 || memcmp(name + n - 4, "_[i]", 4) == 0); n -= 4)
+        if (name[n - 2] == 'k')
+            frame.kind = profile_string(p, "kernel");
+        else
+            frame.flags = FRAME_INLINED;
     struct profile_function function = {.name = profile_string_n(p, name, n)};
     frame.function = profile_function(p, &function);
     return profile_frame(p, &frame);

@@ -16,7 +16,7 @@
 enum { MAX_UNPACKED = 1 << 30, MAX_LOCATIONS = 1 << 20, MAX_LINES = 1024 };
 
 /* A few bytes can name a location of many lines many times. Real files have fewer than two frames for each byte. */
-enum { FRAMES_PER_BYTE = 16, FRAMES_ALWAYS = 1 << 20 };
+enum { FRAMES_PER_BYTE = 4, FRAMES_ALWAYS = 1 << 20 };
 
 void pprof_bad(struct pprof_reader *r, const char *fmt, ...) {
     char what[300];
@@ -277,16 +277,25 @@ static void read_tables(struct pprof_reader *r) {
         read_location_id(r, i);
 }
 
-/* Comments may name one long string again and again: together they are read up to the size of the file. */
+/* Comments are not kept as strings of the profile. They may name one long string again and again: together they are
+ * read up to the size of the file. */
 static void read_comments(struct pprof_reader *r) {
     enum { MOST_COMMENTS = 10000 };
     size_t left = r->size;
-    for (size_t i = 0; i < r->n_comments && i < MOST_COMMENTS && !r->bad; i++) {
-        string_id text = string_at(r, r->comments[i]);
-        if (r->p->string_lengths[text] > left)
+    for (size_t i = 0; i < r->n_comments && i < MOST_COMMENTS && !r->bad && !r->nomem; i++) {
+        if (r->comments[i] >= r->strings.count) {
+            pprof_bad(r, "a comment is string %" PRIu64 ", but there are only %zu", r->comments[i], r->strings.count);
             return;
-        left -= r->p->string_lengths[text];
-        pprof_read_comment(r, profile_str(r->p, text));
+        }
+        struct slice s = r->strings.all[r->comments[i]];
+        if (s.size > left)
+            return;
+        left -= s.size;
+        _cleanup_(freep) char *text = mem_strndup(s.data ? (const char *)s.data : "", s.size);
+        if (text)
+            pprof_read_comment(r, text);
+        else
+            r->nomem = true;
     }
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/validate.h"
 #include "format/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     f->recognise(data, size);
     if (f->read(data, size, &p, &err) < 0)
         return 0;
+    if (profile_validate(p))
+        abort();
     if (f->write(p, NULL, &text, &err) < 0 || text.len == 0)
         return 0;
     if (f->read(text.data, text.len, &again, &err) < 0 || f->write(again, NULL, &text_again, &err) < 0)
