@@ -15,6 +15,8 @@ enum {
     WORK_OPEN = 64 << 20, /* steps: entries looked at, ranges read */
     WORK_LOOKUP = 8 << 20,
     RELEASE_EVERY = 32 << 20, /* bytes of .debug_info between giving pages back */
+    MAX_HELD = 64 << 20,      /* of lines in libdw */
+    HELD_PER_BYTE = 7,        /* a line program becomes about that many times longer */
 };
 
 /* ---- opening ---- */
@@ -184,11 +186,24 @@ static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsig
     }
 }
 
+/* Reading units maps ever more of the file; what is needed again comes back from the page cache. */
+static void release_pages(struct dwarf_file *d, Dwarf_Die *root) {
+    Dwarf_Off next;
+    Dwarf_Off start = dwarf_dieoffset(root) - dwarf_cuoffset(root);
+    if (dwarf_nextcu(d->dwarf, start, &next, NULL, NULL, NULL, NULL) == 0 && next > start)
+        d->touched += next - start;
+    if (d->touched < RELEASE_EVERY)
+        return;
+    d->touched = 0;
+    elf_image_release_pages(d->image);
+}
+
 void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root) {
     struct collector c = {.file = d, .unit = u, .scopes = has_scopes(root)};
     if (u->read)
         return;
     u->read = true;
+    release_pages(d, root);
     if (collect(&c, root, UINT32_MAX, 0) < 0 || dwarf_ranges_finish(&u->functions) < 0)
         dwarf_ranges_free(&u->functions);
 }
@@ -256,6 +271,27 @@ static size_t fill_chain(struct dwarf_file *d, Dwarf_Die *unit, struct symbol_na
     return n;
 }
 
+/* libdw keeps the lines of every unit that was asked for, and forgets only when it is closed. What was made
+ * of units are offsets, which stay good. False when it does not open again. */
+static bool make_room(struct dwarf_file *d, struct dwarf_unit *u, size_t program) {
+    if (u->held)
+        return true;
+    bool full = d->held > MAX_HELD;
+    if (full) {
+        dwarf_end(d->dwarf);
+        elf_end(d->elf);
+        d->held = 0;
+        for (size_t i = 0; i < d->n_units; i++)
+            d->units[i].held = false;
+        d->dwarf = open_image(d->image, &d->elf);
+        if (d->dwarf && d->alt)
+            dwarf_setalt(d->dwarf, d->alt);
+    }
+    u->held = true;
+    d->held += program * HELD_PER_BYTE;
+    return d->dwarf != NULL;
+}
+
 static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address, struct symbol_location *ret,
                      size_t max) {
     const struct dwarf_range *range = dwarf_ranges_find(&d->ranges, address);
@@ -263,7 +299,9 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
     if (!range || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
         return 0;
     struct dwarf_unit *u = &d->units[range->what];
-    bool lines = dwarf_has_lines(d, &unit);
+    size_t lines = dwarf_line_program(d, &unit);
+    if (!make_room(d, u, lines) || !dwarf_offdie(d->dwarf, u->die, &unit))
+        return 0;
     dwarf_unit_read(d, u, &unit);
     const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
     size_t n = 1;
@@ -279,7 +317,7 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
 
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
                          struct symbol_location *ret, size_t max) {
-    if (d->work < 0)
+    if (d->work < 0 || !d->dwarf)
         return 0;
     d->work = WORK_LOOKUP;
     size_t n = lookup(d, names, address, ret, max);

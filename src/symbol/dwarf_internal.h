@@ -18,6 +18,7 @@ struct dwarf_scope {
 struct dwarf_unit {
     Dwarf_Off die; /* its root */
     bool read;
+    bool held;                     /* libdw holds its lines */
     struct dwarf_ranges functions; /* what = offset of the function's entry */
     struct dwarf_scope *scopes;    /* in order of their starts; none in languages that have none */
     size_t n_scopes, cap_scopes;
@@ -30,7 +31,9 @@ struct dwarf_file {
     struct dwarf_ranges ranges; /* what = index into units */
     struct dwarf_unit *units;   /* in order of their roots */
     size_t n_units, cap_units;
-    long work; /* steps left */
+    long work;        /* steps left */
+    size_t held;      /* about how many bytes libdw holds of lines */
+    uint64_t touched; /* bytes of units read since pages were given back */
 };
 
 /* Reads what a unit's functions and scopes are, once. */
@@ -41,8 +44,8 @@ void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root
 struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names *names, const Dwarf_Die *die);
 uint32_t dwarf_number(Dwarf_Die *die, unsigned attribute); /* 0 when absent */
 
-/* Whether the unit's line program is there and of a size that a program has. */
-bool dwarf_has_lines(struct dwarf_file *d, Dwarf_Die *unit);
+/* How long the unit's line program is; 0 when there is none, or none of a size that a program has. */
+size_t dwarf_line_program(struct dwarf_file *d, Dwarf_Die *unit);
 /* Fills file, line and column of an address. */
 void dwarf_fill_line(Dwarf_Die *unit, struct symbol_names *names, uint64_t address, struct symbol_location *ret);
 /* Fills file, line and column of the call that was inlined. */

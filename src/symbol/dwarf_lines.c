@@ -5,20 +5,19 @@
 
 enum { MAX_LINE_PROGRAM = 64 << 20 }; /* of one unit */
 
-bool dwarf_has_lines(struct dwarf_file *d, Dwarf_Die *unit) {
+size_t dwarf_line_program(struct dwarf_file *d, Dwarf_Die *unit) {
     Dwarf_Attribute attribute;
     Dwarf_Word offset;
     uint32_t length;
     size_t size;
     const Elf64_Shdr *s = elf_image_section(d->image, ".debug_line");
     const uint8_t *bytes = s ? elf_image_bytes(d->image, s, &size) : NULL;
-    if (!bytes) /* of an old compressed kind (.zdebug_line): libdw's own */
-        return elf_image_section(d->image, ".zdebug_line") != NULL;
-    if (!dwarf_attr(unit, DW_AT_stmt_list, &attribute) || dwarf_formudata(&attribute, &offset) != 0 || size < 4 ||
-        offset > size - 4)
-        return false;
+    if (!bytes || !dwarf_attr(unit, DW_AT_stmt_list, &attribute) || dwarf_formudata(&attribute, &offset) != 0 ||
+        size < 4 || offset > size - 4)
+        return 0;
     memcpy(&length, bytes + offset, 4);
-    return length == UINT32_MAX ? size - offset <= MAX_LINE_PROGRAM : length <= MAX_LINE_PROGRAM;
+    size_t program = length == UINT32_MAX ? size - offset : length; /* 64-bit DWARF: whatever it is, at most that */
+    return program <= MAX_LINE_PROGRAM ? program : 0;
 }
 
 /* The file of an inlined call, as its caller's unit numbers it. */
