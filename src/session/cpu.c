@@ -113,7 +113,8 @@ static bool view_sample(const struct cpu_record_head *record, size_t size, struc
 /* Finishes in user space what the kernel could not walk: its tables were not loaded yet. */
 static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, const struct sample_view *v) {
     struct stack_copy copy;
-    stack_copy_init(&copy, p->target, v->sample->regs.value[7], v->stack, v->sample->stack_bytes);
+    u64 start = v->sample->regs.value[7] - v->sample->stack_below;
+    stack_copy_init(&copy, p->target, start, v->stack, v->sample->stack_bytes);
     u32 generation = p->table.generation;
     bool exact = !(v->sample->flags & CPU_SAMPLE_INEXACT);
     session_process_walk(p, &copy.host, &v->sample->regs, v->sample->head.tid, exact, false, c->walk);

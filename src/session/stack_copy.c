@@ -1,11 +1,16 @@
 #include "session/stack_copy.h"
 
+#include <errno.h>
+
 static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, size_t size) {
     struct stack_copy *c = (struct stack_copy *)host;
     if (address >= c->start && address - c->start < c->size && size <= c->size - (address - c->start)) {
         memcpy(dst, c->bytes + (address - c->start), size);
         return 0;
     }
+    /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. */
+    if (address < c->start && c->start - address < 65536)
+        return -EFAULT;
     return target_read(c->target, address, dst, size);
 }
 

@@ -136,6 +136,7 @@ struct walk_state {
     struct walk_regs regs; /* of the frame being looked at */
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
+    u64 runtime[16]; /* a runtime's own state: here, not on BPF's stack, where each value makes the verifier fork */
 };
 
 /* A walk over one thread. Lives on the host's stack: in BPF a pointer kept in map memory would lose

@@ -38,7 +38,8 @@ int main(int argc, char **argv) {
         size_t size;
         const char *log = bpf_program__log_buf(program, &size);
         const char *count = log ? strstr(log, "processed ") : NULL;
-        printf("%s: %.*s\n", bpf_program__name(program), count ? (int)strcspn(count, "\n") : 3, count ? count : "no log");
+        printf("%s: %.*s\n", bpf_program__name(program), count ? (int)strcspn(count, "\n") : 3,
+               count ? count : "no log");
     }
     return r ? 1 : 0;
 }

@@ -19,22 +19,29 @@ enum {
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
-/* On BPF's stack: must stay small. */
-struct python_walk {
-    struct walk *w;
-    const struct python_config *c;
+/* In the walk's own memory, not on BPF's stack: the verifier follows every value that a stack slot can
+ * have, and no two paths would be alike. */
+struct python_state {
     u64 frame;               /* to be visited; 0 = none */
     u64 cframe, root;        /* newest _PyCFrame not yet emitted, and the one that ends the chain */
     u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
     u64 place;               /* how far it lies below the end of its native frame */
     u64 low;                 /* where the native frame at hand begins */
-    u32 kept;                /* frames that had been emitted when this thread state was begun */
     u64 waiting[2];          /* further states of this thread, newer interpreters first */
     u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
+    u32 kept;                /* frames that had been emitted when this thread state was begun */
     u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
     u8 several;              /* interpreters: the thread may have a state in each */
     u8 end;
+};
+_Static_assert(sizeof(struct python_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
+
+/* On BPF's stack: must stay small. */
+struct python_walk {
+    struct walk *w;
+    const struct python_config *c;
+    struct python_state *s;
 };
 
 /* ---- fields of what was read into scratch; every offset is masked into it ---- */
@@ -56,7 +63,8 @@ static __always_inline int python_read(struct walk *w, u16 size, u64 address) {
 /* The word at `address`, 0 when it cannot be read. */
 static __always_inline u64 python_pointer(struct walk *w, u64 address) {
     u64 value = 0;
-    return walk_read(w, &value, 8, address) < 0 ? 0 : value;
+    walk_read(w, &value, 8, address);
+    return value;
 }
 
 /* ---- the thread's state ---- */
@@ -97,18 +105,18 @@ static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
 static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     const struct python_config *c = p->c;
     u64 cframe = c->thread_cframe ? python_pointer(p->w, thread + c->thread_cframe) : 0;
-    p->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
-    p->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
-    p->root = thread + c->thread_root_cframe;
+    p->s->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
+    p->s->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
+    p->s->root = thread + c->thread_root_cframe;
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
-    p->newest = c->thread_through_cframe && cframe != p->root ? cframe : 0;
-    p->suspect = into_loop < PYTHON_LOOP_ENTRY;
+    p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
+    p->s->suspect = into_loop < PYTHON_LOOP_ENTRY;
     u32 i = p->w->stream;
-    p->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
+    p->s->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
 }
 
 /* Looks at native frame i, from the leaf: the first that holds the newest _PyCFrame tells where in a loop's
- * frame they lie; then the next loop's is at the same place. Stops when it is found: p->frame is set. */
+ * frame they lie; then the next loop's is at the same place. Stops when it is found: p->s->frame is set. */
 static long python_native_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     const struct python_config *c = p->c;
@@ -117,25 +125,25 @@ static long python_native_step(u32 i, void *arg) {
     if (i >= native->total || slot >= WALK_CAPACITY)
         return 1;
     u64 cfa = p->w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS;
-    u64 low = p->low, at = cfa - p->place;
-    p->low = cfa;
-    if (!p->place) {
-        if (cfa > p->newest)
-            p->place = cfa - p->newest;
+    u64 low = p->s->low, at = cfa - p->s->place;
+    p->s->low = cfa;
+    if (!p->s->place) {
+        if (cfa > p->s->newest)
+            p->s->place = cfa - p->s->newest;
         return 0;
     }
     if (at < low)
         return 0;
     u64 previous = python_pointer(p->w, at + c->cframe_previous);
-    if (previous != p->root && previous < cfa)
+    if (previous != p->s->root && previous < cfa)
         return 0;
     u64 frame = python_pointer(p->w, at + c->cframe_frame);
     u64 code = python_pointer(p->w, frame + c->frame_code);
     if (!code || python_pointer(p->w, code + c->code_type_at) != c->code_type)
         return 0;
-    p->frame = frame;
+    p->s->frame = frame;
     if (c->loops == PYTHON_LOOPS_CFRAME_MARKED)
-        p->cframe = at;
+        p->s->cframe = at;
     return 1;
 }
 
@@ -144,20 +152,20 @@ static long python_native_step(u32 i, void *arg) {
  * frame. Returns whether there is a frame to go on with. */
 static __always_inline int python_next_loop(struct python_walk *p) {
     u32 i = p->w->stream;
-    u64 seen = p->frame;
-    if (!p->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
+    u64 seen = p->s->frame;
+    if (!p->s->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
         return 0;
-    p->frame = 0;
-    p->place = p->low = 0;
+    p->s->frame = 0;
+    p->s->place = p->s->low = 0;
     walk_loop(PYTHON_MAX_NATIVE, python_native_step, p);
-    p->newest = 0;
-    p->visited = 0;
-    p->end = WALK_END_LIMIT;
-    if (p->frame && p->frame != seen)
-        p->w->stack->streams[i].total = p->kept;
-    if (!p->frame)
-        p->frame = seen;
-    return p->frame != 0;
+    p->s->newest = 0;
+    p->s->visited = 0;
+    p->s->end = WALK_END_LIMIT;
+    if (p->s->frame && p->s->frame != seen)
+        p->w->stack->streams[i].total = p->s->kept;
+    if (!p->s->frame)
+        p->s->frame = seen;
+    return p->s->frame != 0;
 }
 
 /* A run of frames has been walked. 3.11, 3.12: a loop that has just begun links its _PyCFrame into the thread
@@ -165,33 +173,33 @@ static __always_inline int python_next_loop(struct python_walk *p) {
  * returned. So when the thread was interrupted near the start of the loop's code, the first run is believed
  * only if it leads to the newest frame of the loop before. */
 static __always_inline void python_end_run(struct python_walk *p) {
-    if (p->suspect)
+    if (p->s->suspect)
         python_next_loop(p);
-    p->newest = 0;
+    p->s->newest = 0;
 }
 
 /* The present frame is none, or was taken off the list this moment: a generator that yields is unlinked
  * from its caller before the list begins with the caller. Returns whether the walk is over. */
 static __always_inline long python_give_up(struct python_walk *p) {
-    p->frame = 0;
-    p->end = WALK_END_CORRUPT;
+    p->s->frame = 0;
+    p->s->end = WALK_END_CORRUPT;
     return !python_next_loop(p);
 }
 
 /* Takes a thread state that was found in a list. Returns whether the search is over. */
 static __always_inline int python_found(struct python_walk *p) {
-    if (!p->several) {
-        python_enter(p, p->thread);
+    if (!p->s->several) {
+        python_enter(p, p->s->thread);
         return 1;
     }
-    if (!p->frame) {
-        python_enter(p, p->thread);
+    if (!p->s->frame) {
+        python_enter(p, p->s->thread);
         return 0;
     }
-    if (!p->waiting[0])
-        p->waiting[0] = p->thread;
-    else if (!p->waiting[1])
-        p->waiting[1] = p->thread;
+    if (!p->s->waiting[0])
+        p->s->waiting[0] = p->s->thread;
+    else if (!p->s->waiting[1])
+        p->s->waiting[1] = p->s->thread;
     return 0;
 }
 
@@ -199,31 +207,31 @@ static __always_inline int python_found(struct python_walk *p) {
 static long python_search_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     (void)i;
-    if (!p->thread) {
-        if (!p->interpreter)
+    if (!p->s->thread) {
+        if (!p->s->interpreter)
             return 1;
-        p->thread = python_pointer(p->w, p->interpreter + p->c->interpreter_threads);
-        p->interpreter = python_pointer(p->w, p->interpreter + p->c->interpreter_next);
+        p->s->thread = python_pointer(p->w, p->s->interpreter + p->c->interpreter_threads);
+        p->s->interpreter = python_pointer(p->w, p->s->interpreter + p->c->interpreter_next);
         return 0;
     }
-    if (python_is_mine(p, p->thread)) {
-        p->end = WALK_END_LIMIT; /* from here on: the state is known */
+    if (python_is_mine(p, p->s->thread)) {
+        p->s->end = WALK_END_LIMIT; /* from here on: the state is known */
         if (python_found(p))
             return 1;
     }
-    p->thread = python_pointer(p->w, p->thread + p->c->thread_next);
+    p->s->thread = python_pointer(p->w, p->s->thread + p->c->thread_next);
     return 0;
 }
 
-/* Finds the thread's state and begins with its newest frame; p->end stays WALK_END_NO_THREAD if there
+/* Finds the thread's state and begins with its newest frame; p->s->end stays WALK_END_NO_THREAD if there
  * is none. */
 static __always_inline void python_find_thread(struct python_walk *p) {
     u64 thread = 0;
-    p->interpreter = python_pointer(p->w, p->c->interpreters);
-    p->several = p->interpreter && python_pointer(p->w, p->interpreter + p->c->interpreter_next) != 0;
-    if (!p->several && python_slot(p, &thread) == 0) {
+    p->s->interpreter = python_pointer(p->w, p->c->interpreters);
+    p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
+    if (!p->s->several && python_slot(p, &thread) == 0) {
         if (thread && python_is_mine(p, thread)) {
-            p->end = WALK_END_LIMIT;
+            p->s->end = WALK_END_LIMIT;
             python_enter(p, thread);
             return;
         }
@@ -237,10 +245,10 @@ static __always_inline void python_find_thread(struct python_walk *p) {
 
 /* Emits the record of the loop that ends here, and goes to the record of the next. */
 static __always_inline void python_end_loop(struct python_walk *p) {
-    if (!p->cframe || p->cframe == p->root)
+    if (!p->s->cframe || p->s->cframe == p->s->root)
         return;
-    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->cframe, 0);
-    p->cframe = python_pointer(p->w, p->cframe + p->c->cframe_previous);
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->s->cframe, 0);
+    p->s->cframe = python_pointer(p->w, p->s->cframe + p->c->cframe_previous);
 }
 
 /* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
@@ -248,17 +256,17 @@ static __always_inline void python_end_loop(struct python_walk *p) {
 static __always_inline long python_next_state(struct python_walk *p) {
     if (python_next_loop(p)) /* there must be a frame: the newest loop has not written it yet */
         return 0;
-    if (p->cframe && p->cframe != p->root) {
+    if (p->s->cframe && p->s->cframe != p->s->root) {
         python_end_loop(p);
         return 0;
     }
-    u64 thread = p->waiting[0];
+    u64 thread = p->s->waiting[0];
     if (!thread) {
-        p->end = WALK_END_ROOT;
+        p->s->end = WALK_END_ROOT;
         return 1;
     }
-    p->waiting[0] = p->waiting[1];
-    p->waiting[1] = 0;
+    p->s->waiting[0] = p->s->waiting[1];
+    p->s->waiting[1] = 0;
     python_enter(p, thread);
     return 0;
 }
@@ -293,18 +301,18 @@ static __always_inline int python_emit(struct python_walk *p, u64 code, u32 inst
 static long python_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     const struct python_config *c = p->c;
-    u64 frame = p->frame;
+    u64 frame = p->s->frame;
     if (!frame)
         return python_next_state(p);
-    if (frame == p->visited || python_read(p->w, c->frame_bytes, frame) < 0)
+    if (frame == p->s->visited || python_read(p->w, c->frame_bytes, frame) < 0)
         return python_give_up(p);
     if ((i & (i - 1)) == 0)
-        p->visited = frame;
+        p->s->visited = frame;
     u64 code = python_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
     u64 value = c->loops <= PYTHON_LOOPS_CFRAME_EACH ? python_half(p->w, c->frame_instruction)
                                                      : python_word(p->w, c->frame_instruction);
     u8 mark = c->frame_mark ? python_byte(p->w, c->frame_mark) : 0;
-    p->frame = python_word(p->w, c->frame_previous);
+    p->s->frame = python_word(p->w, c->frame_previous);
     if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
         walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
         python_end_run(p);
@@ -315,18 +323,20 @@ static long python_step(u32 i, void *arg) {
     if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark)) {
         python_end_loop(p);
         python_end_run(p);
-    } else if (c->loops != PYTHON_LOOPS_FRAME && !p->frame) {
+    } else if (c->loops != PYTHON_LOOPS_FRAME && !p->s->frame) {
         return python_give_up(p); /* the oldest frame must end a run */
     }
     return 0;
 }
 
 static __always_inline void python_walk(struct walk *w, const void *config) {
-    struct python_walk p = {.w = w, .c = config, .end = WALK_END_NO_THREAD};
+    struct python_walk p = {.w = w, .c = config, .s = (struct python_state *)w->state->runtime};
+    __builtin_memset(w->state->runtime, 0, sizeof w->state->runtime);
+    p.s->end = WALK_END_NO_THREAD;
     if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
         return;
     python_find_thread(&p);
-    if (p.end != WALK_END_NO_THREAD)
+    if (p.s->end != WALK_END_NO_THREAD)
         walk_loop(WALK_MAX_STEPS, python_step, &p);
-    walk_finish(w, p.end);
+    walk_finish(w, p.s->end);
 }

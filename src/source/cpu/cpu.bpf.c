@@ -265,6 +265,23 @@ static long copy_page(u32 i, void *arg) {
     return 0;
 }
 
+/* Ships the stack from the red zone on, or from the stack pointer when there is nothing below it yet.
+ * Returns how many bytes were added. */
+static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
+    struct cpu_sample *sample = &s->sample;
+    u64 sp = sample->regs.value[ARCH_STACK_POINTER];
+    struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = sp - CPU_RED_ZONE_BYTES};
+    bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
+    sample->stack_below = CPU_RED_ZONE_BYTES;
+    if (copy.copied == 0) {
+        copy.from = sp;
+        bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
+        sample->stack_below = 0;
+    }
+    sample->stack_bytes = copy.copied;
+    return copy.copied;
+}
+
 static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
     u32 cpu = bpf_get_smp_processor_id();
     u64 flags = BPF_RB_NO_WAKEUP;
@@ -341,12 +358,8 @@ int sample_cpu(struct bpf_perf_event_data *ctx) {
             at += (u32)n;
         }
     }
-    if (missed) {
-        struct copy_loop copy = {.to = frames, .offset = at, .from = s->sample.regs.value[ARCH_STACK_POINTER]};
-        bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
-        s->sample.stack_bytes = copy.copied;
-        at += copy.copied;
-    }
+    if (missed)
+        at += copy_stack(s, at);
     output(s, CPU_SAMPLE_HEAD_BYTES + (u64)at, missed);
     return 0;
 }

@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
+#include "base/file.h"
+
 static char last_message[256];
 static bool speak;
 
@@ -82,7 +84,19 @@ static int explain_privilege(int rc, struct err *err) {
         last_message[0] ? last_message : strerror(-rc));
 }
 
+/* The kernel does not say so when lockdown is the reason; what it was booted with does. */
+static bool locked_down(void) {
+    _cleanup_(buf_free) struct buf text = {0};
+    if (file_read("/sys/kernel/security/lockdown", 4096, &text, NULL) == 0)
+        return strstr(buf_cstr(&text), "[confidentiality]") != NULL;
+    return file_read("/proc/cmdline", 65536, &text, NULL) == 0 &&
+           strstr(buf_cstr(&text), "lockdown=confidentiality") != NULL;
+}
+
 int cpu_explain_failure(int rc, struct err *err) {
+    if (locked_down())
+        return err_set(err, -EPERM, "Boot with lockdown=integrity or none, or use scry dump, which needs no BPF",
+                       "The kernel is locked down (confidentiality): it lets no BPF program read memory");
     if (rc == -EPERM || rc == -EACCES)
         return explain_privilege(rc, err);
     if (rc == -ENOMEM)

@@ -34,11 +34,12 @@ enum {
     CPU_MAX_KERNEL_FRAMES = 127,
     CPU_STACK_PAGES = 16, /* stack copy shipped when a walk could not be finished */
     CPU_STACK_BYTES = CPU_STACK_PAGES * 4096,
+    CPU_RED_ZONE_BYTES = 128, /* below the stack pointer, and still the function's own (System V ABI) */
     CPU_MAX_CPUS = 1024,
 };
 
 /* In the ring: the head up to `walk.frames`, then n_frames raw frames, n_kernel addresses (u64), and
- * stack_bytes of stack starting at the user stack pointer. */
+ * stack_bytes of stack. */
 struct cpu_sample {
     struct cpu_record_head head;
     u32 cpu;
@@ -46,8 +47,8 @@ struct cpu_sample {
     u32 generation; /* of the process's mapping list */
     u32 n_kernel;
     u32 stack_bytes;
-    u32 pad;
-    u64 period_ns; /* CPU time this sample stands for */
+    u32 stack_below; /* the copy starts this far below the stack pointer */
+    u64 period_ns;   /* CPU time this sample stands for */
     struct walk_regs regs;
     struct walk_stack walk; /* its frames[] may be cut short in the ring */
 };
