@@ -509,7 +509,7 @@ static stack_id push_location(struct pprof_reader *r, struct frame_cache *c, sta
         pprof_bad(r, "its stacks have more frames than a file of this size can tell of");
     r->frames_left -= MIN(r->frames_left, l.count);
     for (uint32_t k = l.count; k-- > 0 && !r->bad && !r->nomem;)
-        stack = profile_stack(r->p, stack, c->frames[l.first + k]);
+        stack = profile_stack(r->p, stack, c->frames[l.first + k]); // NOLINT(clang-analyzer-core.NullDereference)
     return stack;
 }
 

