@@ -5,20 +5,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/bisect.h"
 #include "base/clock.h"
 #include "unwind/walk_native.h"
 
 /* ---- snapshots of the code mappings ---- */
 
 const struct process_code *session_process_find(const struct process_snapshot *s, uint64_t address) {
-    size_t low = 0, high = s->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (s->code[mid].end <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, s->count, s->code[i].end <= address);
     return low < s->count && address >= s->code[low].start ? &s->code[low] : NULL;
 }
 

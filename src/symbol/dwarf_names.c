@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "symbol/dwarf_internal.h"
 
 enum { MAX_SCOPE_DEPTH = 32, MAX_REFERENCES = 16, MAX_QUALIFIED = 16384 };
@@ -41,14 +42,7 @@ static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
     if (dwarf_cu_getdwarf(die->cu) != d->dwarf || !dwarf_diecu(die, &root, NULL, NULL))
         return NULL; /* moved out by dwz */
     Dwarf_Off offset = dwarf_dieoffset(&root);
-    size_t low = 0, high = d->n_units;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (d->units[mid].die < offset)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, d->n_units, d->units[i].die < offset);
     if (low == d->n_units || d->units[low].die != offset)
         return NULL;
     dwarf_unit_read(d, &d->units[low], &root);
@@ -57,14 +51,7 @@ static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
 
 /* The innermost scope around an offset: the last that starts before it, or one around that. */
 static uint32_t scope_around(const struct dwarf_unit *u, uint64_t offset) {
-    size_t low = 0, high = u->n_scopes;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (u->scopes[mid].start < offset)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, u->n_scopes, u->scopes[i].start < offset);
     uint32_t i = low ? (uint32_t)(low - 1) : UINT32_MAX;
     while (i != UINT32_MAX && offset >= u->scopes[i].end)
         i = u->scopes[i].parent;

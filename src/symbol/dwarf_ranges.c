@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "base/bisect.h"
+
 static uint64_t end_of(const struct dwarf_range *r) {
     return r->low + r->size;
 }
@@ -105,14 +107,7 @@ int dwarf_ranges_finish(struct dwarf_ranges *r) {
 }
 
 const struct dwarf_range *dwarf_ranges_find(const struct dwarf_ranges *r, uint64_t address) {
-    size_t low = 0, high = r->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (r->all[mid].low <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, r->count, r->all[i].low <= address);
     return low && address - r->all[low - 1].low < r->all[low - 1].size ? &r->all[low - 1] : NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "base/file.h"
 #include "symbol/internal.h"
 
@@ -223,14 +224,7 @@ const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, cons
     *ret_module = "";
     if (!k->loaded)
         load(k);
-    size_t low = 0, high = k->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (k->all[mid].address <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, k->count, k->all[i].address <= address);
     if (low == 0 || address - k->all[low - 1].address > MAX_FUNCTION_BYTES)
         return "";
     const struct kernel_function *f = &k->all[low - 1];

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bisect.h"
 #include "base/file.h"
 #include "symbol/internal.h"
 
@@ -241,14 +242,7 @@ static void refresh(struct symbol_perf_map *m) {
 /* ---- looking up ---- */
 
 static const char *find(const struct symbol_perf_map *m, uint64_t address) {
-    size_t low = 0, high = m->known.count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (m->known.all[mid].start <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, m->known.count, m->known.all[i].start <= address);
     return low && address < m->known.all[low - 1].end ? m->known.all[low - 1].name : "";
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "symbol/symtab.h"
 
 enum { MAX_SYMBOLS = 64 << 20 };
@@ -149,14 +150,7 @@ void symbol_list_free(struct symbol_list *list) {
 /* The symbol that covers an address. Labels inside a function do not hide it: the last few symbols before
  * the address are asked as well. */
 const struct symbol_entry *symbol_list_find(const struct symbol_list *list, uint64_t address) {
-    size_t low = 0, high = list->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (list->all[mid].address <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, list->count, list->all[i].address <= address);
     for (size_t back = 1; back <= 16 && back <= low; back++) {
         const struct symbol_entry *s = &list->all[low - back];
         if (address - s->address < s->size)

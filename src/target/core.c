@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/bisect.h"
 #include "base/hash.h"
 
 void core_close(struct core_file *c) {
@@ -33,28 +34,12 @@ void core_close(struct core_file *c) {
 
 /* The first segment that ends after `address`. */
 static size_t segment_from(const struct core_file *c, uint64_t address) {
-    size_t low = 0, high = c->n_segments;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (c->segments[mid].end <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return bisect(i, c->n_segments, c->segments[i].end <= address);
 }
 
 /* The first mapped range that ends after `address`. */
 static size_t backing_from(const struct core_file *c, uint64_t address) {
-    size_t low = 0, high = c->n_backings;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (c->backings[mid].end <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return bisect(i, c->n_backings, c->backings[i].end <= address);
 }
 
 static const struct core_backing *backing_at(const struct core_file *c, uint64_t address) {
@@ -347,14 +332,7 @@ int target_open_core(const char *path, const char *sysroot, struct target **ret,
 /* ---- threads ---- */
 
 static const struct core_thread *find_thread(const struct core_file *c, pid_t tid) {
-    size_t low = 0, high = c->n_threads;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (c->threads[mid].tid < tid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, c->n_threads, c->threads[i].tid < tid);
     return low < c->n_threads && c->threads[low].tid == tid ? &c->threads[low] : NULL;
 }
 

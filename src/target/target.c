@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "target/core.h"
 #include "target/internal.h"
 
@@ -91,14 +92,7 @@ const struct target_mapping *target_mappings(const struct target *t, size_t *ret
 }
 
 const struct target_mapping *target_find_mapping(const struct target *t, uint64_t address) {
-    size_t low = 0, high = t->mappings.count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (t->mappings.all[mid].end <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, t->mappings.count, t->mappings.all[i].end <= address);
     return low < t->mappings.count && t->mappings.all[low].start <= address ? &t->mappings.all[low] : NULL;
 }
 

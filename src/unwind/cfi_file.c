@@ -2,19 +2,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "base/mem.h"
 #include "unwind/cfi.h"
 
 /* The rule at an address by bisection over the rows; 0 when there is none. */
 static u32 rule_at(const struct cfi_rows *rows, u64 address, size_t *ret_next) {
-    size_t low = 0, high = rows->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (rows->rows[mid].address <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, rows->count, rows->rows[i].address <= address);
     *ret_next = low;
     return low ? rows->rows[low - 1].rule : 0;
 }

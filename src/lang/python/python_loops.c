@@ -4,6 +4,7 @@
  * .eh_frame_hdr; so it is the function that the loop jumps into, not to the start of, and that jumps back. */
 #include <string.h>
 
+#include "base/bisect.h"
 #include "lang/python/python_process.h"
 
 enum {
@@ -38,14 +39,7 @@ static uint64_t start_of(const struct functions *f, size_t i) {
 
 /* The function that covers an address of the file; it is taken to end where the next one starts. */
 static bool covering(const struct functions *f, uint64_t address, struct python_range *ret) {
-    size_t low = 0, high = f->count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (start_of(f, mid) <= address)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    size_t low = bisect(i, f->count, start_of(f, i) <= address);
     if (low == 0 || low == f->count)
         return false;
     *ret = (struct python_range){start_of(f, low - 1), start_of(f, low)};
