@@ -35,7 +35,6 @@ struct lang_streams {
     const struct raw_frame *runtime;
     u32 n_runtime;
     u64 leaf_sp; /* stack pointer at the leaf: the first native frame covers [leaf_sp, its CFA) */
-    bool exact;  /* the runtime's frames and the native ones were read at the same instant */
 };
 
 struct lang {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const walk_end_sentence[WALK_END_COUNT] = {
+static const char *const walk_end_sentence[WALK_END_COUNT] = {
 #define WALK_END(name, whole, sentence) [WALK_END_##name] = sentence,
 #include "unwind/walk_ends.def"
 #undef WALK_END
@@ -236,7 +236,7 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     const struct walk_stream *native = stream_of(in->walk, 0);
     if (!native)
         return WALK_END_NONE;
-    struct lang_streams streams = {.leaf_sp = in->leaf_sp, .exact = in->runtime_exact};
+    struct lang_streams streams = {.leaf_sp = in->leaf_sp};
     streams.n_native = straighten(in->walk, native, a->streams[0]);
     streams.native = a->streams[0];
     const struct walk_stream *runtime = in->process->runtime ? stream_of(in->walk, in->process->lang) : NULL;
@@ -321,4 +321,16 @@ struct assembled assemble(struct assembler *a, const struct assemble_input *in) 
         hash_index_add(&a->index, hash, (uint32_t)a->n_cache) == 0)
         a->cache[a->n_cache++] = (struct cached_stack){.hash = hash, .process = process, .result = r};
     return r;
+}
+
+void assembled_count(struct profile *p, const struct assembled *a) {
+    struct profile_quality *q = &p->quality;
+    q->samples_taken++;
+    q->frames += a->frames;
+    q->frames_unnamed += a->unnamed;
+    q->frames_approximate += a->approximate;
+    if (a->end == WALK_END_ROOT)
+        q->stacks_whole++;
+    else
+        profile_count_truncated(p, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
 }

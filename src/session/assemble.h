@@ -11,7 +11,6 @@ struct assemble_input {
     const struct process_snapshot *snapshot; /* that was in force when the walk ran */
     const struct walk_stack *walk;           /* NULL when user space was not walked */
     uint64_t leaf_sp;
-    bool runtime_exact;     /* the streams belong to the same instant */
     const uint64_t *kernel; /* kernel addresses, leaf first */
     size_t n_kernel;
     bool kernel_thread;
@@ -33,8 +32,9 @@ DEFINE_CLEANUP(struct assembler, assembler_free)
 /* Equal input gives the cached answer. */
 struct assembled assemble(struct assembler *a, const struct assemble_input *in);
 
+/* Counts a stack that became a sample in its profile's quality block. */
+void assembled_count(struct profile *p, const struct assembled *a);
+
 /* Whether assembling named something new since the last call: the capture then polls sooner, because
  * names of things that die must be read early. */
 bool assembler_learned(struct assembler *a);
-
-extern const char *const walk_end_sentence[WALK_END_COUNT];

@@ -37,7 +37,6 @@ struct capture {
     struct command command;
     uint64_t began_ns, self_cpu_ns;
     uint64_t last_reclaim_ns, last_progress_ns;
-    unsigned targets_alive;
     struct walk_stack *walk; /* of walks finished in user space */
 };
 
@@ -127,18 +126,6 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     return c->walk;
 }
 
-static void count_quality(struct capture *c, const struct assembled *a) {
-    struct profile_quality *q = &c->profile->quality;
-    q->samples_taken++;
-    q->frames += a->frames;
-    q->frames_unnamed += a->unnamed;
-    q->frames_approximate += a->approximate;
-    if (a->end == WALK_END_ROOT)
-        q->stacks_whole++;
-    else
-        profile_count_truncated(c->profile, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
-}
-
 static thread_id thread_of(struct capture *c, struct session_process *p, const struct cpu_sample *s) {
     char comm[17] = {0};
     memcpy(comm, s->head.comm, 16);
@@ -198,7 +185,6 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
         .process = p,
         .walk = user && s->walk.n_streams ? &s->walk : NULL,
         .leaf_sp = s->regs.value[7],
-        .runtime_exact = true,
         .kernel = v->kernel,
         .n_kernel = s->n_kernel,
         .kernel_thread = !user,
@@ -210,7 +196,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
     if (user && !in.walk)
         in.missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
     struct assembled a = assemble(c->assembler, &in);
-    count_quality(c, &a);
+    assembled_count(c->profile, &a);
     struct profile_sample sample = {
         .stack = a.stack,
         .thread = thread_of(c, own, s),

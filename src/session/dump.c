@@ -66,18 +66,6 @@ static labels_id state_label(struct dump *d, char state) {
     return profile_labels(d->profile, &l, 1);
 }
 
-static void count(struct dump *d, const struct assembled *a) {
-    struct profile_quality *q = &d->profile->quality;
-    q->samples_taken++;
-    q->frames += a->frames;
-    q->frames_unnamed += a->unnamed;
-    q->frames_approximate += a->approximate;
-    if (a->end == WALK_END_ROOT)
-        q->stacks_whole++;
-    else
-        profile_count_truncated(d->profile, walk_end_sentence[MIN(a->end, WALK_END_COUNT - 1)], 1);
-}
-
 /* What is taken of a thread while the target stands still; names come after it runs again. */
 struct held_thread {
     pid_t tid;
@@ -123,10 +111,9 @@ static void add_thread(struct dump *d, const struct held_thread *h) {
         .snapshot = &p->now,
         .walk = h->walk,
         .leaf_sp = h->leaf_sp,
-        .runtime_exact = true,
     };
     struct assembled a = assemble(d->assembler, &in);
-    count(d, &a);
+    assembled_count(d->profile, &a);
     struct profile_sample s = {
         .stack = a.stack, .thread = session_process_thread(p, (u32)h->tid, NULL), .labels = state_label(d, h->state)};
     profile_add_sample(d->profile, &s, (int64_t[]){1});

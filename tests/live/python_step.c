@@ -88,8 +88,7 @@ static void take_sample(struct stepper *s) {
     struct assemble_input in = {.process = s->process,
                                 .snapshot = &s->process->now,
                                 .walk = s->walk,
-                                .leaf_sp = regs.value[7],
-                                .runtime_exact = true};
+                                .leaf_sp = regs.value[7]};
     count_stack(s, assemble(s->assembler, &in).stack, regs.value[16]);
 }
 
