@@ -114,10 +114,10 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     struct stack_copy copy;
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
     stack_copy_init(&copy, p->target, start, v->stack, v->sample->stack_bytes);
-    u32 generation = p->table.generation;
+    u32 generation = p->now.generation;
     bool exact = !(v->sample->flags & CPU_SAMPLE_INEXACT);
     session_process_walk(p, &copy.host, &v->sample->regs, v->sample->head.tid, exact, false, c->walk);
-    if (p->table.generation != generation)
+    if (p->now.generation != generation)
         publish(c, p);
     /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
     for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
@@ -335,13 +335,9 @@ static void report_progress(struct capture *c, uint64_t now) {
     if (!c->options->progress || now - c->last_progress_ns < 100000000)
         return;
     c->last_progress_ns = now;
-    struct cpu_stats stats;
-    cpu_source_stats(c->source, &stats);
     c->options->progress(c->options->progress_ctx,
                          &(struct session_progress){.seconds = (double)(now - c->began_ns) / 1e9,
-                                                    .samples = c->profile->quality.samples_taken,
-                                                    .lost = stats.lost,
-                                                    .processes = (unsigned)c->n_processes});
+                                                    .samples = c->profile->quality.samples_taken});
 }
 
 static int run(struct capture *c, struct err *err) {

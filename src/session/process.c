@@ -79,7 +79,6 @@ static int publish_mappings(struct session_process *p) {
         tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table_mappings);
     p->table.mappings_at = at;
     p->table.n_mappings = p->table_mappings = (u32)p->now.count;
-    p->table.generation = p->now.generation;
     p->table_published = true;
     p->tables_seen = p->files->tables_loaded;
     return 0;

@@ -10,8 +10,7 @@
 
 struct session_progress {
     double seconds; /* since sampling began */
-    uint64_t samples, lost;
-    unsigned processes; /* seen so far */
+    uint64_t samples;
 };
 
 struct session_options {

@@ -86,11 +86,11 @@ struct unwind_rule {
 _Static_assert(sizeof(struct unwind_rule) == 24, "shared with BPF");
 
 /* What a walk needs to know of a process; the value of the BPF map keyed by process id. */
-enum { LANG_CONFIG_BYTES = 256, LANG_CONFIG_SLOTS = 1 };
+enum { LANG_CONFIG_BYTES = 256 };
 struct table_process {
     u32 mappings_at; /* reference to the first table_mapping */
     u32 n_mappings;
     u32 langs;                    /* bit i: lang id i has a config */
-    u32 generation;               /* of the mapping list; shipped with samples so that names use the right one */
+    u32 pad;                      /* the config holds 64-bit values */
     u8 config[LANG_CONFIG_BYTES]; /* of the one runtime that is walked from its own frame list */
 };

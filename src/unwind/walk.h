@@ -9,12 +9,17 @@
  * and named later, in user space. */
 #pragma once
 
-#ifdef __bpf__
-/* vmlinux.h and bpf_helpers.h are included by the program. */
-#else
 #include <linux/types.h>
 #include <stddef.h>
+
+/* A BPF program includes bpf_helpers.h before this. */
+#ifndef __bpf__
 #include <string.h>
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+#endif
+
 typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
@@ -22,10 +27,6 @@ typedef __u64 u64;
 typedef __s16 s16;
 typedef __s32 s32;
 typedef __s64 s64;
-#ifndef __always_inline
-#define __always_inline inline __attribute__((always_inline))
-#endif
-#endif
 
 /* Before a loop that must be unrolled: older BPF verifiers know no loops. */
 #ifdef __clang__

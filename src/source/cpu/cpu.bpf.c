@@ -12,17 +12,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-typedef __u8 u8;
-typedef __u16 u16;
-typedef __u32 u32;
-typedef __u64 u64;
-typedef __s16 s16;
-typedef __s32 s32;
-typedef __s64 s64;
-
-#include "source/cpu/kernel_types.h"
-
 #include "source/cpu/cpu_record.h"
+#include "source/cpu/kernel_types.h"
 
 const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
@@ -32,7 +23,6 @@ const volatile u32 max_misses = 64;      /* stack copies of one process until us
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 const volatile u64 period_ns = 0;        /* mean sampling period: the weight of a sample */
 
-u64 lost[CPU_MAX_CPUS];  /* samples the ring had no room for */
 u64 taken[CPU_MAX_CPUS]; /* samples begun */
 
 struct {
@@ -283,15 +273,13 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
 }
 
 static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
-    u32 cpu = bpf_get_smp_processor_id();
     u64 flags = BPF_RB_NO_WAKEUP;
     if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
         flags = BPF_RB_FORCE_WAKEUP;
     barrier_var(size); /* the compiler must check and use one and the same register */
     if (size > sizeof(s->sample) + sizeof(s->tail))
         return;
-    if (bpf_ringbuf_output(&events, &s->sample, size, flags) < 0 && cpu < CPU_MAX_CPUS)
-        lost[cpu]++;
+    bpf_ringbuf_output(&events, &s->sample, size, flags); /* without room it is lost: see `taken` */
 }
 
 static __always_inline void begin_sample(struct cpu_scratch *s, struct task_struct *task, u32 tgid, u32 cpu) {
@@ -302,9 +290,7 @@ static __always_inline void begin_sample(struct cpu_scratch *s, struct task_stru
     sample->head.child = 0;
     sample->head.time_ns = bpf_ktime_get_ns();
     bpf_get_current_comm(sample->head.comm, sizeof(sample->head.comm));
-    sample->cpu = cpu;
     sample->flags = 0;
-    sample->generation = 0;
     sample->n_kernel = 0;
     sample->stack_bytes = 0;
     sample->period_ns = period_ns;
@@ -325,7 +311,6 @@ static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct t
         sample->flags |= CPU_SAMPLE_UNKNOWN;
         return may_miss(tgid);
     }
-    sample->generation = process->generation;
     int end = walk_user(s, process, sample->head.tid);
     return !walk_is_final((u8)end) && may_miss(tgid);
 }

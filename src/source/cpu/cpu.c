@@ -317,10 +317,8 @@ static uint64_t map_bytes(int fd) {
 
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
     *ret = (struct cpu_stats){0};
-    for (unsigned i = 0; i < CPU_MAX_CPUS; i++) {
+    for (unsigned i = 0; i < CPU_MAX_CPUS; i++)
         ret->taken += s->bpf->bss->taken[i];
-        ret->lost += s->bpf->bss->lost[i];
-    }
     struct bpf_prog_info info = {0};
     u32 size = sizeof(info);
     if (bpf_obj_get_info_by_fd(bpf_program__fd(s->bpf->progs.sample_cpu), &info, &size) == 0) {

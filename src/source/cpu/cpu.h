@@ -49,7 +49,7 @@ typedef void cpu_take_fn(void *ctx, const struct cpu_record_head *record, size_t
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx);
 
 struct cpu_stats {
-    uint64_t taken, lost;  /* samples */
+    uint64_t taken;        /* samples begun; those that never arrived are lost */
     uint64_t run_ns, runs; /* of the sampling program, all CPUs */
     uint64_t map_bytes;    /* kernel memory of the maps */
 };

@@ -42,9 +42,7 @@ enum {
  * stack_bytes of stack. */
 struct cpu_sample {
     struct cpu_record_head head;
-    u32 cpu;
-    u32 flags;      /* enum cpu_sample_flags */
-    u32 generation; /* of the process's mapping list */
+    u32 flags; /* enum cpu_sample_flags */
     u32 n_kernel;
     u32 stack_bytes;
     u32 stack_below; /* the copy starts this far below the stack pointer */
