@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "format/head_json.h"
 #include "format/html_tables.h"
 
 enum encoding { ALL_EQUAL = 0, VARINT = 1, ZIGZAG = 2, ZIGZAG_DELTA = 3 };
@@ -89,15 +90,6 @@ static void add_quality(const struct profile *p, struct json *j) {
     json_ku64(j, "taken", q->samples_taken);
     json_ku64(j, "lost", q->samples_lost);
     json_ku64(j, "whole", q->stacks_whole);
-    json_key(j, "truncated");
-    json_array(j);
-    for (size_t i = 0; i < q->n_truncated; i++) {
-        json_object(j);
-        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
-        json_ku64(j, "count", q->truncated[i].count);
-        json_object_end(j);
-    }
-    json_array_end(j);
     json_ku64(j, "frames", q->frames);
     json_ku64(j, "unnamed", q->frames_unnamed);
     json_ku64(j, "approximate", q->frames_approximate);
@@ -107,11 +99,7 @@ static void add_quality(const struct profile *p, struct json *j) {
     json_ku64(j, "probeTime", q->probe_ns);
     json_ku64(j, "probeRuns", q->probe_runs);
     json_kdouble(j, "slowdown", q->slowdown_bound);
-    json_key(j, "notes");
-    json_array(j);
-    for (size_t i = 0; i < q->n_notes; i++)
-        json_string(j, profile_str(p, q->notes[i]));
-    json_array_end(j);
+    remarks_json(j, p);
     json_object_end(j);
 }
 
@@ -133,15 +121,7 @@ static void add_threads(const struct profile *p, struct json *j) {
 }
 
 static void add_value_types(const struct profile *p, struct json *j) {
-    json_key(j, "valueTypes");
-    json_array(j);
-    for (unsigned v = 0; v < p->n_value_types; v++) {
-        json_object(j);
-        json_kstring(j, "type", profile_str(p, p->value_types[v].type));
-        json_kstring(j, "unit", profile_str(p, p->value_types[v].unit));
-        json_object_end(j);
-    }
-    json_array_end(j);
+    value_types_json(j, "valueTypes", p);
     json_ku64(j, "defaultValue", p->default_value);
 }
 

@@ -21,7 +21,7 @@
 
 #include "base/json.h"
 #include "format/format.h"
-#include "format/quality.h"
+#include "format/head_json.h"
 
 static void add_head(struct json *j, const struct profile *p) {
     json_kstring(j, "format", "scry-profile");
@@ -31,15 +31,7 @@ static void add_head(struct json *j, const struct profile *p) {
     json_ku64(j, "start_time_ns", p->start_time_ns);
     json_ku64(j, "duration_ns", p->duration_ns);
     json_ku64(j, "period_ns", p->period_ns);
-    json_key(j, "value_types");
-    json_array(j);
-    for (unsigned v = 0; v < p->n_value_types; v++) {
-        json_object(j);
-        json_kstring(j, "type", profile_str(p, p->value_types[v].type));
-        json_kstring(j, "unit", profile_str(p, p->value_types[v].unit));
-        json_object_end(j);
-    }
-    json_array_end(j);
+    value_types_json(j, "value_types", p);
     json_ku64(j, "default_value", p->default_value);
     quality_json(j, p);
 }

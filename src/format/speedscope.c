@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "format/format.h"
-#include "format/quality.h"
+#include "format/head_json.h"
 #include "format/speedscope.h"
 #include "format/view.h"
 
