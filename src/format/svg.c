@@ -128,25 +128,24 @@ static void add_colour(struct buf *out, const struct profile *p, const struct an
 
 /* ---- boxes ---- */
 
+/* Nothing of what is counted: the samples say it. */
 static void add_value(struct buf *out, int64_t value, const char *unit) {
-    if (strcmp(unit, "nanoseconds") == 0)
-        buf_addf(out, "%.3f s", (double)value / 1e9);
-    else if (strcmp(unit, "count") != 0)
-        buf_addf(out, "%" PRId64 " %s", value, unit);
+    if (strcmp(unit, "nanoseconds") == 0) {
+        buf_addf(out, ", %.3f s", (double)value / 1e9);
+    } else if (strcmp(unit, "count") != 0) {
+        buf_addf(out, ", %" PRId64 " ", value);
+        add_text(out, unit, 100);
+    }
 }
 
 static void add_title(struct picture *v, const struct analyse_node *n, const char *name) {
     const struct profile *p = v->p;
     string_id file = p->functions[n->function].file;
     double whole = v->tree->total > 0 ? (double)v->tree->total : 1;
-    struct buf value = {0};
     add_text(v->out, name, 1000);
     buf_addf(v->out, ": %.2f %%, self %.2f %%\n%" PRIu64 " samples", 100 * (double)n->total / whole,
              100 * (double)n->self / whole, n->total_samples);
-    add_value(&value, n->total, profile_str(p, p->value_types[p->default_value].unit));
-    if (value.len)
-        buf_addf(v->out, ", %s", buf_cstr(&value));
-    buf_free(&value);
+    add_value(v->out, n->total, profile_str(p, p->value_types[p->default_value].unit));
     if (file || p->frames[n->frame].mapping) {
         buf_addc(v->out, '\n');
         add_text(v->out, profile_str(p, file ? file : p->mappings[p->frames[n->frame].mapping].file), 1000);

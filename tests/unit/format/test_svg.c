@@ -1,0 +1,37 @@
+#include "../unit.h"
+
+#include "format/format.h"
+
+extern const struct format format_svg;
+
+static const char evil[] = "</title><script>alert(1)</script>&\"\xff";
+
+/* Every string of a profile is somebody else's: the command, names, files, kinds, types and units. */
+static struct profile *evil_profile(void) {
+    struct profile *p = profile_new();
+    assert_non_null(p);
+    string_id text = profile_string(p, evil);
+    p->command = text;
+    profile_value_type(p, evil, evil);
+    function_id f = profile_function(p, &(struct profile_function){.name = text, .file = text});
+    stack_id s = profile_stack(p, 0, profile_frame(p, &(struct profile_frame){.function = f, .kind = text}));
+    profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){2});
+    return p;
+}
+
+static void no_string_of_a_profile_reaches_the_markup(void **state) {
+    _cleanup_(profile_freep) struct profile *p = evil_profile();
+    _cleanup_(buf_free) struct buf picture = {0};
+    assert_int_equal(format_svg.write(p, &(struct format_options){0}, &picture, NULL), 0);
+    const char *text = buf_cstr(&picture);
+    assert_non_null(strstr(text, "2 &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;\xef\xbf\xbd\n"));
+    assert_null(strstr(text, "<script>alert(1)"));
+    assert_null(strchr(text, '\xff'));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_string_of_a_profile_reaches_the_markup),
+    };
+    return RUN_TESTS(tests);
+}
