@@ -19,8 +19,9 @@ static const struct range wide[] = {{0x1100, 0x115f},  {0x2e80, 0x303e},   {0x30
 static const struct range marks[] = {{0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x064b, 0x065f},
                                      {0x0e34, 0x0e3a}, {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200b, 0x200f},
                                      {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}};
-/* Invisible signs that turn the direction of what follows: as bad as control characters. */
-static const struct range turning[] = {{0x0080, 0x009f}, {0x202a, 0x202e}, {0x2028, 0x2029}, {0x2066, 0x2069}};
+/* Control characters, line breaks, and invisible signs that turn the direction of what follows. */
+static const struct range steering[] = {
+    {0x0080, 0x009f}, {0x061c, 0x061c}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
 
 static bool is_in(const struct range *ranges, size_t n, uint32_t c) {
     for (size_t i = 0; i < n; i++)
@@ -50,7 +51,7 @@ static struct letter letter_at(const char *s) {
     if (n == 1)
         return (struct letter){.bytes = 1, .columns = 1, .shown = *c < ' ' || *c == 0x7f ? "?" : NULL};
     uint32_t point = code_point(c, n);
-    if (is_in(turning, ARRAY_SIZE(turning), point))
+    if (is_in(steering, ARRAY_SIZE(steering), point))
         return (struct letter){.bytes = n, .columns = 1, .shown = "?"};
     size_t columns = is_in(marks, ARRAY_SIZE(marks), point) ? 0 : is_in(wide, ARRAY_SIZE(wide), point) ? 2 : 1;
     return (struct letter){.bytes = n, .columns = columns};
@@ -104,6 +105,6 @@ size_t text_add(struct buf *out, const char *s, size_t room) {
 }
 
 void text_add_padded(struct buf *out, const char *s, size_t room) {
-    for (size_t used = text_add(out, s, room); used < room; used++)
+    for (size_t used = add_letters(out, &s, room); used < room; used++)
         buf_addc(out, ' ');
 }

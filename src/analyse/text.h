@@ -13,5 +13,8 @@ size_t text_columns(const char *s);
  * other people's programs and must not steer the terminal. Returns the columns that were used. */
 size_t text_add(struct buf *out, const char *s, size_t room);
 
-/* The same, with spaces up to `room`. */
+/* Room for all of a text. */
+#define TEXT_WHOLE SIZE_MAX
+
+/* As much of the beginning as fits, for what is known by its beginning, and spaces up to `room`. */
 void text_add_padded(struct buf *out, const char *s, size_t room);

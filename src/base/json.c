@@ -58,8 +58,13 @@ static void add_escaped(struct buf *out, unsigned char c) {
     }
 }
 
+/* U+0080 to U+009F, which steer a terminal as those below U+0020 do. */
+static bool is_c1(const unsigned char *p) {
+    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+}
+
 static bool needs_escape(const unsigned char *p, const unsigned char *start) {
-    return *p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || (*p == '/' && p > start && p[-1] == '<');
+    return *p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || (*p == '/' && p > start && p[-1] == '<') || is_c1(p);
 }
 
 static void add_string(struct buf *out, const char *text) {
@@ -73,7 +78,9 @@ static void add_string(struct buf *out, const char *text) {
         buf_add(out, run, (size_t)(p - run));
         if (!*p)
             break;
-        if (needs_escape(p, start))
+        if (is_c1(p))
+            add_escaped(out, *++p);
+        else if (needs_escape(p, start))
             add_escaped(out, *p);
         else
             buf_adds(out, "\xef\xbf\xbd");

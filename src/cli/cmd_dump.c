@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyse/text.h"
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -30,16 +31,23 @@ static const char *thread_state_word(const struct profile *p, labels_id labels) 
 
 /* ---- text ---- */
 
+/* Everything that is named by others goes through here. */
+static void add_words(struct buf *out, const char *before, const char *words) {
+    buf_adds(out, before);
+    text_add(out, words, TEXT_WHOLE);
+}
+
 static void add_frame_text(struct buf *out, const struct profile *p, const struct profile_frame *f) {
     const struct profile_function *fn = &p->functions[f->function];
-    const char *file = profile_str(p, fn->file);
-    buf_addf(out, "    %s", profile_str(p, fn->name));
-    if (file[0] && f->line)
-        buf_addf(out, " (%s:%u)", file, f->line);
-    else if (file[0])
-        buf_addf(out, " (%s)", file);
-    else if (f->mapping && !(f->flags & FRAME_UNNAMED))
-        buf_addf(out, " (%s)", profile_str(p, p->mappings[f->mapping].file));
+    string_id module = f->flags & FRAME_UNNAMED ? 0 : p->mappings[f->mapping].file;
+    const char *place = profile_str(p, fn->file ? fn->file : module);
+    add_words(out, "    ", profile_str(p, fn->name));
+    if (place[0]) {
+        add_words(out, " (", place);
+        if (fn->file && f->line)
+            buf_addf(out, ":%u", f->line);
+        buf_addc(out, ')');
+    }
     if (f->flags & FRAME_INLINED)
         buf_adds(out, " [inlined]");
     if (f->flags & FRAME_APPROXIMATE)
@@ -56,16 +64,20 @@ static void add_stack_text(struct buf *out, const struct profile *p, stack_id st
 }
 
 static void dump_text(struct buf *out, const struct profile *p, bool internal) {
-    buf_addf(out, "%s", profile_str(p, p->command));
+    add_words(out, "", profile_str(p, p->command));
     if (p->n_samples && p->threads[p->samples[0].thread].runtime)
-        buf_addf(out, ", %s", profile_str(p, p->threads[p->samples[0].thread].runtime));
+        add_words(out, ", ", profile_str(p, p->threads[p->samples[0].thread].runtime));
     buf_addf(out, ", %zu thread%s\n", p->n_samples, p->n_samples == 1 ? "" : "s");
-    for (size_t i = 0; i < p->quality.n_notes; i++)
-        buf_addf(out, "note: %s\n", profile_str(p, p->quality.notes[i]));
+    for (size_t i = 0; i < p->quality.n_notes; i++) {
+        add_words(out, "note: ", profile_str(p, p->quality.notes[i]));
+        buf_addc(out, '\n');
+    }
     for (size_t i = 0; i < p->n_samples; i++) {
         const struct profile_thread *t = &p->threads[p->samples[i].thread];
         const char *state = thread_state_word(p, p->samples[i].labels);
-        buf_addf(out, "\nthread %u \"%s\"%s%s\n", t->tid, profile_str(p, t->thread_name), state[0] ? ", " : "", state);
+        buf_addf(out, "\nthread %u ", t->tid);
+        add_words(out, "\"", profile_str(p, t->thread_name));
+        buf_addf(out, "\"%s%s\n", state[0] ? ", " : "", state);
         add_stack_text(out, p, p->samples[i].stack, internal);
     }
 }

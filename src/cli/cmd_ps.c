@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyse/text.h"
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -35,25 +36,42 @@ static const char *verbs_of(const struct session_listed *l) {
     return l->can_read ? "dump" : "-";
 }
 
-static void list_text(struct buf *out, const struct session_listed *list, size_t n) {
+/* Columns of the table, and of what stands before the command in all. */
+enum { USER = 10, RUNTIME = 22, CONTAINER = 12, BEFORE_COMMAND = 80, LEAST_COMMAND = 40, USUAL_COMMAND = 160 };
+
+static size_t command_room(void) {
     unsigned width = terminal_width(STDOUT_FILENO);
-    buf_addf(out, "%7s  %-10s  %-22s  %7s  %-9s  %-12s  %s\n", "PID", "USER", "RUNTIME", "THREADS", "CAN", "CONTAINER",
-             "COMMAND");
-    for (size_t i = 0; i < n; i++) {
-        const struct session_listed *l = &list[i];
-        const char *command = l->command ? l->command : "";
-        int room = width > 85 ? (int)width - 80 : 40;
-        buf_addf(out, "%7d  %-10.10s  %-22.22s  %7u  %-9s  %-12.12s  %.*s\n", (int)l->pid, l->user ? l->user : "",
-                 l->runtime ? l->runtime : "", l->threads, verbs_of(l),
-                 l->container && l->container[0] ? l->container : "-", terminal_is(STDOUT_FILENO) ? room : 160,
-                 command);
-    }
+    if (!terminal_is(STDOUT_FILENO))
+        return USUAL_COMMAND;
+    return width > BEFORE_COMMAND + 5 ? width - BEFORE_COMMAND : LEAST_COMMAND;
+}
+
+static void add_row(struct buf *out, const struct session_listed *l, size_t room) {
+    buf_addf(out, "%7d  ", (int)l->pid);
+    text_add_padded(out, l->user ? l->user : "", USER);
+    buf_adds(out, "  ");
+    text_add_padded(out, l->runtime ? l->runtime : "", RUNTIME);
+    buf_addf(out, "  %7u  %-9s  ", l->threads, verbs_of(l));
+    text_add_padded(out, l->container && l->container[0] ? l->container : "-", CONTAINER);
+    buf_adds(out, "  ");
+    text_add(out, l->command ? l->command : "", room);
+    buf_addc(out, '\n');
+}
+
+static void list_text(struct buf *out, const struct session_listed *list, size_t n) {
+    size_t room = command_room();
+    buf_addf(out, "%7s  %-*s  %-*s  %7s  %-9s  %-*s  %s\n", "PID", USER, "USER", RUNTIME, "RUNTIME", "THREADS", "CAN",
+             CONTAINER, "CONTAINER", "COMMAND");
+    for (size_t i = 0; i < n; i++)
+        add_row(out, &list[i], room);
     const char *shown = "";
     for (size_t i = 0; i < n; i++) {
         if (!list[i].missing || !list[i].missing[0] || strcmp(list[i].missing, shown) == 0)
             continue;
         shown = list[i].missing;
-        buf_addf(out, "%7d: %s\n", (int)list[i].pid, shown);
+        buf_addf(out, "%7d: ", (int)list[i].pid);
+        text_add(out, shown, TEXT_WHOLE);
+        buf_addc(out, '\n');
     }
 }
 

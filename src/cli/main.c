@@ -3,21 +3,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyse/text.h"
 #include "cli/options.h"
 #include "cli/reference.h"
 #include "cli/terminal.h"
 
 enum { EXIT_DONE = 0, EXIT_COULD_NOT = 1, EXIT_BAD_USAGE = 2 };
 
-/* Two lines for a person: what happened, and what to do next. */
+/* Two lines for a person: what happened, and what to do next. Both may quote what others named. */
 static int complain(int code, const struct err *err) {
     terminal_progress(NULL);
-    const char *text = err->text[0] ? err->text : strerror(code > CMD_BAD_USAGE ? -code : EINVAL);
-    fprintf(stderr, "scry: %s.\n", text);
+    _cleanup_(buf_free) struct buf out = {0};
+    buf_adds(&out, "scry: ");
+    text_add(&out, err->text[0] ? err->text : strerror(code > CMD_BAD_USAGE ? -code : EINVAL), TEXT_WHOLE);
+    buf_adds(&out, ".\n");
     if (err->advice[0]) {
         char last = err->advice[strlen(err->advice) - 1];
-        fprintf(stderr, "  %s%s\n", err->advice, last == '?' || last == '.' ? "" : ".");
+        buf_adds(&out, "  ");
+        text_add(&out, err->advice, TEXT_WHOLE);
+        buf_adds(&out, last == '?' || last == '.' ? "\n" : ".\n");
     }
+    fputs(out.failed ? "scry: Out of memory.\n" : buf_cstr(&out), stderr);
     return code == CMD_BAD_USAGE ? EXIT_BAD_USAGE : EXIT_COULD_NOT;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "analyse/text.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/input.h"
@@ -76,15 +77,22 @@ static int write_profile(const struct options *o, const struct output *output, c
 
 enum { SUMMARY_ROWS = 12 };
 
+static void add_hint(struct buf *out, const char *path) {
+    buf_adds(out, "; scry report ");
+    text_add(out, path, TEXT_WHOLE);
+    buf_adds(out, " shows more of it");
+}
+
 static void next_steps(struct buf *out, const struct output *output) {
     if (!output->path[0] || strcmp(output->path, "-") == 0)
         return;
     bool page = strcmp(output->format->ending, ".html") == 0;
-    buf_addf(out, "\nWritten to %s", output->path);
+    buf_adds(out, "\nWritten to ");
+    text_add(out, output->path, TEXT_WHOLE);
     if (page)
         buf_adds(out, ": open it in a browser");
     else if (output->format->read)
-        buf_addf(out, "; scry report %s shows more of it", output->path);
+        add_hint(out, output->path);
     buf_addc(out, '\n');
 }
 

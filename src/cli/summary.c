@@ -65,7 +65,9 @@ static void add_stacks(struct buf *out, const struct profile *p) {
         buf_addf(out, "%.2f %% of the stacks are whole", percent((double)q->stacks_whole, (double)q->samples_taken));
     const char *separator = ": ";
     for (size_t i = 0; i < q->n_truncated; i++) {
-        buf_addf(out, "%s%s (%" PRIu64 ")", separator, profile_str(p, q->truncated[i].reason), q->truncated[i].count);
+        buf_adds(out, separator);
+        text_add(out, profile_str(p, q->truncated[i].reason), NAME_COLUMNS);
+        buf_addf(out, " (%" PRIu64 ")", q->truncated[i].count);
         separator = ", ";
     }
     if (q->frames_unnamed)

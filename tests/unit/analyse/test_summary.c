@@ -48,7 +48,12 @@ static void names_cannot_steer_the_terminal(void **state) {
     added("\xe2\x80\xae"
           "cba",
           20, "?cba"); /* right-to-left override */
+    added("a\xe2\x80\x8f"
+          "b\xd8\x9c"
+          "c",
+          20, "a?b?c"); /* marks of direction */
     added("x\xffy", 20, "x\xef\xbf\xbdy");
+    added("\x1b[0m\xff", TEXT_WHOLE, "?[0m\xef\xbf\xbd");
 }
 
 static void padding_is_by_columns(void **state) {
@@ -56,6 +61,11 @@ static void padding_is_by_columns(void **state) {
     text_add_padded(&out, "\xe6\x97\xa5", 5);
     buf_addc(&out, '|');
     assert_string_equal(buf_cstr(&out), "\xe6\x97\xa5   |");
+    buf_reset(&out);
+    text_add_padded(&out, "\xe6\x97\xa5\xe6\x97\xa5", 3); /* half of a letter does not fit */
+    text_add_padded(&out, "0123456789abcdef\x1b", 12);
+    buf_addc(&out, '|');
+    assert_string_equal(buf_cstr(&out), "\xe6\x97\xa5 0123456789ab|");
 }
 
 /* ---- the verdict ---- */

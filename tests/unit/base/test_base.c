@@ -81,7 +81,7 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     struct buf b = {0};
     struct json j = json_to(&b);
     json_object(&j);
-    json_kstring(&j, "a\"", "x</script>\x01\xff\xc3\xa9");
+    json_kstring(&j, "a\"", "x</script>\x01\xff\xc3\xa9\x7f\xc2\x9b\xc2\xa0");
     json_kdouble(&j, "d", 0.25);
     json_key(&j, "l");
     json_array(&j);
@@ -89,8 +89,9 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     json_i64(&j, -2);
     json_array_end(&j);
     json_object_end(&j);
-    assert_string_equal(buf_cstr(&b),
-                        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\",\"d\":0.25,\"l\":[1,-2]}");
+    assert_string_equal(
+        buf_cstr(&b),
+        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\"d\":0.25,\"l\":[1,-2]}");
     buf_free(&b);
 }
 
