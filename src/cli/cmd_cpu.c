@@ -36,19 +36,6 @@ static void show_progress(void *ctx, const struct session_progress *p) {
     terminal_progress(text);
 }
 
-static int check_targets(const struct options *o, struct err *err) {
-    int kinds = (o->n_pids > 0) + o->all + (o->cgroup != NULL) + (o->command != NULL);
-    if (kinds == 0)
-        return err_set(err, CMD_BAD_USAGE,
-                       "Name a process with -p PID, the whole host with -a, a cgroup with --cgroup PATH, or a command "
-                       "after --; scry ps lists processes",
-                       "Nothing to look at was named");
-    if (kinds > 1)
-        return err_set(err, CMD_BAD_USAGE, "Choose one of -p, -a, --cgroup and -- COMMAND",
-                       "Several kinds of target were named");
-    return 0;
-}
-
 /* What the command ended with, as a shell would say it. */
 static int exit_status_of(int wait_status) {
     if (wait_status == -1)
@@ -57,10 +44,8 @@ static int exit_status_of(int wait_status) {
 }
 
 int cmd_cpu(const struct options *o, struct err *err) {
-    int rc = check_targets(o, err);
     struct output output;
-    if (rc == 0)
-        rc = output_plan(o, "cpu", &output, err);
+    int rc = output_plan(o, "cpu", &output, err);
     if (rc < 0)
         return rc;
     _cleanup_(closep) int stop_fd = stop_signals();

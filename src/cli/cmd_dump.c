@@ -1,6 +1,4 @@
 /* scry dump: every thread's stack, now. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "analyse/text.h"
@@ -139,22 +137,10 @@ static void dump_json(struct buf *out, const struct profile *p, bool internal) {
     buf_addc(out, '\n');
 }
 
-static int check_target(const struct options *o, struct err *err) {
-    if (o->n_pids > 1)
-        return err_set(err, CMD_BAD_USAGE, "Dump one process at a time", "Several processes were named");
-    if ((o->n_pids == 1) == (o->core != NULL))
-        return err_set(err, CMD_BAD_USAGE, "Name a process with -p PID or a core file with --core FILE",
-                       o->core ? "Both a process and a core file were named" : "Nothing to dump was named");
-    return 0;
-}
-
 int cmd_dump(const struct options *o, struct err *err) {
-    int rc = check_target(o, err);
-    if (rc < 0)
-        return rc;
     struct session_dump_options dump = {.pid = o->n_pids ? o->pids[0] : 0, .core = o->core, .sysroot = o->sysroot};
     _cleanup_(profile_freep) struct profile *p = NULL;
-    rc = session_dump(&dump, &p, err);
+    int rc = session_dump(&dump, &p, err);
     if (rc < 0)
         return rc;
     _cleanup_(buf_free) struct buf out = {0};

@@ -334,13 +334,12 @@ static int check_target(const struct options *o, struct err *err) {
                        "Name a process with -p PID, everything with -a, a group with --cgroup PATH, "
                        "or a command after \"--\"; scry ps lists processes",
                        "There is nothing to profile");
-    if (o->verb->id == VERB_dump && (kinds == 0 || o->n_pids > 1))
+    if (o->verb->id == VERB_dump && (kinds != 1 || o->n_pids > 1))
         return err_set(err, CMD_BAD_USAGE, "Say scry dump -p PID, or scry dump --core FILE; scry ps lists processes",
-                       "scry dump looks at one process");
-    if (kinds > 1 && o->verb->id != VERB_ps)
-        return err_set(err, CMD_BAD_USAGE, NULL,
-                       "Only one of -p, -a, --cgroup, --core and a command can be captured "
-                       "at a time");
+                       kinds > 1 ? "Both a process and a core file were named" : "scry dump looks at one process");
+    if (kinds > 1)
+        return err_set(err, CMD_BAD_USAGE, "Choose one of them",
+                       "Only one of -p, -a, --cgroup and a command can be captured at a time");
     return 0;
 }
 
