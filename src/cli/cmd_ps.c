@@ -1,4 +1,5 @@
 /* scry ps: what is running here, and what can be asked of it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,17 +76,55 @@ static void list_text(struct buf *out, const struct session_listed *list, size_t
     }
 }
 
+static bool is_listed(const struct session_listed *list, size_t n, pid_t pid) {
+    for (size_t i = 0; i < n; i++)
+        if (list[i].pid == pid)
+            return true;
+    return false;
+}
+
+static bool is_named(const struct options *o, pid_t pid) {
+    for (size_t i = 0; i < o->n_pids; i++)
+        if (o->pids[i] == pid)
+            return true;
+    return o->n_pids == 0;
+}
+
+/* Brings the processes that were named to the front, in their order; returns how many they are. */
+static size_t choose(const struct options *o, struct session_listed *list, size_t n) {
+    size_t chosen = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_named(o, list[i].pid)) {
+            struct session_listed l = list[chosen];
+            list[chosen++] = list[i];
+            list[i] = l;
+        }
+    return chosen;
+}
+
+static int print_list(const struct options *o, struct session_listed *list, size_t all, struct err *err) {
+    size_t n = choose(o, list, all);
+    _cleanup_(buf_free) struct buf out = {0};
+    if (o->json)
+        list_json(&out, list, n);
+    else
+        list_text(&out, list, n);
+    int rc = n || !o->n_pids ? output_text(&out, err) : 0;
+    for (size_t i = 0; rc == 0 && i < o->n_pids; i++)
+        if (!is_listed(list, n, o->pids[i]))
+            rc = err_set(err, -ESRCH,
+                         "It may have ended, or be a thread, or one of the kernel's; scry ps lists what is there",
+                         "There is no process %d", (int)o->pids[i]);
+    return rc;
+}
+
 int cmd_ps(const struct options *o, struct err *err) {
     struct session_listed *list = NULL;
     size_t n = 0;
     int rc = session_list(&list, &n, err);
     if (rc < 0)
         return rc;
-    _cleanup_(buf_free) struct buf out = {0};
-    if (o->json)
-        list_json(&out, list, n);
-    else
-        list_text(&out, list, n);
+    rc = print_list(o, list, n, err);
     session_list_free(list, n);
-    return output_text(&out, err);
+    return rc;
 }

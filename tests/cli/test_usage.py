@@ -1,4 +1,5 @@
 """What a user meets before anything is captured: help, errors, exit statuses."""
+import json
 import os
 import re
 import subprocess
@@ -120,6 +121,35 @@ def test_dump_wants_one_target(scry):
     refused(scry("dump"))
     refused(scry("dump", "-p", "1,2"))
     refused(scry("dump", "-p", "1", "--core", "x"))
+
+
+@needs_verb("dump")
+def test_dump_tells_two_targets_from_none(scry):
+    assert "Both a process and a core file were named" in refused(scry("dump", "-p", "1", "--core", "x"))
+    assert "scry dump looks at one process" in refused(scry("dump", "-p", "1,2"))
+
+
+@needs_verb("ps")
+def test_ps_lists_the_processes_that_are_named_and_no_others(scry):
+    with subprocess.Popen(["sleep", "60"]) as a, subprocess.Popen(["sleep", "60"]) as b:
+        try:
+            text, both = scry("ps", "-p", a.pid), scry("ps", "-p", f"{a.pid},{b.pid}", "--json")
+            mixed = scry("ps", "-p", f"{a.pid},4194303", "--json")
+        finally:
+            a.kill()
+            b.kill()
+    assert text.returncode == 0 and [line.split()[0] for line in text.stdout.splitlines()[:2]] == ["PID", str(a.pid)]
+    assert not re.search(rf"^ *{b.pid}\b", text.stdout, re.M)
+    assert both.returncode == 0 and [p["pid"] for p in json.loads(both.stdout)] == sorted([a.pid, b.pid])
+    assert mixed.returncode == 1 and [p["pid"] for p in json.loads(mixed.stdout)] == [a.pid]
+    assert "There is no process 4194303" in mixed.stderr
+    assert "There is no process 4194303" in refused(scry("ps", "-p", 4194303), 1)
+
+
+@needs_verb("ps")
+def test_verbs_have_no_options_that_do_nothing(scry):
+    for verb, option in [("ps", "-a"), ("ps", "-v"), ("dump", "-v")]:
+        assert f"has no option {option}" in refused(scry(verb, "-p", "1", option))
 
 
 @needs_verb("report")
