@@ -36,7 +36,7 @@ struct capture {
     size_t n_processes, cap_processes;
     struct command command;
     uint64_t began_ns, self_cpu_ns;
-    uint64_t last_reclaim_ns, last_progress_ns;
+    uint64_t last_house_ns, last_progress_ns;
     struct walk_stack *walk; /* of walks finished in user space */
 };
 
@@ -299,6 +299,8 @@ static int prepare_profile(struct capture *c, struct err *err) {
 static int add_targets(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     for (size_t i = 0; i < o->n_pids; i++) {
+        if (known_process(c, (u32)o->pids[i]))
+            continue; /* named twice */
         if (!open_process(c, (u32)o->pids[i], err))
             return err && err->code ? err->code : -EIO;
         cpu_source_add_target(c->source, (u32)o->pids[i]);
@@ -317,13 +319,33 @@ static int add_targets(struct capture *c, struct err *err) {
 
 /* ---- the loop ---- */
 
+static bool watches_pids(const struct session_options *o) {
+    return !o->command && !o->all && !o->cgroup;
+}
+
 static bool targets_ended(struct capture *c) {
-    const struct session_options *o = c->options;
-    if (o->command)
+    if (c->options->command)
         return command_ended(&c->command);
-    if (o->all || o->cgroup)
-        return false;
-    return c->n_processes == 0;
+    return watches_pids(c->options) && c->n_processes == 0;
+}
+
+/* The word that a process ended can be missed: it ended before we listened, or the ring was full. */
+static void drop_ended(struct capture *c) {
+    for (size_t i = c->n_processes; i-- > 0;) {
+        struct session_process *p = c->processes[i];
+        if (!target_thread_state(p->target, p->pid))
+            drop_process(c, (u32)p->pid);
+    }
+}
+
+/* What is due about once a second. */
+static void keep_house(struct capture *c, uint64_t now) {
+    if (now - c->last_house_ns < 1000000000)
+        return;
+    c->last_house_ns = now;
+    tables_reclaim(c->tables);
+    if (watches_pids(c->options))
+        drop_ended(c);
 }
 
 static bool stop_requested(const struct session_options *o) {
@@ -355,10 +377,7 @@ static int run(struct capture *c, struct err *err) {
         if (c->profile->profile_failed)
             return err_nomem(err);
         wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(wait_ms * 2, POLL_LONG_MS);
-        if (now - c->last_reclaim_ns > 1000000000) {
-            tables_reclaim(c->tables);
-            c->last_reclaim_ns = now;
-        }
+        keep_house(c, now);
         report_progress(c, now);
     }
 }
@@ -448,6 +467,9 @@ int session_cpu(const struct session_options *o, struct profile **ret, int *ret_
     if (rc < 0)
         return rc;
     cpu_source_poll(c.source, 0, -1, take_record, &c);
+    setpriority(PRIO_PROCESS, 0, c.command.niceness);
+    if (c.profile->profile_failed)
+        return err_nomem(err);
     finish_quality(&c);
     if (c.command.reaped)
         *ret_status = c.command.status;

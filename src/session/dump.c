@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "base/clock.h"
 #include "session/assemble.h"
 #include "session/session.h"
@@ -119,40 +120,63 @@ static void add_thread(struct dump *d, const struct held_thread *h) {
     profile_add_sample(d->profile, &s, (int64_t[]){1});
 }
 
-/* The only part during which the target stands still. */
-static int hold_all(struct dump *d, struct held_thread *held, size_t n, struct err *err) {
+struct held_threads {
+    struct held_thread *all; /* those listed first are sorted by tid */
+    size_t count, capacity;
+};
+
+static void held_threads_free(struct held_threads *h) {
+    for (size_t i = 0; i < h->count; i++)
+        free(h->all[i].walk);
+    free(h->all);
+}
+
+/* Adds the target's threads that are not among the first `known`. Their states are worth reading only
+ * while they run: stopping a thread changes its letter. */
+static int list_threads(struct dump *d, struct held_threads *h, bool running) {
     struct target *t = d->process->target;
-    uint64_t began = clock_monotonic_ns();
-    int rc = target_stop(t, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        hold_thread(d, &held[i]);
+    _cleanup_(freep) pid_t *tids = NULL;
+    size_t n = 0, known = h->count;
+    int rc = target_threads(t, &tids, &n);
     if (rc == 0)
-        target_resume(t);
-    d->profile->quality.probe_ns = clock_monotonic_ns() - began;
-    d->profile->quality.probe_runs = 1;
+        rc = mem_grow((void **)&h->all, &h->capacity, known + n, sizeof(*h->all));
+    for (size_t k = 0; rc == 0 && k < n; k++) {
+        size_t at = bisect(i, known, h->all[i].tid < tids[k]);
+        if (at < known && h->all[at].tid == tids[k])
+            continue;
+        char state = running ? target_thread_state(t, tids[k]) : 0;
+        h->all[h->count++] = (struct held_thread){.tid = tids[k], .state = state};
+    }
     return rc;
 }
 
-static int dump_threads(struct dump *d, struct err *err) {
+/* The only part during which the target stands still. Threads that started since they were listed are
+ * among the stopped as well. */
+static int hold_all(struct dump *d, struct held_threads *h, struct err *err) {
     struct target *t = d->process->target;
-    pid_t *tids = NULL;
-    size_t n = 0;
-    int rc = target_threads(t, &tids, &n);
+    uint64_t began = clock_monotonic_ns();
+    int rc = target_stop(t, err);
+    if (rc < 0)
+        return rc;
+    rc = list_threads(d, h, false);
+    for (size_t i = 0; rc == 0 && i < h->count; i++)
+        hold_thread(d, &h->all[i]);
+    target_resume(t);
+    d->profile->quality.probe_ns = clock_monotonic_ns() - began;
+    d->profile->quality.probe_runs = 1;
+    return rc < 0 ? err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc)) : 0;
+}
+
+static int dump_threads(struct dump *d, struct err *err) {
+    _cleanup_(held_threads_free) struct held_threads h = {0};
+    session_process_preload(d->process);
+    int rc = list_threads(d, &h, true);
     if (rc < 0)
         return err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc));
-    struct held_thread *held = mem_zalloc(n, sizeof(*held));
-    /* States are read first: stopping a thread changes its letter. */
-    for (size_t i = 0; held && i < n; i++)
-        held[i] = (struct held_thread){.tid = tids[i], .state = target_thread_state(t, tids[i])};
-    session_process_preload(d->process);
-    rc = held ? hold_all(d, held, n, err) : err_nomem(err);
-    for (size_t i = 0; held && i < n; i++) {
-        if (rc == 0 && held[i].walk)
-            add_thread(d, &held[i]);
-        free(held[i].walk);
-    }
-    free(held);
-    free(tids);
+    rc = hold_all(d, &h, err);
+    for (size_t i = 0; rc == 0 && i < h.count; i++)
+        if (h.all[i].walk)
+            add_thread(d, &h.all[i]);
     return rc;
 }
 

@@ -145,9 +145,12 @@ static frame_id located_frame(struct session_files *fs, struct session_file *f, 
 }
 
 static bool add_frame(struct session_files *fs, frame_id id) {
-    if (fs->n_frames >= MAX_NAMED_FRAMES ||
-        mem_grow((void **)&fs->frames, &fs->cap_frames, fs->n_frames + 1, sizeof(*fs->frames)) < 0) {
-        fs->profile->profile_failed = fs->n_frames < MAX_NAMED_FRAMES;
+    if (fs->n_frames >= MAX_NAMED_FRAMES) {
+        profile_note(fs->profile, "More than %d places were named; frames beyond are missing", MAX_NAMED_FRAMES);
+        return false;
+    }
+    if (mem_grow((void **)&fs->frames, &fs->cap_frames, fs->n_frames + 1, sizeof(*fs->frames)) < 0) {
+        fs->profile->profile_failed = true;
         return false;
     }
     fs->frames[fs->n_frames++] = id;

@@ -214,8 +214,8 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
     if (walk_begin(w->stack, 0, &w->stream) < 0)
         return WALK_END_NONE;
     walk_loop(WALK_MAX_STEPS, native_step, &n);
-    u8 end = n.end;
     /* The last step leaves WALK_END_NONE behind when the loop ran out of steps. */
-    walk_finish(w, end == WALK_END_NONE ? WALK_END_LIMIT : end);
+    u8 end = n.end == WALK_END_NONE ? WALK_END_LIMIT : n.end;
+    walk_finish(w, end);
     return end;
 }

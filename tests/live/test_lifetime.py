@@ -66,6 +66,16 @@ def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
     assert 1 - c.total().get("parent_work", 0) >= truth - 0.1, c.total()
 
 
+def test_a_process_that_is_named_twice_is_one(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    with Target([target("shares"), 60]) as t:
+        p = start_scry("cpu", "-p", t.pid, "-p", t.pid, "-o", path)
+        time.sleep(1.5)
+        os.kill(t.pid, signal.SIGKILL)
+        assert p.wait(timeout=20) == 0
+    assert "alpha" in pprof.shares(pprof.read(path))
+
+
 def test_a_target_that_dies_ends_the_capture_with_its_data(tmp_path):
     path = tmp_path / "x.pb.gz"
     with Target([target("shares"), 3]) as t:

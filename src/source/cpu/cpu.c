@@ -125,6 +125,9 @@ int cpu_source_open(const struct cpu_options *options, struct cpu_source **ret, 
     s->options = *options;
     s->stats_fd = -1;
     cpu_capture_messages(options->verbose);
+    /* Timers and rings per CPU, chunks, and what the caller holds of each process. */
+    cpu_raise_file_limit(((size_t)MAX(libbpf_num_possible_cpus(), 1) * 4 * TIMERS_PER_CPU) + TABLE_MAX_CHUNKS + 256 +
+                         (size_t)options->max_processes * 3);
     rc = load(s, err);
     if (rc < 0)
         return rc;
@@ -256,7 +259,6 @@ int cpu_source_start(struct cpu_source *s, struct err *err) {
     s->links = mem_zalloc(n, sizeof(struct bpf_link *));
     if (!s->timers || !s->links)
         return err_nomem(err);
-    cpu_raise_file_limit(n * 2 + TABLE_MAX_CHUNKS + 256);
     int rc = cpu_bpf__attach(s->bpf); /* the programs that follow processes */
     if (rc < 0)
         return cpu_explain_failure(rc, err);
