@@ -8,7 +8,7 @@
 #include "base/reader.h"
 #include "unwind/cfi_state.h"
 
-enum { MAX_REMEMBERED = 16, MAX_ROWS_PER_BYTE = 1 };
+enum { MAX_REMEMBERED = 16 };
 
 /* ---- rows and rules ---- */
 
@@ -95,6 +95,11 @@ struct compiler {
     struct fde *fdes;
     size_t n_fdes, cap_fdes;
     struct cfi_rows *out;
+    /* What the functions of one CIE begin with; neighbours nearly always share it. */
+    const struct cie *entered;
+    int entered_rc; /* 0, or -EBADMSG when its program is not readable */
+    struct cfi_state initial;
+    struct cfi_state remembered[MAX_REMEMBERED]; /* of the program that runs */
 };
 
 static u64 address_of(const struct compiler *c, const u8 *at) {
@@ -256,9 +261,9 @@ static int read_entries(struct compiler *c) {
 /* ---- running a call-frame program ---- */
 
 struct machine {
-    const struct compiler *c;
+    struct compiler *c;
     const struct cie *cie;
-    struct cfi_state state, initial, remembered[MAX_REMEMBERED];
+    struct cfi_state state;
     unsigned n_remembered;
     u64 at, end;
     bool emits; /* rows are wanted: the FDE's program, not the CIE's */
@@ -382,7 +387,7 @@ static bool step_register(struct machine *m, struct reader *r, u8 op) {
         return true;
     case 0x06: /* restore_extended */
         number = reader_uleb(r);
-        *reg(m, number) = m->initial.registers[number < WALK_REGISTERS ? number : 0];
+        *reg(m, number) = m->c->initial.registers[number < WALK_REGISTERS ? number : 0];
         return true;
     case 0x07: /* undefined */
         set(m, reader_uleb(r), CFI_UNDEFINED, 0);
@@ -418,12 +423,12 @@ static bool step_other(struct machine *m, struct reader *r, u8 op) {
     case 0x0a: /* remember_state */
         if (m->n_remembered == MAX_REMEMBERED)
             return false;
-        m->remembered[m->n_remembered++] = m->state;
+        m->c->remembered[m->n_remembered++] = m->state;
         return true;
     case 0x0b: /* restore_state */
         if (m->n_remembered == 0)
             return false;
-        m->state = m->remembered[--m->n_remembered];
+        m->state = m->c->remembered[--m->n_remembered];
         return true;
     case 0x2e: /* GNU_args_size */
         reader_uleb(r);
@@ -443,24 +448,40 @@ static int run(struct machine *m, const u8 *program, size_t size) {
         else if (op >> 6 == 2)
             set(m, low, CFI_OFFSET, scaled(m, reader_uleb(&r)));
         else if (op >> 6 == 3)
-            *reg(m, low) = m->initial.registers[low < WALK_REGISTERS ? low : 0];
+            *reg(m, low) = m->c->initial.registers[low < WALK_REGISTERS ? low : 0];
         else if (!step_cfa(m, &r, op) && !step_register(m, &r, op) && !step_other(m, &r, op))
             return -EBADMSG;
     }
     return m->error ? m->error : r.failed ? -EBADMSG : 0;
 }
 
+/* Makes c->initial the state that the functions of a CIE begin with. 0, -EBADMSG or -ENOMEM. */
+static int enter_cie(struct compiler *c, const struct cie *cie) {
+    if (c->entered == cie)
+        return c->entered_rc;
+    struct machine m = {.c = c, .cie = cie, .end = UINT64_MAX};
+    c->initial = (struct cfi_state){0};
+    c->entered_rc = run(&m, cie->program, cie->program_size);
+    c->initial = m.state;
+    c->entered = cie;
+    return c->entered_rc;
+}
+
+/* Where something is not readable, what holds from there on is not known: the row says so, for the
+ * function before may end just here. */
+static int give_up(struct compiler *c, u64 at) {
+    return cfi_add_row(c->out, at, 0) < 0 ? -ENOMEM : -EBADMSG;
+}
+
 static int compile_fde(struct compiler *c, const struct fde *f) {
-    struct machine m = {.c = c, .cie = &c->cies[f->cie], .at = f->start, .end = f->end};
-    int rc = run(&m, m.cie->program, m.cie->program_size);
+    const struct cie *cie = &c->cies[f->cie];
+    int rc = enter_cie(c, cie);
     if (rc < 0)
-        return rc;
-    m.initial = m.state;
-    m.emits = true;
-    m.at = f->start;
+        return rc == -EBADMSG ? give_up(c, f->start) : rc;
+    struct machine m = {.c = c, .cie = cie, .state = c->initial, .at = f->start, .end = f->end, .emits = true};
     rc = run(&m, f->program, f->program_size);
-    if (rc == -EBADMSG) /* what holds beyond the broken place is not known */
-        return cfi_add_row(c->out, m.at, 0) < 0 ? -ENOMEM : rc;
+    if (rc == -EBADMSG)
+        return give_up(c, m.at);
     if (m.at < f->end)
         emit(&m);
     return rc < 0 ? rc : m.error;
