@@ -13,8 +13,7 @@ static const char *const walk_end_sentence[WALK_END_COUNT] = {
 enum { MAX_CACHED_STACKS = 1 << 20 };
 
 struct cached_stack {
-    uint64_t hash;
-    uint64_t process; /* serial number */
+    uint64_t hash; /* of everything the stack is made from */
     struct assembled result;
 };
 
@@ -27,7 +26,7 @@ struct assembler {
     struct hash_index index;
     struct cached_stack *cache;
     size_t n_cache, cap_cache;
-    bool learned;
+    size_t frames_then; /* frames of the profile when it was last asked what was learned */
     /* Working memory of one sample; allocated once. */
     struct raw_frame *streams[2];
     struct lang_merged *merged;
@@ -72,9 +71,9 @@ void assembler_free(struct assembler *a) {
 }
 
 bool assembler_learned(struct assembler *a) {
-    bool learned = a->learned;
-    a->learned = false;
-    return learned;
+    size_t then = a->frames_then;
+    a->frames_then = a->files->profile->n_frames;
+    return a->frames_then != then;
 }
 
 static void push(struct assembler *a, frame_id frame) {
@@ -153,8 +152,18 @@ static bool is_internal(const struct assemble_input *in, frame_id id, uint64_t a
     return langs[p->lang]->is_internal(p->runtime, address, name);
 }
 
+static void push_cut(struct assembler *a, const struct raw_frame *f) {
+    char text[64];
+    snprintf(text, sizeof(text), "[%llu frames cut]", (unsigned long long)f->word[1]);
+    push_mark(a, text);
+}
+
 static void push_native(struct assembler *a, const struct assemble_input *in, const struct raw_frame *f,
                         bool internal) {
+    if (raw_kind(f) == 0) {
+        push_cut(a, f);
+        return;
+    }
     uint64_t address = raw_address(f);
     bool exact = f->word[1] & (RAW_EXACT | RAW_SIGNAL);
     uint32_t flags = f->word[1] & RAW_APPROXIMATE ? FRAME_APPROXIMATE : 0;
@@ -197,13 +206,11 @@ static u32 straighten(const struct walk_stack *w, const struct walk_stream *s, s
     return n;
 }
 
-static void push_cut(struct assembler *a, const struct raw_frame *f) {
-    char text[64];
-    snprintf(text, sizeof(text), "[%llu frames cut]", (unsigned long long)f->word[1]);
-    push_mark(a, text);
-}
-
 static void push_runtime(struct assembler *a, const struct assemble_input *in, const struct raw_frame *f) {
+    if (raw_kind(f) == 0) {
+        push_cut(a, f);
+        return;
+    }
     frame_id id = langs[in->process->lang]->name_frame(in->process->runtime, a->files->profile, f);
     if (id)
         push(a, id);
@@ -215,9 +222,7 @@ static void push_merged(struct assembler *a, const struct assemble_input *in, st
     for (u32 i = 0; i < n; i++) {
         const struct lang_merged *m = &a->merged[i];
         const struct raw_frame *f = m->lang ? &streams->runtime[m->index] : &streams->native[m->index];
-        if (raw_kind(f) == 0)
-            push_cut(a, f);
-        else if (m->lang)
+        if (m->lang)
             push_runtime(a, in, f);
         else
             push_native(a, in, f, m->internal);
@@ -246,16 +251,25 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
         push_merged(a, in, &streams);
         return native->end;
     }
-    for (u32 i = 0; i < streams.n_native; i++) {
-        if (raw_kind(&streams.native[i]) == 0)
-            push_cut(a, &streams.native[i]);
-        else
-            push_native(a, in, &streams.native[i], false);
-    }
+    for (u32 i = 0; i < streams.n_native; i++)
+        push_native(a, in, &streams.native[i], false);
     return native->end;
 }
 
 /* ---- the whole stack ---- */
+
+/* Where frames lie on the stack matters only to the merge with a runtime's; without one, threads and depths
+ * of one path share an entry. */
+static uint64_t hash_frames(uint64_t h, const struct assemble_input *in) {
+    u32 n = MIN(in->walk->n_frames, (u32)WALK_CAPACITY);
+    if (in->process && in->process->runtime)
+        return hash_mix(h, hash_bytes(in->walk->frames, n * sizeof(struct raw_frame)));
+    for (u32 i = 0; i < n; i++) {
+        const struct raw_frame *f = &in->walk->frames[i];
+        h = hash_mix(hash_mix(h, f->word[0]), raw_kind(f) ? f->word[1] & RAW_FLAGS : f->word[1]);
+    }
+    return h;
+}
 
 static uint64_t hash_input(const struct assemble_input *in) {
     uint64_t h = hash_mix(in->process ? in->process->serial : 0, in->snapshot ? in->snapshot->generation : 0);
@@ -264,21 +278,21 @@ static uint64_t hash_input(const struct assemble_input *in) {
     if (in->missing)
         h = hash_mix(h, hash_bytes(in->missing, strlen(in->missing)));
     if (in->walk) {
-        u32 n = MIN(in->walk->n_frames, (u32)WALK_CAPACITY);
-        h = hash_mix(h, hash_bytes(in->walk->streams, sizeof(in->walk->streams[0]) * MIN(in->walk->n_streams, 3u)));
-        h = hash_mix(h, hash_bytes(in->walk->frames, n * sizeof(struct raw_frame)));
+        u32 streams = MIN(in->walk->n_streams, (u32)WALK_MAX_STREAMS);
+        h = hash_mix(h, hash_bytes(in->walk->streams, sizeof(in->walk->streams[0]) * streams));
+        h = hash_frames(h, in);
     }
     return h;
 }
 
 struct cache_key {
     const struct assembler *a;
-    uint64_t hash, process;
+    uint64_t hash;
 };
 
 static bool cache_equal(const void *ctx, uint32_t id) {
     const struct cache_key *k = ctx;
-    return k->a->cache[id].hash == k->hash && k->a->cache[id].process == k->process;
+    return k->a->cache[id].hash == k->hash;
 }
 
 static struct assembled build(struct assembler *a, const struct assemble_input *in) {
@@ -307,19 +321,23 @@ static struct assembled build(struct assembler *a, const struct assemble_input *
     return r;
 }
 
+static void remember(struct assembler *a, uint64_t hash, const struct assembled *r) {
+    if (a->n_cache == MAX_CACHED_STACKS) { /* most are of the past: mappings change, processes end */
+        hash_index_clear(&a->index);
+        a->n_cache = 0;
+    }
+    if (mem_grow((void **)&a->cache, &a->cap_cache, a->n_cache + 1, sizeof(*a->cache)) == 0 &&
+        hash_index_add(&a->index, hash, (uint32_t)a->n_cache) == 0)
+        a->cache[a->n_cache++] = (struct cached_stack){.hash = hash, .result = *r};
+}
+
 struct assembled assemble(struct assembler *a, const struct assemble_input *in) {
-    uint64_t hash = hash_input(in);
-    uint64_t process = in->process ? in->process->serial : 0;
-    struct cache_key key = {.a = a, .hash = hash, .process = process};
-    uint32_t id = hash_index_find(&a->index, hash, cache_equal, &key);
+    struct cache_key key = {.a = a, .hash = hash_input(in)};
+    uint32_t id = hash_index_find(&a->index, key.hash, cache_equal, &key);
     if (id != UINT32_MAX)
         return a->cache[id].result;
-    a->learned = true;
     struct assembled r = build(a, in);
-    if (a->n_cache < MAX_CACHED_STACKS &&
-        mem_grow((void **)&a->cache, &a->cap_cache, a->n_cache + 1, sizeof(*a->cache)) == 0 &&
-        hash_index_add(&a->index, hash, (uint32_t)a->n_cache) == 0)
-        a->cache[a->n_cache++] = (struct cached_stack){.hash = hash, .process = process, .result = r};
+    remember(a, key.hash, &r);
     return r;
 }
 

@@ -20,6 +20,7 @@ enum {
     MAX_PROCESSES = 16384,
     POLL_SHORT_MS = 10, /* after something new was seen: what has no name yet may die soon */
     POLL_LONG_MS = 100,
+    RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
     REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
 };
 
@@ -31,6 +32,7 @@ struct capture {
     struct session_files files;
     struct assembler *assembler;
     struct u64_map by_pid;    /* pid → index + 1 into processes, 0 = gone */
+    struct u64_map refused;   /* pid → when to try it again: it ended, or may not be read */
     struct u64_map forked_by; /* pid → pid of the process whose memory it started with */
     struct session_process **processes;
     size_t n_processes, cap_processes;
@@ -114,10 +116,10 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     struct stack_copy copy;
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
     stack_copy_init(&copy, p->target, start, v->stack, v->sample->stack_bytes);
-    u32 generation = p->now.generation;
+    u32 published = p->table.mappings_at;
     bool exact = !(v->sample->flags & CPU_SAMPLE_INEXACT);
     session_process_walk(p, &copy.host, &v->sample->regs, v->sample->head.tid, exact, false, c->walk);
-    if (p->now.generation != generation)
+    if (p->table.mappings_at != published) /* another list is in another place */
         publish(c, p);
     /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
     for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
@@ -144,15 +146,27 @@ static void keep_fresh(struct capture *c, struct session_process *p, uint64_t no
         publish(c, p);
 }
 
+/* Opens a process unless that failed a moment ago. */
+static struct session_process *try_process(struct capture *c, u32 pid, uint64_t now) {
+    uint64_t *again = u64_map_get(&c->refused, pid);
+    if (again && now < *again)
+        return NULL;
+    struct session_process *p = open_process(c, pid, NULL);
+    if (!p && u64_map_put(&c->refused, pid, now + RETRY_NS) < 0)
+        c->profile->profile_failed = true;
+    return p;
+}
+
 /* The process whose code a sample ran, opened on first sight; NULL for kernel threads and for one that ended. */
 static struct session_process *process_of(struct capture *c, const struct cpu_sample *s) {
     if (!(s->flags & CPU_SAMPLE_USER))
         return NULL;
     struct session_process *p = known_process(c, s->head.tgid);
+    uint64_t now = clock_monotonic_ns();
     if (!p)
-        p = open_process(c, s->head.tgid, NULL);
+        p = try_process(c, s->head.tgid, now);
     if (p)
-        keep_fresh(c, p, clock_monotonic_ns());
+        keep_fresh(c, p, now);
     return p;
 }
 
@@ -208,7 +222,8 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
 /* It mapped code: what is at an address may have changed. */
 static void refresh_process(struct capture *c, const struct cpu_record_head *record) {
     struct session_process *p = known_process(c, record->tgid);
-    if (!p || !session_process_refresh(p))
+    /* A program that starts maps its libraries one after the other; one look sees them all. */
+    if (!p || record->time_ns < p->refreshed_ns || !session_process_refresh(p))
         return;
     p->now.since_ns = MIN(p->now.since_ns, record->time_ns);
     publish(c, p);
@@ -223,7 +238,8 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             take_sample(c, &v);
         break;
     case CPU_RECORD_FORK:
-        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0)
+        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0 ||
+            u64_map_put(&c->refused, record->child, 0) < 0)
             c->profile->profile_failed = true;
         if (known_process(c, record->tgid) && !known_process(c, record->child))
             open_process(c, record->child, NULL);
@@ -429,6 +445,7 @@ static void capture_free(struct capture *c) {
     free(c->processes);
     u64_map_free(&c->by_pid);
     u64_map_free(&c->forked_by);
+    u64_map_free(&c->refused);
     session_files_free(&c->files);
     tables_free(c->tables);
     cpu_source_close(c->source);

@@ -56,7 +56,7 @@ static int open_process(struct dump *d, const struct session_dump_options *o, st
         return session_process_open(&d->files, o->pid, &d->process, err);
     struct target *t;
     int rc = target_open_core(o->core, o->sysroot ? o->sysroot : "", &t, err);
-    return rc < 0 ? rc : session_process_of(&d->files, t, &d->process, err);
+    return rc < 0 ? rc : session_process_of(&d->files, t, 0, &d->process, err);
 }
 
 static labels_id state_label(struct dump *d, char state) {

@@ -16,8 +16,22 @@ const struct process_code *session_process_find(const struct process_snapshot *s
     return low < s->count && address >= s->code[low].start ? &s->code[low] : NULL;
 }
 
+/* What is known of a mapping from the snapshot before: a mapping holds its file, so what has not moved
+ * need not be opened again. NULL when it is new. */
+static const struct process_code *known_code(const struct session_process *p, const struct target_mapping *m) {
+    const struct process_code *c = session_process_find(&p->now, m->start);
+    if (!c || !c->file || c->start != m->start || c->end != m->end || c->offset != m->offset)
+        return NULL;
+    return c->file->device == m->device && c->file->inode == m->inode ? c : NULL;
+}
+
 static void describe_code(struct session_process *p, const struct target_mapping *m, struct process_code *ret) {
-    *ret = (struct process_code){.start = m->start, .end = m->end};
+    const struct process_code *known = known_code(p, m);
+    if (known) {
+        *ret = *known;
+        return;
+    }
+    *ret = (struct process_code){.start = m->start, .end = m->end, .offset = m->offset};
     bool has_file = m->path[0] == '/' || strcmp(m->path, "[vdso]") == 0;
     if (!has_file)
         return;
@@ -25,6 +39,7 @@ static void describe_code(struct session_process *p, const struct target_mapping
     if (!f || !f->symbols || symbol_file_bias(f->symbols, m, &ret->bias) < 0)
         return;
     ret->file = f;
+    p->new_files = true;
 }
 
 static int take_snapshot(struct session_process *p) {
@@ -75,11 +90,9 @@ static int publish_mappings(struct session_process *p) {
     free(list);
     if (rc < 0)
         return rc;
-    if (p->table_published)
-        tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table_mappings);
+    tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table.n_mappings);
     p->table.mappings_at = at;
-    p->table.n_mappings = p->table_mappings = (u32)p->now.count;
-    p->table_published = true;
+    p->table.n_mappings = (u32)p->now.count;
     p->tables_seen = p->files->tables_loaded;
     return 0;
 }
@@ -89,9 +102,10 @@ bool session_process_refresh(struct session_process *p) {
     p->refreshed_ns = clock_monotonic_ns();
     if (target_refresh_mappings(p->target, &changed, NULL) < 0 || !changed)
         return false;
+    p->new_files = false;
     if (take_snapshot(p) < 0 || publish_mappings(p) < 0)
         return false;
-    if (!p->runtime)
+    if (!p->runtime && p->new_files) /* generated code brings no interpreter */
         p->next_attach_ns = 1;
     return true;
 }
@@ -104,7 +118,6 @@ bool session_process_load_tables(struct session_process *p, uint64_t pc) {
         session_file_load_tables(p->files, c->file);
     else if (p->tables_seen == p->files->tables_loaded)
         return false; /* the list says already what there is to say */
-    p->now.generation++;
     return publish_mappings(p) == 0;
 }
 
@@ -121,10 +134,8 @@ void session_process_preload(struct session_process *p) {
             loaded = true;
         }
     }
-    if (loaded) {
-        p->now.generation++;
+    if (loaded)
         publish_mappings(p);
-    }
 }
 
 /* ---- runtimes ---- */
@@ -165,8 +176,8 @@ bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns) 
 
 /* ---- life ---- */
 
-int session_process_of(struct session_files *files, struct target *target, struct session_process **ret,
-                       struct err *err) {
+int session_process_of(struct session_files *files, struct target *target, uint64_t read_ns,
+                       struct session_process **ret, struct err *err) {
     struct session_process *p = mem_zalloc(1, sizeof(*p));
     if (!p) {
         target_close(target);
@@ -179,7 +190,7 @@ int session_process_of(struct session_files *files, struct target *target, struc
     const struct target_info *info = target_get_info(target);
     p->name = profile_string(files->profile, info ? info->comm : "");
     p->container = profile_string(files->profile, info ? info->container : "");
-    p->refreshed_ns = clock_monotonic_ns();
+    p->refreshed_ns = read_ns;
     p->next_attach_ns = 1;
     if (take_snapshot(p) < 0 || publish_mappings(p) < 0) {
         session_process_close(p);
@@ -192,8 +203,9 @@ int session_process_of(struct session_files *files, struct target *target, struc
 
 int session_process_open(struct session_files *files, pid_t pid, struct session_process **ret, struct err *err) {
     struct target *target;
+    uint64_t read_ns = clock_monotonic_ns(); /* before the mappings are read: what comes later is news */
     int rc = target_open(pid, &target, err);
-    return rc < 0 ? rc : session_process_of(files, target, ret, err);
+    return rc < 0 ? rc : session_process_of(files, target, read_ns, ret, err);
 }
 
 void session_process_close(struct session_process *p) {
@@ -201,8 +213,7 @@ void session_process_close(struct session_process *p) {
         return;
     if (p->runtime)
         langs[p->lang]->detach(p->runtime);
-    if (p->table_published)
-        tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table_mappings);
+    tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table.n_mappings);
     symbol_perf_map_close(p->perf_map);
     target_close(p->target);
     free(p->now.code);

@@ -9,8 +9,8 @@
 
 /* A code mapping and the file behind it. */
 struct process_code {
-    uint64_t start, end, bias;
-    struct session_file *file; /* NULL: generated code, or a file that cannot be had */
+    uint64_t start, end, offset, bias; /* offset in the file; bias = address in the target - in the file */
+    struct session_file *file;         /* NULL: generated code, or a file that cannot be had */
 };
 
 /* The code mappings at one time. */
@@ -28,9 +28,7 @@ struct session_process {
     struct session_files *files;
     struct process_snapshot now, before; /* `before` names samples taken just before a change */
     struct table_process table;          /* published to the walk */
-    u32 table_mappings;                  /* how many slots table.mappings_at has */
-    bool table_published;
-    uint64_t tables_seen; /* files->tables_loaded when the list was published */
+    uint64_t tables_seen;                /* files->tables_loaded when the list was published */
 
     enum lang_id lang; /* of `runtime`; 0 = native only */
     struct lang_process *runtime;
@@ -40,16 +38,18 @@ struct session_process {
 
     struct symbol_perf_map *perf_map;
     bool perf_map_tried;
-    uint64_t refreshed_ns;
+    uint64_t refreshed_ns;                   /* when the mappings were last read */
+    bool new_files;                          /* the last snapshot has a file that the one before lacks */
     string_id name, container, runtime_name; /* in the profile */
     struct u64_map threads;                  /* tid → thread_id */
 };
 
 /* Opens a process, reads its mappings and looks for a runtime. */
 int session_process_open(struct session_files *files, pid_t pid, struct session_process **ret, struct err *err);
-/* The same over a target that was opened already (a core file); takes it over. */
-int session_process_of(struct session_files *files, struct target *target, struct session_process **ret,
-                       struct err *err);
+/* The same over a target that was opened already (a core file), and whose mappings were read not before
+ * `read_ns`; takes it over. */
+int session_process_of(struct session_files *files, struct target *target, uint64_t read_ns,
+                       struct session_process **ret, struct err *err);
 void session_process_close(struct session_process *p);
 DEFINE_CLEANUP(struct session_process, session_process_close)
 
