@@ -85,7 +85,7 @@ static void push(struct assembler *a, frame_id frame) {
 }
 
 static void push_mark(struct assembler *a, const char *text) {
-    push(a, session_frame_of_text(a->files, text, 0, FRAME_MARK));
+    push(a, session_frame_of_text(a->files, text, FRAME_MARK));
 }
 
 /* ---- kernel frames ---- */
@@ -128,10 +128,10 @@ static frame_id generated_frame(struct assembler *a, const struct assemble_input
                                 bool mapped) {
     const char *name = perf_map_name(in->process, exact ? address : address - 1);
     if (name[0])
-        return session_frame_of_text(a->files, name, 0, 0);
+        return session_frame_of_text(a->files, name, 0);
     char text[64];
     snprintf(text, sizeof(text), mapped ? "[generated code]" : "[unmapped address]");
-    return session_frame_of_text(a->files, text, 0, FRAME_UNNAMED);
+    return session_frame_of_text(a->files, text, FRAME_UNNAMED);
 }
 
 /* Marks a frame approximate or internal without disturbing the cached one. */

@@ -216,7 +216,7 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
         .thread = thread_of(c, own, s),
         .time_ns = s->head.time_ns > c->began_ns ? s->head.time_ns - c->began_ns : 0,
     };
-    profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)s->period_ns});
+    profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)c->profile->period_ns});
 }
 
 /* It mapped code: what is at an address may have changed. */

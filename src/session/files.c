@@ -174,10 +174,9 @@ struct name_ref session_file_name(struct session_files *fs, struct session_file 
     return ref;
 }
 
-frame_id session_frame_of_text(struct session_files *fs, const char *what, uint64_t address, uint32_t flags) {
+frame_id session_frame_of_text(struct session_files *fs, const char *what, uint32_t flags) {
     struct profile_function function = {.name = profile_string(fs->profile, what)};
     return profile_frame(fs->profile, &(struct profile_frame){.function = profile_function(fs->profile, &function),
                                                               .kind = fs->kind_native,
-                                                              .flags = flags,
-                                                              .address = address});
+                                                              .flags = flags});
 }

@@ -54,4 +54,4 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f);
 struct name_ref session_file_name(struct session_files *fs, struct session_file *f, uint64_t address, bool exact);
 
 /* A frame for code that belongs to no file. `what` is shown: "[unmapped]", a perf map's name … */
-frame_id session_frame_of_text(struct session_files *fs, const char *what, uint64_t address, uint32_t flags);
+frame_id session_frame_of_text(struct session_files *fs, const char *what, uint32_t flags);

@@ -106,11 +106,9 @@ static bool evaluate_operation(u8 op, struct reader *r, struct symbolic *stack, 
     return true;
 }
 
-static bool evaluate(const struct cfi_expression *e, const struct symbolic *initial, struct symbolic *ret) {
+static bool evaluate(const struct cfi_expression *e, struct symbolic *ret) {
     struct symbolic stack[EXPRESSION_STACK];
     unsigned depth = 0;
-    if (initial)
-        stack[depth++] = *initial;
     struct reader r = reader_of(e->bytes, e->size);
     while (reader_left(&r) && !r.failed) {
         u8 op = reader_u8(&r);
@@ -148,8 +146,7 @@ static bool cfa_rule(const struct cfi_state *s, struct unwind_rule *ret) {
         return true;
     }
     struct symbolic v;
-    if (!evaluate(&s->cfa_expression, NULL, &v) || v.reg == NO_REGISTER || v.offset != (s32)v.offset ||
-        v.add != (s16)v.add)
+    if (!evaluate(&s->cfa_expression, &v) || v.reg == NO_REGISTER || v.offset != (s32)v.offset || v.add != (s16)v.add)
         return false;
     ret->kind = v.deref ? RULE_CFA_DEREF : RULE_CFA_REG;
     ret->cfa_reg = v.reg;
@@ -171,7 +168,7 @@ static bool return_address_rule(const struct cfi_register *ra, struct unwind_rul
 /* Saved by an expression: rbp + offset, as functions do that realign their stack. */
 static bool saved_at_rbp(const struct cfi_register *r, s64 *ret_offset) {
     struct symbolic v;
-    if (r->how != CFI_EXPRESSION || !evaluate(&r->expression, NULL, &v) || v.deref || v.reg != 6)
+    if (r->how != CFI_EXPRESSION || !evaluate(&r->expression, &v) || v.deref || v.reg != 6)
         return false;
     *ret_offset = v.offset;
     return true;

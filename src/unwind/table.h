@@ -37,10 +37,9 @@ struct table_page {
 };
 
 enum table_mapping_flags {
-    TABLE_MAPPING_LOADED = 1,     /* `pages_at` is valid */
-    TABLE_MAPPING_NO_TABLE = 2,   /* the file has no unwind information: frame pointers only */
-    TABLE_MAPPING_ANONYMOUS = 4,  /* no file: generated code */
-    TABLE_MAPPING_LANG_SHIFT = 8, /* bits 8-15: id of the lang whose code this is, 0 = native */
+    TABLE_MAPPING_LOADED = 1,    /* `pages_at` is valid */
+    TABLE_MAPPING_NO_TABLE = 2,  /* the file has no unwind information: frame pointers only */
+    TABLE_MAPPING_ANONYMOUS = 4, /* no file: generated code */
 };
 
 struct table_mapping {

@@ -180,7 +180,7 @@ def test_killing_scry_kills_no_command_half_way(tmp_path):
 def test_two_at_a_time_do_not_disturb_each_other(capture, tmp_path):
     with Target([target("shares")]) as t:
         s = start_scry("cpu", "-p", t.pid, "-d", 3, "-F", 499, "-o", tmp_path / "other.pb.gz")
-        c = capture(t, seconds=3)
+        c = capture(t, seconds=3, hz=2999)
         assert s.wait(20) == 0
         s.communicate()
     assert_shares(c.total(), c.true_shares(), c.samples)

@@ -21,7 +21,6 @@ const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
 const volatile u32 max_misses = 64;      /* stack copies of one process until user space has improved something */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
-const volatile u64 period_ns = 0;        /* mean sampling period: the weight of a sample */
 
 u64 taken[CPU_MAX_CPUS]; /* samples begun */
 
@@ -293,7 +292,6 @@ static __always_inline void begin_sample(struct cpu_scratch *s, struct task_stru
     sample->flags = 0;
     sample->n_kernel = 0;
     sample->stack_bytes = 0;
-    sample->period_ns = period_ns;
     sample->walk.n_streams = 0;
     sample->walk.n_frames = 0;
     if (cpu < CPU_MAX_CPUS)
@@ -351,16 +349,15 @@ int sample_cpu(struct bpf_perf_event_data *ctx) {
 
 /* ---- following processes ---- */
 
-static __always_inline void say(u32 type, struct task_struct *task, u32 tgid, u32 child) {
+static __always_inline void say(u32 type, u32 tgid, u32 child) {
     struct cpu_record_head *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
     if (!r)
         return;
+    __builtin_memset(r, 0, sizeof(*r));
     r->type = type;
     r->tgid = tgid;
-    r->tid = tgid;
     r->child = child;
     r->time_ns = bpf_ktime_get_ns();
-    bpf_core_read(r->comm, sizeof(r->comm), &task->comm);
     bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
@@ -382,7 +379,7 @@ int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
     struct table_process *process = bpf_map_lookup_elem(&processes, &from);
     if (process)
         bpf_map_update_elem(&processes, &to, process, BPF_ANY);
-    say(CPU_RECORD_FORK, child, from, to);
+    say(CPU_RECORD_FORK, from, to);
     return 0;
 }
 
@@ -393,7 +390,7 @@ int BPF_PROG(follow_exec, struct task_struct *task) {
         return 0;
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&misses, &tgid);
-    say(CPU_RECORD_EXEC, task, tgid, 0);
+    say(CPU_RECORD_EXEC, tgid, 0);
     return 0;
 }
 
@@ -406,7 +403,7 @@ int BPF_PROG(follow_exit, struct task_struct *task) {
         return 0;
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&targets, &tgid);
-    say(CPU_RECORD_EXIT, task, tgid, 0);
+    say(CPU_RECORD_EXIT, tgid, 0);
     return 0;
 }
 

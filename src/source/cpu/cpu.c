@@ -25,13 +25,11 @@ struct cpu_source {
     struct cpu_options options;
     struct cpu_bpf *bpf;
     struct ring_buffer *ring;
-    struct cpu_maps *maps; /* NULL when the kernel does not allow it */
-    int *timers;           /* TIMERS_PER_CPU per CPU; -1 where not open */
-    size_t n_timers;
-    struct bpf_link **links;
+    struct cpu_maps *maps;   /* NULL when the kernel does not allow it */
+    struct bpf_link **links; /* of the timers; each closes its own */
+    size_t n_links;
     int stats_fd;
     int chunk_fd[TABLE_MAX_CHUNKS]; /* inner maps, 0 = none */
-    unsigned n_chunks;
     struct unwind_rule *rules;
     cpu_take_fn *take; /* during a poll */
     void *take_ctx;
@@ -70,7 +68,6 @@ static int configure(struct cpu_source *s) {
     b->rodata->want_kernel = s->options.kernel;
     b->rodata->max_misses = MAX(64u, s->options.frequency / 4);
     b->rodata->wake_bytes = ring_bytes(s->options.frequency) / 4;
-    b->rodata->period_ns = 1000000000u / s->options.frequency;
     int cpus = libbpf_num_possible_cpus();
     if (cpus < 0)
         return cpus;
@@ -149,7 +146,6 @@ void cpu_source_close(struct cpu_source *s) {
     if (s->rules)
         munmap(s->rules, sizeof(struct unwind_rule) * TABLE_MAX_RULES);
     cpu_bpf__destroy(s->bpf);
-    free(s->timers);
     free(s->links);
     free(s);
 }
@@ -172,7 +168,6 @@ void *cpu_source_new_chunk(void *source, u32 index) {
         return NULL;
     }
     s->chunk_fd[index] = fd;
-    s->n_chunks++;
     return p;
 }
 
@@ -184,7 +179,6 @@ void cpu_source_free_chunk(void *source, u32 index, void *chunk) {
     munmap(chunk, TABLE_CHUNK_BYTES);
     close(s->chunk_fd[index]);
     s->chunk_fd[index] = 0;
-    s->n_chunks--;
 }
 
 struct unwind_rule *cpu_source_rules(struct cpu_source *s) {
@@ -246,18 +240,15 @@ static int start_cpu(struct cpu_source *s, int cpu, struct err *err) {
             close(fd);
             return cpu_explain_failure(rc, err);
         }
-        s->timers[s->n_timers] = fd;
-        s->links[s->n_timers++] = link;
+        s->links[s->n_links++] = link;
     }
     return 0;
 }
 
 int cpu_source_start(struct cpu_source *s, struct err *err) {
     int cpus = libbpf_num_possible_cpus();
-    size_t n = (size_t)MAX(cpus, 1) * TIMERS_PER_CPU;
-    s->timers = mem_zalloc(n, sizeof(*s->timers));
-    s->links = mem_zalloc(n, sizeof(struct bpf_link *));
-    if (!s->timers || !s->links)
+    s->links = mem_zalloc((size_t)MAX(cpus, 1) * TIMERS_PER_CPU, sizeof(struct bpf_link *));
+    if (!s->links)
         return err_nomem(err);
     int rc = cpu_bpf__attach(s->bpf); /* the programs that follow processes */
     if (rc < 0)
@@ -271,9 +262,9 @@ int cpu_source_start(struct cpu_source *s, struct err *err) {
 }
 
 void cpu_source_stop(struct cpu_source *s) {
-    for (size_t i = 0; i < s->n_timers; i++)
-        bpf_link__destroy(s->links[i]); /* closes the timer as well */
-    s->n_timers = 0;
+    for (size_t i = 0; i < s->n_links; i++)
+        bpf_link__destroy(s->links[i]);
+    s->n_links = 0;
     if (s->bpf)
         cpu_bpf__detach(s->bpf);
 }

@@ -14,7 +14,8 @@ enum cpu_record_type {
     CPU_RECORD_MAP,  /* tgid mapped code; made in user space, see cpu_maps.h */
 };
 
-/* Every record starts like this. Ids are as scry's own pid namespace numbers them. */
+/* Every record starts like this. Ids are as scry's own pid namespace numbers them. Samples alone have a
+ * tid and a comm. */
 struct cpu_record_head {
     u32 type;
     u32 tgid, tid;
@@ -46,7 +47,6 @@ struct cpu_sample {
     u32 n_kernel;
     u32 stack_bytes;
     u32 stack_below; /* the copy starts this far below the stack pointer */
-    u64 period_ns;   /* CPU time this sample stands for */
     struct walk_regs regs;
     struct walk_stack walk; /* its frames[] may be cut short in the ring */
 };

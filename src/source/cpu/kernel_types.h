@@ -47,7 +47,6 @@ struct task_struct {
     struct pid *thread_pid;
     struct signal_struct *signal;
     struct thread_struct thread;
-    char comm[16];
 } CORE;
 
 /* The kernel's own names of the saved user registers (uapi calls them otherwise). */
