@@ -150,12 +150,12 @@ static const char *short_place(const char *path, size_t room) {
     return last && strlen(last + 1) <= room ? last + 1 : "";
 }
 
-static void add_place(struct buf *out, const char *place, size_t room, int fd) {
-    const char *shown = short_place(nearby_place(place), room);
-    if (!shown[0])
+/* What is said beside the name of a row. */
+static void add_aside(struct buf *out, const char *text, size_t room, int fd) {
+    if (!text[0])
         return;
     buf_addf(out, "  %s", terminal_style(fd, STYLE_DIM));
-    text_add(out, shown, room);
+    text_add(out, text, room);
     buf_adds(out, terminal_style(fd, STYLE_PLAIN));
 }
 
@@ -165,7 +165,7 @@ static void add_function(struct buf *out, const struct profile *p, function_id f
     enum { LEAST_ROOM = 20, PLACE_ROOM = 8 };
     size_t used = text_add(out, profile_str(p, p->functions[function].name), MAX(room, (size_t)LEAST_ROOM)) + 2;
     if (room > used + PLACE_ROOM)
-        add_place(out, place_of(p, frame), room - used, fd);
+        add_aside(out, short_place(nearby_place(place_of(p, frame)), room - used), room - used, fd);
     buf_addc(out, '\n');
 }
 
@@ -185,7 +185,7 @@ static void add_row_name(struct buf *out, const struct profile *p, const struct 
         snprintf(place, sizeof(place), "%s:%u", nearby_place(file), f->line);
     size_t used = text_add(out, place[0] ? place : "(unknown)", room) + 2;
     if (style->by == ANALYSE_LINES && room > used + 8)
-        add_place(out, profile_str(p, p->functions[f->function].name), room - used, style->fd);
+        add_aside(out, profile_str(p, p->functions[f->function].name), room - used, style->fd);
     buf_addc(out, '\n');
 }
 
@@ -237,7 +237,8 @@ struct tree_walk {
 };
 
 static struct tree_walk tree_walk_of(const struct analyse_tree *t, double min_share) {
-    return (struct tree_walk){.t = t, .least = (int64_t)((double)t->total * min_share)};
+    double least = (double)t->total * min_share;
+    return (struct tree_walk){.t = t, .least = least < (double)INT64_MAX ? (int64_t)least : INT64_MAX};
 }
 
 /* Children and siblings stand in the order of their totals: the first that is too small ends its row. */
@@ -247,7 +248,7 @@ static uint32_t shown_node(struct tree_walk *w, uint32_t node) {
         return node;
     for (; node; node = nodes[node].next_sibling) {
         w->left_out++;
-        w->left_out_value += nodes[node].total;
+        w->left_out_value = profile_sum(w->left_out_value, nodes[node].total);
     }
     return 0;
 }

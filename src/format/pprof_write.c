@@ -203,8 +203,9 @@ static void aggregate(struct writer *w) {
             memset(w->values + (size_t)id * width, 0, width * sizeof(*w->values));
             w->n_samples++;
         }
+        int64_t *sums = w->values + (size_t)id * width;
         for (unsigned v = 0; v < width; v++)
-            w->values[(size_t)id * width + v] += profile_value(p, i, v);
+            sums[v] = profile_sum(sums[v], profile_value(p, i, v));
     }
 }
 

@@ -161,13 +161,13 @@ static labels_id copy_labels(struct copier *c, labels_id id) {
     return c->label_sets[id];
 }
 
-static void copy_sample(struct copier *c, size_t i, int64_t time_shift) {
+static void copy_sample(struct copier *c, size_t i, uint64_t time_shift) {
     struct profile_sample s = c->from->samples[i];
     c->thread = s.thread;
     s.stack = copy_stack(c, s.stack);
     s.thread = copy_thread(c, s.thread);
     s.labels = copy_labels(c, s.labels);
-    s.time_ns = (uint64_t)((int64_t)s.time_ns + time_shift);
+    s.time_ns += time_shift;
     profile_add_sample(c->into, &s, c->from->values + i * c->from->n_value_types);
 }
 
@@ -221,17 +221,19 @@ int profile_merge(struct profile *into, const struct profile *from, struct err *
     _cleanup_(copier_free) struct copier c;
     if (copier_init(&c, into, from) < 0)
         return err_nomem(err);
-    int64_t shift = (int64_t)(from->start_time_ns - into->start_time_ns);
-    if (shift < 0) { /* times are unsigned: let the merged profile start at the earlier one */
+    uint64_t shift = 0;
+    if (from->start_time_ns < into->start_time_ns) { /* the merged profile starts at the earlier one */
+        uint64_t back = into->start_time_ns - from->start_time_ns;
         for (size_t i = 0; i < into->n_samples; i++)
-            into->samples[i].time_ns += (uint64_t)-shift;
+            into->samples[i].time_ns += back;
         into->start_time_ns = from->start_time_ns;
-        into->duration_ns += (uint64_t)-shift;
-        shift = 0;
+        into->duration_ns += back;
+    } else {
+        shift = from->start_time_ns - into->start_time_ns;
     }
     for (size_t i = 0; i < from->n_samples; i++)
         copy_sample(&c, i, shift);
-    into->duration_ns = MAX(into->duration_ns, from->duration_ns + (uint64_t)shift);
+    into->duration_ns = MAX(into->duration_ns, from->duration_ns + shift);
     copy_quality(into, from);
     return into->profile_failed ? err_nomem(err) : 0;
 }

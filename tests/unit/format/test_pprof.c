@@ -44,6 +44,18 @@ static void refused(const void *bytes, size_t size, const char *why) {
 
 #define REFUSED(bytes, why) refused(bytes, sizeof(bytes) - 1, why)
 
+static void sums_of_equal_samples_stay_at_the_end_of_the_range(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new(), *again = NULL;
+    _cleanup_(buf_free) struct buf file = {0};
+    profile_value_type(p, "space", "bytes");
+    profile_add_sample(p, &(struct profile_sample){0}, (int64_t[]){INT64_MAX});
+    profile_add_sample(p, &(struct profile_sample){0}, (int64_t[]){2});
+    assert_int_equal(format_by_name("x.pb.gz")->write(p, NULL, &file, NULL), 0);
+    assert_int_equal(read_bytes(file.data, file.len, &again, NULL), 0);
+    assert_int_equal(again->n_samples, 1);
+    assert_true(profile_value(again, 0, 0) == INT64_MAX);
+}
+
 static void what_is_wrong_is_said(void **state) {
     REFUSED("", "no sample types");
     REFUSED(TYPE SAMPLE LOCATION FUNCTION STRINGS "\x12\x40", "field 2 at byte 52 is cut off");
@@ -170,6 +182,7 @@ static void no_failed_allocation_goes_unnoticed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_by_hand_is_read),
+        cmocka_unit_test(sums_of_equal_samples_stay_at_the_end_of_the_range),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(a_few_bytes_cannot_ask_for_millions_of_frames),
         cmocka_unit_test(a_bomb_does_not_fill_the_memory),

@@ -51,6 +51,15 @@ static void merging_adds_samples_and_quality(void **state) {
     assert_int_equal(a->quality.truncated[0].count, 2);
 }
 
+/* Times come from files, and those from anywhere. */
+static void merging_begins_at_the_earlier_of_any_two_times(void **state) {
+    _cleanup_(profile_freep) struct profile *a = sample_profile(), *b = sample_profile();
+    a->start_time_ns = 1ull << 63;
+    assert_int_equal(profile_merge(a, b, NULL), 0);
+    assert_int_equal(a->start_time_ns, 0);
+    assert_true(a->samples[0].time_ns == 1ull << 63 && a->samples[2].time_ns == 0);
+}
+
 static void folding_leaves_out_internal_frames_only(void **state) {
     _cleanup_(profile_freep) struct profile *p = sample_profile(), *folded = NULL;
     assert_int_equal(profile_fold_internal(p, &folded, NULL), 0);
@@ -125,6 +134,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_things_get_equal_ids),
         cmocka_unit_test(merging_adds_samples_and_quality),
+        cmocka_unit_test(merging_begins_at_the_earlier_of_any_two_times),
         cmocka_unit_test(folding_leaves_out_internal_frames_only),
         cmocka_unit_test(rooting_threads_keeps_them_apart_and_loses_nothing),
         cmocka_unit_test(stacks_may_be_very_deep),

@@ -1,0 +1,41 @@
+"""scry report of files that others wrote: every number fits, and every name is shown."""
+from conftest import needs_verb
+
+pytestmark = needs_verb("report")
+
+
+def varint(v):
+    return bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
+
+
+def message(field, *parts):
+    """Of bytes, and of pairs of a field and its number."""
+    data = b"".join(p if isinstance(p, bytes) else varint(p[0] << 3) + varint(p[1]) for p in parts)
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
+def pprof(path, samples):
+    """Writes [(function, file, line, value)] in bytes, each a stack of one frame."""
+    strings = ["", "space", "bytes"]
+    for name, file, _, _ in samples:
+        strings += [name, file]
+    parts = [message(1, (1, 1), (2, 2))]
+    for i, (_, _, line, value) in enumerate(samples):
+        parts += [message(2, (1, i + 1), (2, value)), message(4, (1, i + 1), message(4, (1, i + 1), (2, line))),
+                  message(5, (1, i + 1), (2, 3 + 2 * i), (4, 4 + 2 * i))]
+    path.write_bytes(b"".join(parts) + b"".join(message(6, s.encode()) for s in strings))
+    return path
+
+
+def test_branches_that_are_left_out_add_up_even_when_they_are_huge(scry, tmp_path):
+    file = pprof(tmp_path / "x.pb", [(n, "f.c", 1, 1 << 62) for n in "abcd"])
+    r = scry("report", "--tree", "--min", "100", file)
+    assert r.returncode == 0 and "4 branches below 100 % are left out, together 100.0 %" in r.stdout, r.stdout
+
+
+def test_a_long_function_name_stands_beside_its_line(scry, tmp_path):
+    name = "std::vector<a::very::long/name/" + "x" * 200 + ">::push_back"
+    file = pprof(tmp_path / "x.pb", [(name, "f.c", 7, 5)])
+    r = scry("report", "--by", "lines", file)
+    row = next(line for line in r.stdout.splitlines() if "f.c:7" in line)
+    assert "  std::vec" in row and row.endswith("::push_back") and len(row) <= 80, row
