@@ -7,25 +7,6 @@
 #include "cli/summary.h"
 #include "cli/terminal.h"
 
-/* Reads the profile and makes of it what the options ask for: internal frames folded, threads kept apart. */
-static int read_view(const struct options *o, struct profile **ret, struct err *err) {
-    _cleanup_(profile_freep) struct profile *p = NULL, *folded = NULL, *rooted = NULL;
-    int rc = input_profile(o->operands[0], &p, err);
-    if (rc == 0 && !o->internal) {
-        rc = profile_fold_internal(p, &folded, err);
-        profile_free(p);
-        p = TAKE_PTR(folded);
-    }
-    if (rc == 0 && o->threads) {
-        rc = profile_root_threads(p, &rooted, err);
-        profile_free(p);
-        p = TAKE_PTR(rooted);
-    }
-    if (rc == 0)
-        *ret = TAKE_PTR(p);
-    return rc;
-}
-
 static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
                      struct err *err) {
     if (o->tree)
@@ -97,17 +78,21 @@ int cmd_report(const struct options *o, struct err *err) {
     if (views > 1)
         return err_set(err, CMD_BAD_USAGE, "Run scry report once for each",
                        "Only one of --tree, --callers and --callees can be printed at a time");
-    _cleanup_(profile_freep) struct profile *p = NULL;
+    _cleanup_(profile_freep) struct profile *whole = NULL;
+    _cleanup_(profile_view_free) struct profile_view v = {0};
     struct summary_style style = {.fd = STDOUT_FILENO,
                                   .width = terminal_width(STDOUT_FILENO),
                                   .by = (enum analyse_by)o->by,
                                   .limit = o->limit,
                                   .min_share = o->min_percent / 100};
-    int rc = read_view(o, &p, err);
+    int rc = input_profile(o->operands[0], &whole, err);
     if (rc == 0)
-        rc = analyse_value_type(p, o->value, &style.value, err);
+        rc =
+            profile_view(whole, (struct profile_view_options){.internal = o->internal, .threads = o->threads}, &v, err);
+    if (rc == 0)
+        rc = analyse_value_type(v.p, o->value, &style.value, err);
     _cleanup_(buf_free) struct buf out = {0};
     if (rc == 0)
-        rc = views ? report_tree(o, p, &style, &out, err) : report_top(o, p, &style, &out, err);
+        rc = views ? report_tree(o, v.p, &style, &out, err) : report_top(o, v.p, &style, &out, err);
     return rc < 0 ? rc : output_text(&out, err);
 }

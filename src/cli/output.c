@@ -138,13 +138,13 @@ int output_profile(const struct options *o, const struct output *output, const s
     int rc = output->path[0] ? write_profile(o, output, p, err) : 0;
     if (rc < 0 || (o->quiet && !o->json))
         return rc;
-    _cleanup_(profile_freep) struct profile *folded = NULL;
-    if (!o->internal && (rc = profile_fold_internal(p, &folded, err)) < 0)
+    _cleanup_(profile_view_free) struct profile_view v = {0};
+    if ((rc = profile_view(p, (struct profile_view_options){.internal = o->internal}, &v, err)) < 0)
         return rc;
     bool taken = o->command || strcmp(output->path, "-") == 0;
     int fd = taken ? STDERR_FILENO : STDOUT_FILENO;
     _cleanup_(buf_free) struct buf text = {0};
-    rc = summarise(o, output, folded ? folded : p, fd, &text, err);
+    rc = summarise(o, output, v.p, fd, &text, err);
     if (rc < 0)
         return rc;
     if (!taken)

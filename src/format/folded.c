@@ -16,7 +16,6 @@
 #include "base/reader.h"
 #include "format/format.h"
 #include "format/utf8.h"
-#include "format/view.h"
 
 enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17 };
 
@@ -116,8 +115,8 @@ static int write_profile(const struct profile *p, struct buf *out, struct err *e
 }
 
 static int folded_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(view_free) struct view v = {0};
-    int rc = view_of(p, o, &v, err);
+    _cleanup_(profile_view_free) struct profile_view v = {0};
+    int rc = profile_view(p, format_view(o), &v, err);
     return rc < 0 ? rc : write_profile(v.p, out, err);
 }
 

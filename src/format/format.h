@@ -11,7 +11,6 @@
 struct format_options {
     bool show_internal; /* keep FRAME_INTERNAL frames, which writers for people fold by default */
     bool threads;       /* a root frame per thread */
-    const char *title;  /* NULL: made from the profile */
 };
 
 struct format {
@@ -25,6 +24,11 @@ struct format {
     /* Reads hostile bytes. -EBADMSG with a sentence that says where they are wrong. */
     int (*read)(const void *data, size_t size, struct profile **ret, struct err *err);
 };
+
+/* The view of a profile that the options of a call ask for; `o` may be NULL. */
+static inline struct profile_view_options format_view(const struct format_options *o) {
+    return (struct profile_view_options){.internal = o && o->show_internal, .threads = o && o->threads};
+}
 
 extern const struct format *const formats[];
 extern const size_t n_formats;

@@ -130,7 +130,6 @@ static void add_head(const struct profile *p, const struct format_options *o, co
     struct json j = json_to(out);
     json_object(&j);
     json_kstring(&j, "generator", "scry " SCRY_VERSION);
-    json_kstring(&j, "title", o && o->title ? o->title : "");
     json_kstring(&j, "command", profile_str(p, p->command));
     json_kstring(&j, "host", profile_str(p, p->host));
     json_ku64(&j, "startMs", p->start_time_ns / 1000000);

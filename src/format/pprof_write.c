@@ -11,7 +11,6 @@
 #include "format/pprof.h"
 #include "format/pprof_write.h"
 #include "format/utf8.h"
-#include "format/view.h"
 
 /* ---- protobuf ---- */
 
@@ -520,9 +519,9 @@ static void writer_free(struct writer *w) {
 }
 
 int pprof_write(const struct profile *given, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(view_free) struct view v = {0};
+    _cleanup_(profile_view_free) struct profile_view v = {0};
     /* Threads are labels here: `-tagroot=thread` tells them apart. */
-    int rc = view_of(given, &(struct format_options){.show_internal = o && o->show_internal}, &v, err);
+    int rc = profile_view(given, (struct profile_view_options){.internal = o && o->show_internal}, &v, err);
     if (rc < 0)
         return rc;
     _cleanup_(buf_free) struct buf plain = {0};

@@ -16,7 +16,6 @@
 #include "format/format.h"
 #include "format/head_json.h"
 #include "format/speedscope.h"
-#include "format/view.h"
 
 #define SCHEMA "https://www.speedscope.app/file-format-schema.json"
 
@@ -224,10 +223,10 @@ static int write_file(const struct profile *p, const char *title, struct buf *ou
 static int speedscope_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
     if (p->n_value_types == 0)
         return err_set(err, -EINVAL, NULL, "The profile has no values");
-    _cleanup_(view_free) struct view v = {0};
+    _cleanup_(profile_view_free) struct profile_view v = {0};
     /* Threads are apart in any case. */
-    int rc = view_of(p, &(struct format_options){.show_internal = o && o->show_internal}, &v, err);
-    const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "scry";
+    int rc = profile_view(p, (struct profile_view_options){.internal = o && o->show_internal}, &v, err);
+    const char *title = p->command ? profile_str(p, p->command) : "scry";
     return rc < 0 ? rc : write_file(v.p, title, out, err);
 }
 

@@ -11,7 +11,6 @@
 #include "base/utf8.h"
 #include "format/format.h"
 #include "format/svg_script.h"
-#include "format/view.h"
 
 enum { WIDTH = 1200, ROW = 17, HEAD = 62, FOOT = 54, MARGIN = 10, MOST_KINDS = 8 };
 
@@ -272,9 +271,9 @@ static int draw_profile(const struct profile *p, const char *title, struct buf *
 }
 
 static int svg_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {
-    _cleanup_(view_free) struct view v = {0};
-    int rc = view_of(p, o, &v, err);
-    const char *title = o && o->title ? o->title : p->command ? profile_str(p, p->command) : "Flame graph";
+    _cleanup_(profile_view_free) struct profile_view v = {0};
+    int rc = profile_view(p, format_view(o), &v, err);
+    const char *title = p->command ? profile_str(p, p->command) : "Flame graph";
     return rc < 0 ? rc : draw_profile(v.p, title, out, err);
 }
 

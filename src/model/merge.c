@@ -1,5 +1,4 @@
-/* Merging, filtering, folding and keeping threads apart: all are one copy of samples from one profile into
- * another. */
+/* Merging, folding and keeping threads apart: all are one copy of samples from one profile into another. */
 #include "model/profile.h"
 
 #include <errno.h>
@@ -238,26 +237,28 @@ int profile_merge(struct profile *into, const struct profile *from, struct err *
     return into->profile_failed ? err_nomem(err) : 0;
 }
 
-/* What a copy leaves out or adds. */
-struct copy_options {
-    profile_keep_fn *keep; /* NULL: every sample */
-    void *ctx;
-    bool drop_internal, root_threads;
-};
+/* ---- views ---- */
 
-static int copy_profile(const struct profile *from, struct copy_options o, struct profile **ret, struct err *err) {
+static bool has_internal(const struct profile *p) {
+    for (size_t i = 0; i < p->n_frames; i++)
+        if (p->frames[i].flags & FRAME_INTERNAL)
+            return true;
+    return false;
+}
+
+static int copy_profile(const struct profile *from, struct profile_view_options o, struct profile **ret,
+                        struct err *err) {
     _cleanup_(profile_freep) struct profile *p = profile_new();
     if (!p)
         return err_nomem(err);
     _cleanup_(copier_free) struct copier c;
     if (copier_init(&c, p, from) < 0)
         return err_nomem(err);
-    c.drop_internal = o.drop_internal;
-    c.root_threads = o.root_threads;
+    c.drop_internal = !o.internal;
+    c.root_threads = o.threads;
     copy_header(&c);
     for (size_t i = 0; i < from->n_samples; i++)
-        if (!o.keep || o.keep(from, i, o.ctx))
-            copy_sample(&c, i, 0);
+        copy_sample(&c, i, 0);
     copy_quality(p, from);
     if (p->profile_failed)
         return err_nomem(err);
@@ -265,15 +266,19 @@ static int copy_profile(const struct profile *from, struct copy_options o, struc
     return 0;
 }
 
-int profile_filter(const struct profile *from, profile_keep_fn *keep, void *ctx, struct profile **ret,
-                   struct err *err) {
-    return copy_profile(from, (struct copy_options){.keep = keep, .ctx = ctx}, ret, err);
+int profile_view(const struct profile *p, struct profile_view_options o, struct profile_view *ret, struct err *err) {
+    struct profile_view v = {.p = p};
+    if (o.threads || (!o.internal && has_internal(p))) {
+        int rc = copy_profile(p, o, &v.copy, err);
+        if (rc < 0)
+            return rc;
+        v.p = v.copy;
+    }
+    *ret = v;
+    return 0;
 }
 
-int profile_fold_internal(const struct profile *from, struct profile **ret, struct err *err) {
-    return copy_profile(from, (struct copy_options){.drop_internal = true}, ret, err);
-}
-
-int profile_root_threads(const struct profile *from, struct profile **ret, struct err *err) {
-    return copy_profile(from, (struct copy_options){.root_threads = true}, ret, err);
+void profile_view_free(struct profile_view *v) {
+    profile_free(v->copy);
+    *v = (struct profile_view){0};
 }

@@ -190,12 +190,18 @@ static inline int64_t profile_sum(int64_t a, int64_t b) {
  * agree in number and name. 0, -EINVAL or -ENOMEM. */
 int profile_merge(struct profile *into, const struct profile *from, struct err *err);
 
-/* Copies those samples for which keep() is true, with what they refer to. */
-typedef bool profile_keep_fn(const struct profile *p, size_t sample, void *ctx);
-int profile_filter(const struct profile *from, profile_keep_fn *keep, void *ctx, struct profile **ret, struct err *err);
+/* How a profile is shown. */
+struct profile_view_options {
+    bool internal; /* with its FRAME_INTERNAL frames, which are left out otherwise */
+    bool threads;  /* every stack begins with a frame of kind "thread" that names its thread */
+};
 
-/* A copy in which runs of FRAME_INTERNAL frames are left out. */
-int profile_fold_internal(const struct profile *from, struct profile **ret, struct err *err);
+/* Zero-initialise, fill by profile_view(), release by profile_view_free(). */
+struct profile_view {
+    const struct profile *p; /* what to show: the copy, or the profile that was given when it is what was asked for */
+    struct profile *copy;
+};
 
-/* A copy in which every stack begins with a frame of kind "thread" that names its thread. */
-int profile_root_threads(const struct profile *from, struct profile **ret, struct err *err);
+/* 0 or -ENOMEM. The profile that is given must outlive the view. */
+int profile_view(const struct profile *p, struct profile_view_options o, struct profile_view *ret, struct err *err);
+void profile_view_free(struct profile_view *v);

@@ -19,7 +19,7 @@ async function start(): Promise<void> {
   const profile = decode(await gunzip(fromBase64(block)));
   performance.mark('scry:read');
   const state = createState(profile);
-  document.title = `${profile.title || profile.command || 'profile'} \u2013 scry`;
+  document.title = `${profile.command || 'profile'} \u2013 scry`;
   keepInAddress(state);
   const app = document.getElementById('app')!;
   app.replaceChildren();

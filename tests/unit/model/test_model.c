@@ -61,8 +61,10 @@ static void merging_begins_at_the_earlier_of_any_two_times(void **state) {
 }
 
 static void folding_leaves_out_internal_frames_only(void **state) {
-    _cleanup_(profile_freep) struct profile *p = sample_profile(), *folded = NULL;
-    assert_int_equal(profile_fold_internal(p, &folded, NULL), 0);
+    _cleanup_(profile_freep) struct profile *p = sample_profile();
+    _cleanup_(profile_view_free) struct profile_view v = {0};
+    assert_int_equal(profile_view(p, (struct profile_view_options){0}, &v, NULL), 0);
+    const struct profile *folded = v.p;
     stack_id s = folded->samples[0].stack;
     assert_int_equal(profile_stack_depth(folded, s), 2);
     const struct profile_frame *leaf = &folded->frames[folded->stacks[s].frame];
@@ -70,16 +72,29 @@ static void folding_leaves_out_internal_frames_only(void **state) {
     assert_int_equal(profile_value(folded, 0, 0), 3);
 }
 
+static void a_view_is_no_copy_when_it_need_not_be_and_one_copy_when_it_must(void **state) {
+    _cleanup_(profile_freep) struct profile *p = sample_profile();
+    _cleanup_(profile_view_free) struct profile_view same = {0}, both = {0}, again = {0};
+    assert_int_equal(profile_view(p, (struct profile_view_options){.internal = true}, &same, NULL), 0);
+    assert_ptr_equal(same.p, p);
+    assert_int_equal(profile_view(p, (struct profile_view_options){.threads = true}, &both, NULL), 0);
+    assert_int_equal(profile_stack_depth(both.p, both.p->samples[0].stack), 3); /* its thread, main, leaf */
+    assert_int_equal(profile_view(both.p, (struct profile_view_options){0}, &again, NULL), 0);
+    assert_ptr_equal(again.p, both.p); /* nothing is internal any more */
+    assert_int_equal(again.p->quality.samples_taken, 2);
+}
+
 static void stacks_may_be_very_deep(void **state) {
-    _cleanup_(profile_freep) struct profile *p = profile_new(), *copy = NULL;
+    _cleanup_(profile_freep) struct profile *p = profile_new();
     profile_value_type(p, "samples", "count");
     frame_id f = frame_named(p, "f", 0);
     stack_id s = 0;
     for (int i = 0; i < 200000; i++)
         s = profile_stack(p, s, f);
     add(p, s, 1);
-    assert_int_equal(profile_fold_internal(p, &copy, NULL), 0);
-    assert_int_equal(profile_stack_depth(copy, copy->samples[0].stack), 200000);
+    _cleanup_(profile_view_free) struct profile_view v = {0};
+    assert_int_equal(profile_view(p, (struct profile_view_options){.threads = true}, &v, NULL), 0);
+    assert_int_equal(profile_stack_depth(v.p, v.p->samples[0].stack), 200001);
 }
 
 /* Every allocation fails in turn: nothing crashes, and the failure is never silent. */
@@ -109,7 +124,8 @@ static void no_failed_allocation_goes_unnoticed(void **state) {
 }
 
 static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
-    _cleanup_(profile_freep) struct profile *p = sample_profile(), *rooted = NULL;
+    _cleanup_(profile_freep) struct profile *p = sample_profile();
+    _cleanup_(profile_view_free) struct profile_view v = {0};
     stack_id shared = p->samples[0].stack;
     for (uint32_t tid = 7; tid < 9; tid++) {
         thread_id t =
@@ -117,7 +133,8 @@ static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
         profile_add_sample(p, &(struct profile_sample){.stack = shared, .thread = t}, &(int64_t){5});
         profile_add_sample(p, &(struct profile_sample){.thread = t}, &(int64_t){1}); /* a thread without a stack */
     }
-    assert_int_equal(profile_root_threads(p, &rooted, NULL), 0);
+    assert_int_equal(profile_view(p, (struct profile_view_options){.internal = true, .threads = true}, &v, NULL), 0);
+    const struct profile *rooted = v.p;
     assert_int_equal(rooted->n_samples, p->n_samples);
     stack_id a = rooted->samples[2].stack, b = rooted->samples[4].stack;
     assert_int_not_equal(a, b);
@@ -137,6 +154,7 @@ int main(void) {
         cmocka_unit_test(merging_begins_at_the_earlier_of_any_two_times),
         cmocka_unit_test(folding_leaves_out_internal_frames_only),
         cmocka_unit_test(rooting_threads_keeps_them_apart_and_loses_nothing),
+        cmocka_unit_test(a_view_is_no_copy_when_it_need_not_be_and_one_copy_when_it_must),
         cmocka_unit_test(stacks_may_be_very_deep),
         cmocka_unit_test(no_failed_allocation_goes_unnoticed),
     };

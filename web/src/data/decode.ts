@@ -173,7 +173,6 @@ export function decode(block: Uint8Array): Profile {
   quality.notes = quality.notes.map(harmless);
   return {
     ...head,
-    title: harmless(head.title),
     command: harmless(head.command),
     host: harmless(head.host),
     valueTypes: head.valueTypes.map((v: { type: string; unit: string }) => ({ type: harmless(v.type), unit: harmless(v.unit) })),

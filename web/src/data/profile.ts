@@ -49,7 +49,6 @@ export interface Sym {
 
 export interface Profile {
   generator: string;
-  title: string;
   command: string;
   host: string;
   startMs: number;

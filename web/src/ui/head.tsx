@@ -15,7 +15,7 @@ export function Head({ s }: { s: State }) {
   ].filter(Boolean);
   return (
     <header class="head">
-      <h1 title={p.title || p.command}><bdi>{p.title || p.command || 'Profile'}</bdi></h1>
+      <h1 title={p.command}><bdi>{p.command || 'Profile'}</bdi></h1>
       <div class="facts">{facts.map((f) => <span key={f}><bdi>{f}</bdi></span>)}</div>
     </header>
   );
