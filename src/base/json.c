@@ -16,13 +16,11 @@ static void separate(struct json *j) {
 static void open_nest(struct json *j, char c) {
     separate(j);
     buf_addc(j->out, c);
-    j->depth++;
     j->need_comma = false;
 }
 
 static void close_nest(struct json *j, char c) {
     buf_addc(j->out, c);
-    j->depth--;
     j->need_comma = true;
 }
 

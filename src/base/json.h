@@ -8,7 +8,6 @@
 
 struct json {
     struct buf *out;
-    unsigned depth;
     bool need_comma;
 };
 

@@ -80,7 +80,7 @@ int cmd_report(const struct options *o, struct err *err) {
                        "Only one of --tree, --callers and --callees can be printed at a time");
     _cleanup_(profile_freep) struct profile *whole = NULL;
     _cleanup_(profile_view_free) struct profile_view v = {0};
-    struct summary_style style = {.fd = STDOUT_FILENO,
+    struct summary_style style = {.terminal = terminal_styles(STDOUT_FILENO),
                                   .width = terminal_width(STDOUT_FILENO),
                                   .by = (enum analyse_by)o->by,
                                   .limit = o->limit,

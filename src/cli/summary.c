@@ -6,7 +6,6 @@
 
 #include "analyse/summary.h"
 #include "analyse/text.h"
-#include "cli/terminal.h"
 
 /* ---- numbers for people ---- */
 
@@ -93,15 +92,9 @@ static void add_cost(struct buf *out, const struct profile *p) {
 
 static void add_verdict(struct buf *out, const struct profile *p, const struct summary_style *style) {
     struct analyse_verdict v;
+    const struct terminal_styles *s = &style->terminal;
     struct analyse_style how = {
-        .width = style->width,
-        .bold = terminal_style(style->fd, STYLE_BOLD),
-        .dim = terminal_style(style->fd, STYLE_DIM),
-        .good = terminal_style(style->fd, STYLE_GREEN),
-        .fair = terminal_style(style->fd, STYLE_YELLOW),
-        .poor = terminal_style(style->fd, STYLE_RED),
-        .plain = terminal_style(style->fd, STYLE_PLAIN),
-    };
+        .width = style->width, .bold = s->bold, .good = s->green, .fair = s->yellow, .poor = s->red, .plain = s->plain};
     analyse_verdict(p, &v);
     analyse_verdict_text(out, &v, &how);
 }
@@ -151,21 +144,21 @@ static const char *short_place(const char *path, size_t room) {
 }
 
 /* What is said beside the name of a row. */
-static void add_aside(struct buf *out, const char *text, size_t room, int fd) {
+static void add_aside(struct buf *out, const char *text, size_t room, const struct summary_style *style) {
     if (!text[0])
         return;
-    buf_addf(out, "  %s", terminal_style(fd, STYLE_DIM));
+    buf_addf(out, "  %s", style->terminal.dim);
     text_add(out, text, room);
-    buf_adds(out, terminal_style(fd, STYLE_PLAIN));
+    buf_adds(out, style->terminal.plain);
 }
 
 /* Name and place of a function in what is left of a line. */
 static void add_function(struct buf *out, const struct profile *p, function_id function, frame_id frame, size_t room,
-                         int fd) {
+                         const struct summary_style *style) {
     enum { LEAST_ROOM = 20, PLACE_ROOM = 8 };
     size_t used = text_add(out, profile_str(p, p->functions[function].name), MAX(room, (size_t)LEAST_ROOM)) + 2;
     if (room > used + PLACE_ROOM)
-        add_aside(out, short_place(nearby_place(place_of(p, frame)), room - used), room - used, fd);
+        add_aside(out, short_place(nearby_place(place_of(p, frame)), room - used), room - used, style);
     buf_addc(out, '\n');
 }
 
@@ -176,7 +169,7 @@ static void add_row_name(struct buf *out, const struct profile *p, const struct 
     const char *file = profile_str(p, p->functions[f->function].file);
     char place[512];
     if (style->by == ANALYSE_FUNCTIONS || (style->by == ANALYSE_LINES && !(file[0] && f->line))) {
-        add_function(out, p, r->function, r->frame, room, style->fd);
+        add_function(out, p, r->function, r->frame, room, style);
         return;
     }
     if (style->by == ANALYSE_FILES)
@@ -185,12 +178,12 @@ static void add_row_name(struct buf *out, const struct profile *p, const struct 
         snprintf(place, sizeof(place), "%s:%u", nearby_place(file), f->line);
     size_t used = text_add(out, place[0] ? place : "(unknown)", room) + 2;
     if (style->by == ANALYSE_LINES && room > used + 8)
-        add_aside(out, profile_str(p, p->functions[f->function].name), room - used, style->fd);
+        add_aside(out, profile_str(p, p->functions[f->function].name), room - used, style);
     buf_addc(out, '\n');
 }
 
-static void add_heading(struct buf *out, const char *text, int fd) {
-    buf_addf(out, "%s%s%s\n", terminal_style(fd, STYLE_BOLD), text, terminal_style(fd, STYLE_PLAIN));
+static void add_heading(struct buf *out, const char *text, const struct summary_style *style) {
+    buf_addf(out, "%s%s%s\n", style->terminal.bold, text, style->terminal.plain);
 }
 
 void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
@@ -202,7 +195,7 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         [ANALYSE_FUNCTIONS] = "function", [ANALYSE_LINES] = "line", [ANALYSE_FILES] = "file"};
     char heading[64];
     snprintf(heading, sizeof(heading), "   self    total   self value  %s", names[style->by]);
-    add_heading(out, heading, style->fd);
+    add_heading(out, heading, style);
     for (size_t i = 0; i < shown; i++) {
         const struct analyse_row *r = &t->rows[i];
         struct buf value = {0};
@@ -220,7 +213,11 @@ int summary_threads(struct buf *out, const struct profile *p, const struct summa
     _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
     int rc = analyse_threads(p, style->value, &t, err);
     if (rc == 0)
-        analyse_threads_text(out, p, &t, &(struct analyse_style){.width = style->width, .limit = style->limit});
+        analyse_threads_text(out, p, &t,
+                             &(struct analyse_style){.width = style->width,
+                                                     .limit = style->limit,
+                                                     .bold = style->terminal.bold,
+                                                     .plain = style->terminal.plain});
     return rc;
 }
 
@@ -285,13 +282,13 @@ static void add_tree_node(struct buf *out, const struct profile *p, const struct
     if (!n->function)
         buf_adds(out, "everything\n");
     else
-        add_function(out, p, n->function, n->frame, style->width - MIN(style->width, COLUMNS + indent), style->fd);
+        add_function(out, p, n->function, n->frame, style->width - MIN(style->width, COLUMNS + indent), style);
 }
 
 void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                   const struct summary_style *style) {
     struct tree_walk w = tree_walk_of(t, style->min_share);
-    add_heading(out, "  total     self  function", style->fd);
+    add_heading(out, "  total     self  function", style);
     add_tree_node(out, p, t, 0, 0, style);
     while (tree_next(&w))
         add_tree_node(out, p, t, w.at, w.depth, style);
@@ -384,7 +381,7 @@ void summary_paths(struct buf *out, const struct profile *p, const struct analys
     double min_share = MAX(style->min_share, 0.005);
     while (min_share < 0.5 && paths_below(NULL, p, t, 0, 0, style, min_share) > style->limit)
         min_share *= 1.25;
-    add_heading(out, "  total  heaviest paths", style->fd);
+    add_heading(out, "  total  heaviest paths", style);
     paths_below(out, p, t, 0, 0, style, min_share);
 }
 

@@ -6,14 +6,15 @@
 #include "analyse/analyse.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "cli/terminal.h"
 
 struct summary_style {
-    int fd;             /* where the text will go: decides on colour */
-    unsigned width;     /* columns */
-    unsigned value;     /* index of the value type that is shown */
-    enum analyse_by by; /* what the rows of a table are */
-    size_t limit;       /* rows of a table; 0: all */
-    double min_share;   /* branches of a tree below this fraction are left out */
+    struct terminal_styles terminal; /* of where the text will go */
+    unsigned width;                  /* columns */
+    unsigned value;                  /* index of the value type that is shown */
+    enum analyse_by by;              /* what the rows of a table are */
+    size_t limit;                    /* rows of a table; 0: all */
+    double min_share;                /* branches of a tree below this fraction are left out */
 };
 
 /* Two or more lines: what was captured, and how good it is. */

@@ -22,17 +22,17 @@ unsigned terminal_width(int fd) {
     return MAX(width, LEAST);
 }
 
-bool terminal_colour(int fd) {
+struct terminal_styles terminal_styles(int fd) {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return terminal_is(fd) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
-}
-
-const char *terminal_style(int fd, enum terminal_style style) {
-    static const char *const sequences[] = {
-        [STYLE_PLAIN] = "\033[0m",  [STYLE_BOLD] = "\033[1m",    [STYLE_DIM] = "\033[2m",   [STYLE_RED] = "\033[31m",
-        [STYLE_GREEN] = "\033[32m", [STYLE_YELLOW] = "\033[33m", [STYLE_BLUE] = "\033[34m",
-    };
-    return terminal_colour(fd) ? sequences[style] : "";
+    bool welcome = terminal_is(fd) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
+    if (!welcome)
+        return (struct terminal_styles){"", "", "", "", "", ""};
+    return (struct terminal_styles){.bold = "\033[1m",
+                                    .dim = "\033[2m",
+                                    .red = "\033[31m",
+                                    .green = "\033[32m",
+                                    .yellow = "\033[33m",
+                                    .plain = "\033[0m"};
 }
 
 void terminal_progress(const char *text) {

@@ -9,12 +9,12 @@
 bool terminal_is(int fd);
 /* Columns; what $COLUMNS says or 80 when unknown. Never below 40. */
 unsigned terminal_width(int fd);
-/* A terminal, $NO_COLOR is unset or empty, and $TERM is not dumb. */
-bool terminal_colour(int fd);
-
-enum terminal_style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM, STYLE_RED, STYLE_GREEN, STYLE_YELLOW, STYLE_BLUE };
-/* The sequence that switches to a style; "" where colour is not welcome. */
-const char *terminal_style(int fd, enum terminal_style style);
+/* The sequences that switch to a style, and back to plain. */
+struct terminal_styles {
+    const char *bold, *dim, *red, *green, *yellow, *plain;
+};
+/* "" each unless it is a terminal, $NO_COLOR is unset or empty, and $TERM is not dumb. */
+struct terminal_styles terminal_styles(int fd);
 
 /* Rewrites the progress line on the standard error; NULL removes it, before anything else is printed there.
  * Does nothing when the standard error is not a terminal. */

@@ -206,26 +206,6 @@ static void files_are_rows_too(void **state) {
     assert_int_equal(t.rows[0].self_samples + t.rows[1].self_samples, 95);
 }
 
-static void hottest_lines_leave_out_what_has_none(void **state) {
-    _cleanup_(profile_freep) struct profile *p = threaded_profile();
-    _cleanup_(analyse_table_free) struct analyse_table t = {0};
-    _cleanup_(buf_free) struct buf out = {0}, json = {0};
-    assert_int_equal(analyse_top_by(p, 1, ANALYSE_LINES, ANALYSE_BY_SELF, &t, NULL), 0);
-    analyse_lines_text(&out, p, &t, &(struct analyse_style){.width = 80});
-    assert_string_equal(buf_cstr(&out), "   self  margin   samples  hottest lines\n"
-                                        " 75.0 %  \xc2\xb1"
-                                        "8.4         75  /src/work.c:77              work\n"
-                                        " 20.0 %  \xc2\xb1"
-                                        "7.8         20  /src/work.c:78              work\n");
-    struct json j = json_to(&json);
-    json_object(&j);
-    analyse_lines_json(&j, p, &t, 1);
-    json_object_end(&j);
-    assert_non_null(strstr(buf_cstr(&json),
-                           "\"lines\":[{\"file\":\"/src/work.c\",\"line\":77,\"function\":\"work\",\"self\":75000,"
-                           "\"self_percent\":75,"));
-}
-
 static void threads_and_processes_have_their_shares(void **state) {
     _cleanup_(profile_freep) struct profile *p = threaded_profile();
     _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
@@ -306,7 +286,6 @@ int main(void) {
         cmocka_unit_test(a_row_counts_for_as_many_samples_as_it_says),
         cmocka_unit_test(a_line_is_one_row_whatever_functions_have_it),
         cmocka_unit_test(files_are_rows_too),
-        cmocka_unit_test(hottest_lines_leave_out_what_has_none),
         cmocka_unit_test(threads_and_processes_have_their_shares),
         cmocka_unit_test(one_thread_is_not_worth_a_table),
         cmocka_unit_test(a_pattern_chooses_all_that_match),
