@@ -1,6 +1,7 @@
 /* scry report: a profile's tables in the terminal. */
 #include <string.h>
 
+#include "analyse/summary.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -50,14 +51,19 @@ static int report_tree(const struct options *o, const struct profile *p, const s
 static int report_top(const struct options *o, const struct profile *p, const struct summary_style *style,
                       struct buf *out, struct err *err) {
     _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    _cleanup_(analyse_threads_free) struct analyse_threads threads = {0};
     enum analyse_order order = o->sort == REPORT_SORT_TOTAL ? ANALYSE_BY_TOTAL : ANALYSE_BY_SELF;
     int rc = analyse_top_by(p, style->value, style->by, order, &t, err);
+    if (rc == 0 && o->threads)
+        rc = analyse_threads(p, style->value, &threads, err);
     if (rc < 0)
         return rc;
     if (o->json) {
         struct json j = json_to(out);
         json_begin(&j, p, style->value);
         summary_table_json(&j, p, &t, style->by, style->limit);
+        if (o->threads)
+            analyse_threads_json(&j, p, &threads, style->limit);
         json_finish(&j, out);
         return 0;
     }
@@ -66,7 +72,7 @@ static int report_top(const struct options *o, const struct profile *p, const st
     summary_table(out, p, &t, style);
     if (o->threads) {
         buf_addc(out, '\n');
-        return summary_threads(out, p, style, err);
+        summary_threads(out, p, &threads, style);
     }
     return 0;
 }

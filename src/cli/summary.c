@@ -209,16 +209,11 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         buf_addf(out, "... and %zu %ss more\n", t->n_rows - shown, names[style->by]);
 }
 
-int summary_threads(struct buf *out, const struct profile *p, const struct summary_style *style, struct err *err) {
-    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
-    int rc = analyse_threads(p, style->value, &t, err);
-    if (rc == 0)
-        analyse_threads_text(out, p, &t,
-                             &(struct analyse_style){.width = style->width,
-                                                     .limit = style->limit,
-                                                     .bold = style->terminal.bold,
-                                                     .plain = style->terminal.plain});
-    return rc;
+void summary_threads(struct buf *out, const struct profile *p, const struct analyse_threads *t,
+                     const struct summary_style *style) {
+    struct analyse_style how = {
+        .width = style->width, .limit = style->limit, .bold = style->terminal.bold, .plain = style->terminal.plain};
+    analyse_threads_text(out, p, t, &how);
 }
 
 /* ---- trees ---- */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analyse/analyse.h"
+#include "analyse/threads.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "cli/terminal.h"
@@ -22,7 +23,8 @@ void summary_quality(struct buf *out, const struct profile *p, const struct summ
 void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
                    const struct summary_style *style);
 /* Processes and threads, and what each used; nothing when there is only one. */
-int summary_threads(struct buf *out, const struct profile *p, const struct summary_style *style, struct err *err);
+void summary_threads(struct buf *out, const struct profile *p, const struct analyse_threads *t,
+                     const struct summary_style *style);
 void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                   const struct summary_style *style);
 /* The tree again, in few lines: functions that pass nearly everything on to one callee share a line with it, and

@@ -1,4 +1,6 @@
 """scry report of files that others wrote: every number fits, and every name is shown."""
+import json
+
 from conftest import needs_verb
 
 pytestmark = needs_verb("report")
@@ -39,3 +41,19 @@ def test_a_long_function_name_stands_beside_its_line(scry, tmp_path):
     r = scry("report", "--by", "lines", file)
     row = next(line for line in r.stdout.splitlines() if "f.c:7" in line)
     assert "  std::vec" in row and row.endswith("::push_back") and len(row) <= 80, row
+
+
+def test_json_tells_threads_as_the_text_does(scry, tmp_path):
+    def thread(name, weight):
+        return {"type": "sampled", "name": name, "unit": "nanoseconds", "startValue": 0, "endValue": weight,
+                "samples": [[0]], "weights": [weight]}
+
+    file = tmp_path / "x.speedscope.json"
+    file.write_text(json.dumps({"$schema": "https://www.speedscope.app/file-format-schema.json",
+                                "shared": {"frames": [{"name": "f"}]},
+                                "profiles": [thread("slow", 300), thread("quick", 100)]}))
+    text, told = scry("report", "--threads", file).stdout, json.loads(scry("report", "--threads", "--json", file).stdout)
+    assert [(t["thread"], t["total"], t["total_percent"]) for t in told["threads"]] == [("slow", 300, 75), ("quick", 100, 25)]
+    assert "75.0 %" in text and "slow" in text and told["processes"]
+    assert len(json.loads(scry("report", "--threads", "--json", "-n", 1, file).stdout)["threads"]) == 1
+    assert "threads" not in json.loads(scry("report", "--json", file).stdout)
