@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <zlib.h>
 
-enum { GZIP_WINDOW = 15 + 16, CHUNK = 1 << 18, FAST_LEVEL = 3 };
+enum { GZIP_WINDOW = 15 + 16, CHUNK = 1 << 18 };
 
-int gzip_compress(const void *data, size_t size, struct buf *out, struct err *err) {
+int gzip_compress(const void *data, size_t size, int level, struct buf *out, struct err *err) {
     z_stream z = {0};
     if (size > UINT32_MAX / 2)
         return err_set(err, -EFBIG, "Capture for a shorter time", "The profile is too large");
-    if (deflateInit2(&z, FAST_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&z, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return err_nomem(err);
     uLong bound = deflateBound(&z, (uLong)size);
     z.next_out = buf_reserve(out, bound);

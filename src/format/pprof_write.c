@@ -57,6 +57,10 @@ struct writer {
     struct hash_index location_index, sample_index, function_index;
     struct location_key *locations;
     size_t n_locations, cap_locations;
+    struct stack_location {
+        uint32_t location; /* id of the one that starts here; 0 = not looked for yet */
+        stack_id next;     /* where the one above it starts */
+    } * location_at;       /* for each stack */
     struct aggregated {
         stack_id stack;
         thread_id thread;
@@ -116,7 +120,7 @@ static bool same_location(const void *ctx, uint32_t id) {
 }
 
 /* The location that starts at a stack node; ids count from 1. */
-static uint64_t location_of(struct writer *w, stack_id at, uint32_t count) {
+static uint32_t location_of(struct writer *w, stack_id at, uint32_t count) {
     struct location_query q = {.w = w, .key = {.stack = at, .count = count}};
     uint64_t hash = count;
     stack_id s = at;
@@ -126,14 +130,24 @@ static uint64_t location_of(struct writer *w, stack_id at, uint32_t count) {
     }
     uint32_t id = hash_index_find(&w->location_index, hash, same_location, &q);
     if (id != UINT32_MAX)
-        return id + 1ull;
+        return id + 1;
     if (mem_grow((void **)&w->locations, &w->cap_locations, w->n_locations + 1, sizeof(*w->locations)) < 0 ||
         hash_index_add(&w->location_index, hash, (uint32_t)w->n_locations) < 0) {
         w->failed = true;
         return 1;
     }
     w->locations[w->n_locations++] = q.key;
-    return w->n_locations;
+    return (uint32_t)w->n_locations;
+}
+
+/* Stacks share their outer parts, so each place of the tree is looked at once. */
+static struct stack_location location_at(struct writer *w, stack_id at) {
+    struct stack_location *l = &w->location_at[at];
+    if (!l->location) {
+        uint32_t n = run_length(w->p, at);
+        *l = (struct stack_location){.location = location_of(w, at, n), .next = up(w->p, at, n)};
+    }
+    return *l;
 }
 
 /* ---- functions: one for each kind and flags that its frames have, since the schema knows neither ---- */
@@ -264,9 +278,9 @@ static void write_samples(struct writer *w, const struct fixed_strings *k) {
     const struct profile *p = w->p;
     for (size_t i = 0; i < w->n_samples; i++) {
         for (stack_id s = w->samples[i].stack; s;) {
-            uint32_t n = run_length(p, s);
-            add_varint(&w->inner, location_of(w, s, n));
-            s = up(p, s, n);
+            struct stack_location l = location_at(w, s);
+            add_varint(&w->inner, l.location);
+            s = l.next;
         }
         add_message(&w->message, SAMPLE_LOCATION_ID, &w->inner);
         for (unsigned v = 0; v < p->n_value_types; v++)
@@ -513,6 +527,7 @@ static void writer_free(struct writer *w) {
     hash_index_free(&w->sample_index);
     hash_index_free(&w->function_index);
     free(w->locations);
+    free(w->location_at);
     free(w->samples);
     free(w->functions);
     free(w->values);
@@ -527,8 +542,12 @@ int pprof_write(const struct profile *given, const struct format_options *o, str
     _cleanup_(buf_free) struct buf plain = {0};
     _cleanup_(writer_free) struct writer w = {.p = v.p, .out = &plain};
     w.n_strings = w.p->n_strings;
+    w.location_at = mem_zalloc(w.p->n_stacks, sizeof(*w.location_at));
+    if (!w.location_at)
+        return err_nomem(err);
     write_all(&w);
     if (w.failed || plain.failed || w.message.failed || w.inner.failed || w.strings.failed)
         return err_nomem(err);
-    return gzip_compress(plain.data, plain.len, out, err);
+    enum { FAST_LEVEL = 3 };
+    return gzip_compress(plain.data, plain.len, FAST_LEVEL, out, err);
 }
