@@ -10,6 +10,9 @@
 int file_read(const char *path, size_t limit, struct buf *ret, struct err *err);
 int file_read_fd(int fd, const char *name, size_t limit, struct buf *ret, struct err *err);
 
+/* Whether file_write() will find a place: tried, because permissions do not say it all. */
+int file_check_writable(const char *path, struct err *err);
+
 /* Writes to a temporary file beside `path` and renames it into place. "-" and things that are not
  * regular files (pipes, /dev/stdout) are written directly. */
 int file_write(const char *path, const void *data, size_t size, struct err *err);

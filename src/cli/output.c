@@ -1,15 +1,11 @@
 #include "cli/output.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "analyse/text.h"
 #include "base/file.h"
-#include "base/mem.h"
 #include "cli/input.h"
 #include "cli/summary.h"
 #include "cli/terminal.h"
@@ -19,27 +15,6 @@ int output_text(struct buf *text, struct err *err) {
     if (text->failed)
         return err_nomem(err);
     return file_write("-", text->data, text->len, err);
-}
-
-/* The place must be writable before anything is captured: tried, because permissions do not say it all. */
-static int check_writable(const char *path, struct err *err) {
-    struct stat st;
-    bool exists = stat(path, &st) == 0;
-    if (strcmp(path, "-") == 0 || (exists && !S_ISREG(st.st_mode) && access(path, W_OK) == 0))
-        return 0;
-    _cleanup_(freep) char *probe = mem_printf("%s.XXXXXX", path);
-    if (!probe)
-        return err_nomem(err);
-    _cleanup_(closep) int fd = -1;
-    if (exists && S_ISDIR(st.st_mode))
-        errno = EISDIR;
-    else
-        fd = mkostemp(probe, O_CLOEXEC);
-    if (fd < 0)
-        return err_set(err, -errno, "Name a place you may write to with -o", "Cannot write %s: %s", path,
-                       strerror(errno));
-    unlink(probe);
-    return 0;
 }
 
 /* scry-cpu-20240131-235959.html, in the present directory. */
@@ -60,17 +35,17 @@ int output_plan(const struct options *o, const char *what, struct output *ret, s
     else
         default_name(what, ret->path, sizeof(ret->path));
     int rc = input_choose_writer(ret->path, o->to, &ret->format, err);
-    return rc < 0 ? rc : check_writable(ret->path, err);
+    return rc < 0 ? rc : file_check_writable(ret->path, err);
 }
 
-static int write_profile(const struct options *o, const struct output *output, const struct profile *p,
-                         struct err *err) {
+int output_write(const struct options *o, const struct format *format, const char *path, const struct profile *p,
+                 struct err *err) {
     _cleanup_(buf_free) struct buf bytes = {0};
-    struct format_options options = {.show_internal = o->internal, .threads = o->threads};
-    int rc = output->format->write(p, &options, &bytes, err);
+    int rc =
+        format->write(p, &(struct format_options){.show_internal = o->internal, .threads = o->threads}, &bytes, err);
     if (rc == 0 && bytes.failed)
         rc = err_nomem(err);
-    return rc < 0 ? rc : file_write(output->path, bytes.data, bytes.len, err);
+    return rc < 0 ? rc : file_write(path, bytes.data, bytes.len, err);
 }
 
 /* ---- the summary ---- */
@@ -135,7 +110,7 @@ static int summarise(const struct options *o, const struct output *output, const
 }
 
 int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err) {
-    int rc = output->path[0] ? write_profile(o, output, p, err) : 0;
+    int rc = output->path[0] ? output_write(o, output->format, output->path, p, err) : 0;
     if (rc < 0 || (o->quiet && !o->json))
         return rc;
     _cleanup_(profile_view_free) struct profile_view v = {0};

@@ -20,6 +20,10 @@ int output_plan(const struct options *o, const char *what, struct output *ret, s
  * or to standard error when that is taken: by the profile (-o -) or by the command that was run. */
 int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err);
 
+/* Writes a profile to a place, as the options want it shown. */
+int output_write(const struct options *o, const struct format *format, const char *path, const struct profile *p,
+                 struct err *err);
+
 /* Writes text to standard output. */
 struct buf;
 int output_text(struct buf *text, struct err *err);

@@ -109,6 +109,10 @@ static void a_file_is_written_whole_or_not_at_all(void **state) {
     assert_int_equal(file_write("/dev/full", "x", 1, &err), -ENOSPC);
     assert_non_null(strstr(err.advice, "space"));
     assert_int_equal(file_write("/nonexistent/x", "x", 1, &err), -ENOENT);
+    assert_int_equal(file_check_writable("/nonexistent/x", &err), -ENOENT);
+    assert_int_equal(file_check_writable(dir, &err), -EISDIR);
+    assert_int_equal(file_check_writable("/dev/null", &err), 0);
+    assert_int_equal(file_check_writable(path, &err), 0);
     buf_free(&b);
     unlink(path);
     rmdir(dir);
