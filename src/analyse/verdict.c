@@ -31,36 +31,34 @@ static bool knows_samples(const struct profile *p) {
     return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
 }
 
-static double margin_points(const struct profile *p) {
-    if (!knows_samples(p))
-        return 0;
-    return 100 * analyse_margin(0.5, analyse_sample_count(p));
+static double margin_points(const struct profile *p, const struct analyse_verdict *v) {
+    return v->counted ? 100 * v->margin : 0;
 }
 
-static double lost(const struct profile *p) {
+static double lost(const struct profile *p, const struct analyse_verdict *v) {
     return percent(p->quality.samples_lost, p->quality.samples_taken + p->quality.samples_lost);
 }
 
-static double cut(const struct profile *p) {
+static double cut(const struct profile *p, const struct analyse_verdict *v) {
     const struct profile_quality *q = &p->quality;
     return percent(q->samples_taken - MIN(q->stacks_whole, q->samples_taken), q->samples_taken);
 }
 
-static double unnamed(const struct profile *p) {
+static double unnamed(const struct profile *p, const struct analyse_verdict *v) {
     return percent(p->quality.frames_unnamed, p->quality.frames);
 }
 
-static double approximate(const struct profile *p) {
+static double approximate(const struct profile *p, const struct analyse_verdict *v) {
     return percent(p->quality.frames_approximate, p->quality.frames);
 }
 
-static double slowdown(const struct profile *p) {
+static double slowdown(const struct profile *p, const struct analyse_verdict *v) {
     return 100 * p->quality.slowdown_bound;
 }
 
 /* From `fair` and from `poor` on, in percent or points. */
 static const struct rule {
-    double (*measure)(const struct profile *p);
+    double (*measure)(const struct profile *p, const struct analyse_verdict *v);
     double fair, poor;
     const char *text; /* with the measure */
     const char *advice;
@@ -73,20 +71,25 @@ static const struct rule {
     {approximate, 20, 60, "%.0f %% of the frames were found by frame pointers alone: callers may be missing", ""},
     {slowdown, 2, 10, "capturing may have cost the target %.1f %% of its speed", "Capture with a lower -F"},
 };
+_Static_assert(ARRAY_SIZE(rules) <= ANALYSE_MOST_CONCERNS, "each rule may be a concern");
 
-static void judge(const struct profile *p, struct analyse_verdict *v, enum analyse_grade grade) {
-    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-        double measure = rules[i].measure(p);
-        enum analyse_grade is = measure >= rules[i].poor   ? GRADE_POOR
-                                : measure >= rules[i].fair ? GRADE_FAIR
-                                                           : GRADE_GOOD;
-        if (is != grade || v->n_concerns == ANALYSE_MOST_CONCERNS)
-            continue;
-        struct analyse_concern *c = &v->concerns[v->n_concerns++];
-        c->grade = is;
-        c->advice = rules[i].advice;
-        snprintf(c->text, sizeof(c->text), rules[i].text, measure);
-    }
+static enum analyse_grade grade_of(const struct rule *r, double measure) {
+    return measure >= r->poor ? GRADE_POOR : measure >= r->fair ? GRADE_FAIR : GRADE_GOOD;
+}
+
+static void judge(const struct profile *p, struct analyse_verdict *v) {
+    double measures[ARRAY_SIZE(rules)];
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+        measures[i] = rules[i].measure(p, v);
+    for (enum analyse_grade grade = GRADE_POOR; grade > GRADE_GOOD; grade--)
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+            if (grade_of(&rules[i], measures[i]) != grade)
+                continue;
+            struct analyse_concern *c = &v->concerns[v->n_concerns++];
+            c->grade = grade;
+            c->advice = rules[i].advice;
+            snprintf(c->text, sizeof(c->text), rules[i].text, measures[i]);
+        }
 }
 
 static void say(struct analyse_verdict *v) {
@@ -112,8 +115,7 @@ void analyse_verdict(const struct profile *p, struct analyse_verdict *ret) {
                                     .margin = analyse_margin(0.5, samples),
                                     .told = p->quality.samples_taken > 0,
                                     .counted = knows_samples(p)};
-    judge(p, ret, GRADE_POOR);
-    judge(p, ret, GRADE_FAIR);
+    judge(p, ret);
     if (ret->n_concerns)
         ret->grade = ret->concerns[0].grade;
     say(ret);

@@ -160,11 +160,12 @@ static bool has_processes(const struct profile *p) {
 static size_t write_profiles(struct writer *w, const char *title) {
     size_t n = 0, busiest = 0;
     int64_t most = INT64_MIN;
+    bool processes = has_processes(w->p);
     json_key(&w->j, "profiles");
     json_array(&w->j);
     for (size_t from = 0, to; from < w->n_order; from = to, n++) {
         to = thread_end(w, from);
-        write_thread(w, w->p->samples[w->order[from]].thread, has_processes(w->p), title, from, to);
+        write_thread(w, w->p->samples[w->order[from]].thread, processes, title, from, to);
         int64_t value = run_value(w, from, to);
         if (value > most) {
             most = value;
