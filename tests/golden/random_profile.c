@@ -69,7 +69,8 @@ static void make_places(void) {
 static void make_stacks(void) {
     for (unsigned i = 0; i < STACKS; i++) {
         unsigned shared = i ? pick(depths[i - 1] + 1) : 0;
-        depths[i] = MAX(1u, MIN((unsigned)DEEPEST, shared + pick(DEEPEST / 2)));
+        unsigned depth = shared + pick(DEEPEST / 2); /* MIN and MAX would pick more than once */
+        depths[i] = MAX(1u, MIN((unsigned)DEEPEST, depth));
         if (i)
             memcpy(stacks[i], stacks[i - 1], shared * sizeof(stacks[0][0]));
         for (unsigned k = shared; k < depths[i]; k++)
