@@ -60,20 +60,6 @@ static int write_directly(const char *path, const void *data, size_t size, struc
     return rc < 0 ? write_failed(err, path, rc) : 0;
 }
 
-/* A file descriptor of a new file beside `path`, or a negative errno. */
-static int open_temporary(const char *path, char **ret) {
-    char *name = mem_printf("%s.XXXXXX", path);
-    if (!name)
-        return -ENOMEM;
-    int fd = mkostemp(name, O_CLOEXEC);
-    int rc = fd < 0 ? -errno : fd;
-    if (fd < 0)
-        free(name);
-    else
-        *ret = name;
-    return rc;
-}
-
 /* Only in place of a regular file, or of none, can another be renamed. */
 static bool is_written_directly(const char *path, const struct stat *st) {
     return strcmp(path, "-") == 0 || (st && !S_ISREG(st->st_mode));
@@ -88,10 +74,12 @@ int file_check_writable(const char *path, struct err *err) {
         return write_failed(err, path, -EISDIR);
     if (is_written_directly(path, exists ? &st : NULL))
         return access(path, W_OK) == 0 ? 0 : write_failed(err, path, -errno);
-    _cleanup_(freep) char *temporary = NULL;
-    _cleanup_(closep) int fd = open_temporary(path, &temporary);
+    _cleanup_(freep) char *temporary = mem_printf("%s.XXXXXX", path);
+    if (!temporary)
+        return err_nomem(err);
+    _cleanup_(closep) int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return write_failed(err, path, fd);
+        return write_failed(err, path, -errno);
     unlink(temporary);
     return 0;
 }
@@ -101,10 +89,12 @@ int file_write(const char *path, const void *data, size_t size, struct err *err)
     bool exists = stat(path, &st) == 0;
     if (is_written_directly(path, exists ? &st : NULL))
         return write_directly(path, data, size, err);
-    _cleanup_(freep) char *temporary = NULL;
-    _cleanup_(closep) int fd = open_temporary(path, &temporary);
+    _cleanup_(freep) char *temporary = mem_printf("%s.XXXXXX", path);
+    if (!temporary)
+        return err_nomem(err);
+    _cleanup_(closep) int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return write_failed(err, path, fd);
+        return write_failed(err, path, -errno);
     mode_t mask = umask(0);
     umask(mask);
     int rc = write_all(fd, data, size);

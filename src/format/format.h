@@ -1,6 +1,6 @@
 /* The outside formats of a profile: one file per format, its reader and its writer together;
  * format/formats.def lists them, and file endings, help and tests come out of that table.
- * May use: base/, model/.
+ * May use: base/, model/, analyse/.
  * Must not: include the capture wing, print, or open files. */
 #pragma once
 

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <string.h>
 
+#include "analyse/summary.h"
 #include "base/json.h"
 #include "format/head_json.h"
 #include "format/html_tables.h"
@@ -103,6 +104,13 @@ static void add_quality(const struct profile *p, struct json *j) {
     json_object_end(j);
 }
 
+/* The page shows what the terminal says, by the same rules. */
+static void add_verdict(const struct profile *p, struct json *j) {
+    struct analyse_verdict v;
+    analyse_verdict(p, &v);
+    analyse_verdict_json(j, &v);
+}
+
 static void add_threads(const struct profile *p, struct json *j) {
     json_key(j, "threads");
     json_array(j);
@@ -140,6 +148,7 @@ static void add_head(const struct profile *p, const struct format_options *o, co
     json_kbool(&j, "byThread", o && o->threads);
     add_value_types(p, &j);
     add_quality(p, &j);
+    add_verdict(p, &j);
     add_threads(p, &j);
     json_key(&j, "strings");
     json_array(&j);

@@ -1,5 +1,5 @@
 /* The data block of an HTML page: a profile as JSON for what is small and as columns for what is large.
- * May use: base/, model/, format/html_tables.h.
+ * May use: base/, model/, analyse/, format/html_tables.h.
  * Must not: compress, or know the page around it.
  *
  * Layout, read by web/src/data/decode.ts:

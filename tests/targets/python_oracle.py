@@ -6,13 +6,16 @@ Prints one line of JSON when all threads stand: {"pid", "version", "threads": {t
 qualified name or null, file, line or null, first line, column or null], …]}}}, leaf first, then waits for its
 standard input to end. Runs on Python 3.6 and newer; what a build lacks (ctypes, asyncio) is left out.
 """
+import builtins
 import functools
+import importlib
 import itertools
 import json
 import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -383,18 +386,15 @@ def profiled():
 
 @scenario
 def imported():
-    import tempfile
     folder = tempfile.mkdtemp()
     path = os.path.join(folder, "scry_oracle_module.py")
     with open(path, "w") as f:
         f.write("import builtins\n\n\nclass C:\n    builtins.scry_stand('imported')\n")
-    import builtins
     builtins.scry_stand = stand
     sys.path.insert(0, folder)
     sys.dont_write_bytecode = True
-    importlib_import = __import__("importlib").import_module
     try:
-        importlib_import("scry_oracle_module")
+        importlib.import_module("scry_oracle_module")
     finally:
         os.unlink(path)
 

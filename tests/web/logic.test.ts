@@ -291,21 +291,28 @@ describe('extremes', () => {
 });
 
 describe('the verdict on the data', () => {
-  const judged = (change: object) => judge({ ...p, quality: { ...p.quality, truncated: [], notes: [], ...change } });
-  it('is good when nothing is missing', () => expect(judged({}).grade).toBe('good'));
-  it.each([
-    ['few samples', { taken: 150, whole: 150, lost: 0 }, 'care'],
-    ['hardly any samples', { taken: 12, whole: 12, lost: 0 }, 'poor'],
-    ['loss', { lost: 200 }, 'care'],
-    ['great loss', { lost: 2000 }, 'poor'],
-    ['cut stacks', { whole: 5400 }, 'care'],
-    ['many cut stacks', { whole: 3000 }, 'poor'],
-    ['missing names', { unnamed: p.quality.frames / 10 }, 'care'],
-    ['a slow target', { slowdown: 0.05 }, 'care'],
-  ])('says why: %s', (_name, change, grade) => {
-    const v = judged(change);
-    expect(v.grade).toBe(grade);
+  it('is that of scry, with its margin', () => {
+    expect(p.verdict).toMatchObject({ grade: 'good', samples: demo.samples.length, complete_is_known: true, concerns: [] });
+    const v = judge(p);
+    expect(v).toMatchObject({ grade: 'good', word: 'Good data', reasons: [] });
+    const n = p.verdict.samples; /* Wilson's interval around one half */
+    expect(p.verdict.margin_points).toBeCloseTo((100 * 1.96 / (1 + 1.96 ** 2 / n)) * Math.sqrt(0.25 / n + 1.96 ** 2 / (4 * n * n)), 3);
+    expect(v.details[0].note).toContain(`\u00b1${p.verdict.margin_points.toFixed(1)} points`);
+  });
+  it('says why, the worst first, and what to do', () => {
+    const concerns = [
+      { grade: 'poor', text: 'there are few samples', advice: 'Capture longer' },
+      { grade: 'fair', text: '2.0 % of the stacks are cut', advice: '' },
+    ] as const;
+    expect(judge({ ...p, verdict: { ...p.verdict, grade: 'poor', concerns: [...concerns] } })).toMatchObject({
+      grade: 'poor', word: 'Poor data', reasons: ['There are few samples. Capture longer', '2.0 % of the stacks are cut'],
+    });
+  });
+  it('of few samples is fair in the page as in the terminal', () => {
+    const v = judge(profileOf(page('hostile')));
+    expect(v).toMatchObject({ grade: 'fair', word: 'Fair data' });
     expect(v.reasons.length).toBe(1);
+    expect(v.reasons[0]).toContain('share may be off by 6 points');
   });
 });
 

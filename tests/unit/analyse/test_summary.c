@@ -115,6 +115,41 @@ static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
     assert_non_null(strstr(buf_cstr(&out), "  Capture with a lower -F\n"));
 }
 
+/* Each rule at both of its bounds: 10,000 samples, of 5 frames each. */
+static void every_rule_has_its_grades(void **state) {
+    static const struct {
+        struct profile_quality q;
+        enum analyse_grade grade;
+        const char *text;
+    } cases[] = {
+        {{.samples_lost = 90, .stacks_whole = 10000}, GRADE_GOOD, ""},
+        {{.samples_lost = 200, .stacks_whole = 10000}, GRADE_FAIR, "2.0 % of the samples were lost"},
+        {{.samples_lost = 2000, .stacks_whole = 10000}, GRADE_POOR, "16.7 % of the samples were lost"},
+        {{.stacks_whole = 9950}, GRADE_GOOD, ""},
+        {{.stacks_whole = 9500}, GRADE_FAIR, "5.0 % of the stacks"},
+        {{.stacks_whole = 5000}, GRADE_POOR, "50.0 % of the stacks"},
+        {{.stacks_whole = 10000, .frames_unnamed = 4000}, GRADE_GOOD, ""},
+        {{.stacks_whole = 10000, .frames_unnamed = 6000}, GRADE_FAIR, "12 % of the frames have no name"},
+        {{.stacks_whole = 10000, .frames_unnamed = 25000}, GRADE_POOR, "50 % of the frames have no name"},
+        {{.stacks_whole = 10000, .frames_approximate = 15000}, GRADE_FAIR, "30 % of the frames were found by frame"},
+        {{.stacks_whole = 10000, .frames_approximate = 35000}, GRADE_POOR, "70 % of the frames were found by frame"},
+        {{.stacks_whole = 10000, .slowdown_bound = 0.01}, GRADE_GOOD, ""},
+        {{.stacks_whole = 10000, .slowdown_bound = 0.05}, GRADE_FAIR, "5.0 % of its speed"},
+        {{.stacks_whole = 10000, .slowdown_bound = 0.2}, GRADE_POOR, "20.0 % of its speed"},
+    };
+    _cleanup_(profile_freep) struct profile *p = profile_of(10000);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct analyse_verdict v;
+        p->quality = cases[i].q;
+        p->quality.samples_taken = 10000;
+        p->quality.frames = 50000;
+        analyse_verdict(p, &v);
+        assert_int_equal(v.grade, cases[i].grade);
+        assert_int_equal(v.n_concerns, cases[i].grade == GRADE_GOOD ? 0 : 1);
+        assert_non_null(strstr(v.n_concerns ? v.concerns[0].text : "", cases[i].text));
+    }
+}
+
 static void few_samples_and_silent_files_are_told(void **state) {
     _cleanup_(profile_freep) struct profile *few = profile_of(50), *foreign = profile_of(5000), *none = profile_of(0);
     struct analyse_verdict v;
@@ -282,6 +317,7 @@ int main(void) {
         cmocka_unit_test(the_margin_is_wilsons_interval),
         cmocka_unit_test(good_data_is_called_good_with_its_margin),
         cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
+        cmocka_unit_test(every_rule_has_its_grades),
         cmocka_unit_test(few_samples_and_silent_files_are_told),
         cmocka_unit_test(a_row_counts_for_as_many_samples_as_it_says),
         cmocka_unit_test(a_line_is_one_row_whatever_functions_have_it),

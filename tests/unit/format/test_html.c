@@ -64,6 +64,8 @@ static void a_page_holds_its_profile_where_no_name_can_reach_the_markup(void **s
     block[n] = '\0';
     assert_memory_equal(block, "scryweb1", 8);
     assert_non_null(strstr((char *)block + 12, "alert(1)"));
+    assert_non_null(
+        strstr((char *)block + 12, "\"verdict\":{\"grade\":\"poor\",\"sentence\":\"The data is poor: there are few"));
     /* The sample's columns are last: one row each, all equal: stack 3, thread 0, time 0, value 2,
      * zigzag. Frames that differ by address only are one frame, so three stacks share it. */
     const unsigned char columns[] = {1, 0, 6, 1, 0, 0, 1, 0, 0, 1, 0, 4};

@@ -37,6 +37,17 @@ export interface Quality {
   notes: string[];
 }
 
+/* What scry makes of the quality, by the rules of its terminal output (src/analyse/verdict.c). */
+export interface Verdict {
+  grade: 'good' | 'fair' | 'poor';
+  sentence: string;
+  complete_is_known: boolean;
+  samples: number;
+  samples_are_known: boolean;
+  margin_points: number;
+  concerns: { grade: 'fair' | 'poor'; text: string; advice: string }[];
+}
+
 /* What one box stands for: a function in one kind of code. Frames on different lines share it. */
 export interface Sym {
   name: string;
@@ -60,6 +71,7 @@ export interface Profile {
   valueTypes: ValueType[];
   defaultValue: number;
   quality: Quality;
+  verdict: Verdict;
   threads: Thread[];
 
   syms: Sym[]; /* 0 is the root */

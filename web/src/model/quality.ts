@@ -1,63 +1,21 @@
-/* What the quality counts mean: one word, the reasons for it, and the numbers behind it. */
+/* The verdict of scry on its data in the words of the page, and the numbers behind it. The rules are scry's own. */
 import type { Profile } from '../data/profile';
 import { bytes, count, duration, percent } from './format';
 
-export type Grade = 'good' | 'care' | 'poor' | 'unknown';
+export type Grade = 'good' | 'fair' | 'poor' | 'unknown';
 
-export interface Verdict {
+export interface Judgement {
   grade: Grade;
   word: string;
   facts: string[]; /* one line, most important first */
-  reasons: string[]; /* why it is not good, with what it means */
+  reasons: string[]; /* why it is not good, the worst first, and what to do */
   details: { name: string; value: string; note?: string }[];
 }
 
-interface Rule {
-  share: number;
-  care: number;
-  poor: number;
-  text: string;
-}
-
-function rulesOf(p: Profile): Rule[] {
+function detailsOf(p: Profile): Judgement['details'] {
   const q = p.quality;
-  return [
-    {
-      share: q.lost / Math.max(1, q.taken + q.lost),
-      care: 0.01,
-      poor: 0.1,
-      text: `${count(q.lost)} samples were lost: busy moments are under-counted`,
-    },
-    {
-      share: 1 - q.whole / Math.max(1, q.taken),
-      care: 0.01,
-      poor: 0.1,
-      text: `${count(q.taken - q.whole)} stacks do not reach their thread's root: their callers are missing`,
-    },
-    {
-      share: q.unnamed / Math.max(1, q.frames),
-      care: 0.05,
-      poor: 0.3,
-      text: `${percent(q.unnamed, q.frames)} of frames have no name`,
-    },
-    {
-      share: q.slowdown ?? 0,
-      care: 0.02,
-      poor: 0.1,
-      text: `the target may have run up to ${percent(q.slowdown ?? 0, 1)} slower`,
-    },
-  ];
-}
-
-/* The half-width of a 95 % interval around a share of one half: the widest there is. */
-function margin(samples: number): string {
-  return `\u00b1${Math.max(0.1, 98 / Math.sqrt(samples)).toFixed(1)} points`;
-}
-
-function detailsOf(p: Profile): Verdict['details'] {
-  const q = p.quality;
-  const list: Verdict['details'] = [
-    { name: 'Samples taken', value: count(q.taken), note: `any share is within ${margin(q.taken)} (95 %)` },
+  const list: Judgement['details'] = [
+    { name: 'Samples taken', value: count(q.taken), note: `any share is within \u00b1${p.verdict.margin_points.toFixed(1)} points (95 %)` },
     { name: 'Samples lost', value: `${count(q.lost)} (${percent(q.lost, q.taken + q.lost)})` },
     { name: 'Whole stacks', value: `${count(q.whole)} (${percent(q.whole, q.taken)})` },
   ];
@@ -81,26 +39,12 @@ function detailsOf(p: Profile): Verdict['details'] {
   return list;
 }
 
-export function judge(p: Profile): Verdict {
+function reasonsOf(p: Profile): string[] {
+  return p.verdict.concerns.map(({ text, advice }) => `${text[0].toUpperCase()}${text.slice(1)}${advice && `. ${advice}`}`);
+}
+
+function factsOf(p: Profile): string[] {
   const q = p.quality;
-  if (!q.taken) {
-    const n = p.sampleStack.length;
-    return {
-      grade: n ? 'unknown' : 'poor',
-      word: n ? 'Quality not recorded' : 'No samples',
-      facts: n ? [`${count(n)} stacks`] : ['nothing ran on a CPU while scry looked, or it could not see it'],
-      reasons: n ? ['This profile comes from a tool that does not say how good its data is'] : [],
-      details: [],
-    };
-  }
-  let worst = 0;
-  const reasons: string[] = [];
-  const raise = (level: number, text: string) => {
-    worst = Math.max(worst, level);
-    if (level) reasons.push(text);
-  };
-  raise(q.taken < 20 ? 2 : q.taken < 200 ? 1 : 0, `only ${count(q.taken)} samples: shares are within ${margin(q.taken)}; capture for longer`);
-  for (const r of rulesOf(p)) raise(r.share > r.poor ? 2 : r.share > r.care ? 1 : 0, r.text);
   const facts = [
     `${count(q.taken)} samples`,
     `${q.lost ? percent(q.lost, q.taken + q.lost) : 'none'} lost`,
@@ -108,11 +52,32 @@ export function judge(p: Profile): Verdict {
     `${percent(q.unnamed, q.frames)} of frames unnamed`,
   ];
   if (q.slowdown !== null && q.slowdown >= 0) facts.push(`target slowed by at most ${percent(q.slowdown, 1)}`);
+  return facts;
+}
+
+export function judge(p: Profile): Judgement {
+  const v = p.verdict;
+  if (!v.samples)
+    return {
+      grade: 'poor',
+      word: 'No samples',
+      facts: ['nothing ran on a CPU while scry looked, or it could not see it'],
+      reasons: [],
+      details: [],
+    };
+  if (!v.complete_is_known)
+    return {
+      grade: v.concerns.length ? v.grade : 'unknown',
+      word: 'Quality not recorded',
+      facts: [`${count(p.sampleStack.length)} stacks`],
+      reasons: ['This profile comes from a tool that does not say how good its data is', ...reasonsOf(p)],
+      details: [],
+    };
   return {
-    grade: (['good', 'care', 'poor'] as const)[worst],
-    word: ['Good data', 'Read with care', 'Poor data'][worst],
-    facts,
-    reasons,
+    grade: v.grade,
+    word: { good: 'Good data', fair: 'Fair data', poor: 'Poor data' }[v.grade],
+    facts: factsOf(p),
+    reasons: reasonsOf(p),
     details: detailsOf(p),
   };
 }

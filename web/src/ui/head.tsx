@@ -21,7 +21,7 @@ export function Head({ s }: { s: State }) {
   );
 }
 
-const SIGNS = { good: '\u2713', care: '!', poor: '\u00d7', unknown: '?' };
+const SIGNS = { good: '\u2713', fair: '!', poor: '\u00d7', unknown: '?' };
 
 export function Quality({ s }: { s: State }) {
   const v = s.verdict;
