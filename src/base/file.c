@@ -48,9 +48,12 @@ static int write_all(int fd, const char *data, size_t size) {
 }
 
 static int write_failed(struct err *err, const char *path, int code) {
-    const char *advice = code == -ENOSPC || code == -EDQUOT ? "Free some space or name another place with -o"
-                                                            : "Name a place you may write to with -o";
-    return err_set(err, code, advice, "Cannot write %s: %s", path, strerror(-code));
+    bool standard = strcmp(path, "-") == 0, full = code == -ENOSPC || code == -EDQUOT;
+    const char *advice = full       ? "Free some space, or name another place"
+                         : standard ? "Send it to a place that takes it"
+                                    : "Name a place you may write to";
+    return err_set(err, code, advice, "Cannot write %.300s: %s", standard ? "the standard output" : path,
+                   strerror(-code));
 }
 
 static int write_directly(const char *path, const void *data, size_t size, struct err *err) {
@@ -84,6 +87,20 @@ int file_check_writable(const char *path, struct err *err) {
     return 0;
 }
 
+/* Writes all of a file that mkostemp() made, gives it its permissions and closes it. */
+static int fill(int fd, const void *data, size_t size, mode_t mode) {
+    int rc = write_all(fd, data, size);
+    if (rc == 0 && fchmod(fd, mode) < 0)
+        rc = -errno;
+    return close(fd) < 0 && rc == 0 ? -errno : rc;
+}
+
+static mode_t usual_mode(void) {
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
 int file_write(const char *path, const void *data, size_t size, struct err *err) {
     struct stat st;
     bool exists = stat(path, &st) == 0;
@@ -92,20 +109,26 @@ int file_write(const char *path, const void *data, size_t size, struct err *err)
     _cleanup_(freep) char *temporary = mem_printf("%s.XXXXXX", path);
     if (!temporary)
         return err_nomem(err);
-    _cleanup_(closep) int fd = mkostemp(temporary, O_CLOEXEC);
+    int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return write_failed(err, path, -errno);
-    mode_t mask = umask(0);
-    umask(mask);
-    int rc = write_all(fd, data, size);
-    if (rc == 0 && fchmod(fd, exists ? st.st_mode & 07777 : 0666 & ~mask) < 0)
-        rc = -errno;
-    if (rc == 0 && close(TAKE_FD(fd)) < 0)
-        rc = -errno;
+    int rc = fill(fd, data, size, exists ? st.st_mode & 07777 : usual_mode());
     if (rc == 0 && rename(temporary, path) < 0)
         rc = -errno;
     if (rc < 0) {
         unlink(temporary);
+        return write_failed(err, path, rc);
+    }
+    return 0;
+}
+
+int file_write_new(char *path, int ending_length, const void *data, size_t size, struct err *err) {
+    int fd = mkostemps(path, ending_length, O_CLOEXEC);
+    if (fd < 0)
+        return write_failed(err, path, -errno);
+    int rc = fill(fd, data, size, usual_mode());
+    if (rc < 0) {
+        unlink(path);
         return write_failed(err, path, rc);
     }
     return 0;

@@ -16,3 +16,7 @@ int file_check_writable(const char *path, struct err *err);
 /* Writes to a temporary file beside `path` and renames it into place. "-" and things that are not
  * regular files (pipes, /dev/stdout) are written directly. */
 int file_write(const char *path, const void *data, size_t size, struct err *err);
+
+/* Writes to a file that did not exist before: "XXXXXX" before the last `ending_length` letters of `path` becomes
+ * what is still free. */
+int file_write_new(char *path, int ending_length, const void *data, size_t size, struct err *err);

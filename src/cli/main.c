@@ -93,8 +93,14 @@ static void broken_pipe(int signal) {
     _exit(128 + signal);
 }
 
+/* A file that may not grow further (ulimit -f) makes write() fail, which is told, and does not end us. */
+static void file_too_large(int signal) {
+    (void)signal;
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, broken_pipe);
+    signal(SIGXFSZ, file_too_large);
     int status = dispatch(argc, argv);
     terminal_progress(NULL);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {

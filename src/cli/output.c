@@ -17,35 +17,78 @@ int output_text(struct buf *text, struct err *err) {
     return file_write("-", text->data, text->len, err);
 }
 
-/* scry-cpu-20240131-235959.html, in the present directory. */
-static void default_name(const char *what, char *ret, size_t size) {
+/* scry-cpu-20240131-235959 */
+static void default_name(const char *what, char ret[64]) {
     char stamp[32];
     time_t now = time(NULL);
     struct tm tm;
     strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
-    snprintf(ret, size, "scry-%s-%s.html", what, stamp);
+    snprintf(ret, 64, "scry-%.20s-%s", what, stamp);
 }
 
 int output_plan(const struct options *o, const char *what, struct output *ret, struct err *err) {
-    *ret = (struct output){.path = ""};
+    char name[64];
+    *ret = (struct output){.path = "", .what = what};
     if (!o->output && o->json)
         return 0;
+    default_name(what, name);
     if (o->output)
         snprintf(ret->path, sizeof(ret->path), "%s", o->output);
     else
-        default_name(what, ret->path, sizeof(ret->path));
+        snprintf(ret->path, sizeof(ret->path), "%s.html", name);
     int rc = input_choose_writer(ret->path, o->to, &ret->format, err);
     return rc < 0 ? rc : file_check_writable(ret->path, err);
+}
+
+static int make_bytes(const struct options *o, const struct format *format, const struct profile *p, struct buf *ret,
+                      struct err *err) {
+    struct format_options how = {.show_internal = o->internal, .threads = o->threads};
+    int rc = format->write(p, &how, ret, err);
+    return rc == 0 && ret->failed ? err_nomem(err) : rc;
 }
 
 int output_write(const struct options *o, const struct format *format, const char *path, const struct profile *p,
                  struct err *err) {
     _cleanup_(buf_free) struct buf bytes = {0};
-    int rc =
-        format->write(p, &(struct format_options){.show_internal = o->internal, .threads = o->threads}, &bytes, err);
-    if (rc == 0 && bytes.failed)
-        rc = err_nomem(err);
+    int rc = make_bytes(o, format, p, &bytes, err);
     return rc < 0 ? rc : file_write(path, bytes.data, bytes.len, err);
+}
+
+/* ---- when it cannot be written where it was wanted ---- */
+
+/* A capture cannot be repeated: its profile is kept in the first place that takes it, and *output says where. */
+static bool keep_elsewhere(const struct buf *bytes, struct output *output) {
+    enum { LONGEST = 128 };
+    const char *own = getenv("TMPDIR");
+    const char *const places[] = {own ? own : "", "/tmp/", "/var/tmp/", "./"};
+    const char *ending = output->format->ending;
+    char name[64];
+    default_name(output->what, name);
+    for (size_t i = own && own[0] && strlen(own) < LONGEST ? 0 : 1; i < ARRAY_SIZE(places); i++) {
+        snprintf(output->path, sizeof(output->path), "%s%s%s-XXXXXX%s", places[i], i == 0 ? "/" : "", name, ending);
+        if (file_write_new(output->path, (int)strlen(ending), bytes->data, bytes->len, NULL) == 0)
+            return true;
+    }
+    output->path[0] = '\0';
+    return false;
+}
+
+/* Writes the file, or keeps its content elsewhere and still fails. *output is where it is at last. */
+static int write_or_keep(const struct options *o, struct output *output, const struct profile *p, struct err *err) {
+    _cleanup_(buf_free) struct buf bytes = {0};
+    struct err why = {0};
+    int rc = make_bytes(o, output->format, p, &bytes, err);
+    if (rc < 0) {
+        output->path[0] = '\0';
+        return rc;
+    }
+    rc = file_write(output->path, bytes.data, bytes.len, &why);
+    if (rc == 0)
+        return 0;
+    if (keep_elsewhere(&bytes, output))
+        return err_set(err, rc, "Move it to where you want it", "%.320s. The profile is in %.160s", why.text,
+                       output->path);
+    return err_set(err, rc, why.advice, "%.320s. No other place took the profile: it is lost", why.text);
 }
 
 /* ---- the summary ---- */
@@ -109,17 +152,19 @@ static int summarise(const struct options *o, const struct output *output, const
     return 0;
 }
 
-int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err) {
-    int rc = output->path[0] ? output_write(o, output->format, output->path, p, err) : 0;
-    if (rc < 0 || (o->quiet && !o->json))
-        return rc;
+/* The standard output is taken by the profile itself, or, for people, by the command: its own output is there. A
+ * program that reads JSON wants it in one place always. */
+static bool is_taken(const struct options *o, const struct output *output) {
+    return strcmp(output->path, "-") == 0 || (o->command && !o->json);
+}
+
+static int print_summary(const struct options *o, const struct output *output, bool taken, const struct profile *p,
+                         struct err *err) {
     _cleanup_(profile_view_free) struct profile_view v = {0};
-    if ((rc = profile_view(p, (struct profile_view_options){.internal = o->internal}, &v, err)) < 0)
-        return rc;
-    bool taken = o->command || strcmp(output->path, "-") == 0;
-    int fd = taken ? STDERR_FILENO : STDOUT_FILENO;
     _cleanup_(buf_free) struct buf text = {0};
-    rc = summarise(o, output, v.p, fd, &text, err);
+    int rc = profile_view(p, (struct profile_view_options){.internal = o->internal}, &v, err);
+    if (rc == 0)
+        rc = summarise(o, output, v.p, taken ? STDERR_FILENO : STDOUT_FILENO, &text, err);
     if (rc < 0)
         return rc;
     if (!taken)
@@ -128,4 +173,12 @@ int output_profile(const struct options *o, const struct output *output, const s
         return err_nomem(err);
     fwrite(text.data, 1, text.len, stderr);
     return 0;
+}
+
+int output_profile(const struct options *o, const struct output *output, const struct profile *p, struct err *err) {
+    struct output at = *output;
+    int written = output->path[0] ? write_or_keep(o, &at, p, err) : 0, rc = 0;
+    if (!o->quiet || o->json)
+        rc = print_summary(o, &at, is_taken(o, output), p, written < 0 ? NULL : err);
+    return written < 0 ? written : rc;
 }

@@ -118,9 +118,36 @@ static void a_file_is_written_whole_or_not_at_all(void **state) {
     rmdir(dir);
 }
 
+static void a_new_file_takes_the_place_of_no_other(void **state) {
+    char dir[] = "/tmp/scry-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char a[64], b[64], none[] = "/nonexistent/XXXXXX";
+    snprintf(a, sizeof(a), "%s/x-XXXXXX.txt", dir);
+    strcpy(b, a);
+    struct err err = {0};
+    struct buf got = {0};
+    struct stat st;
+    mode_t mask = umask(027);
+    assert_int_equal(file_write_new(a, 4, "first", 5, &err), 0);
+    assert_int_equal(file_write_new(b, 4, "second", 6, &err), 0);
+    umask(mask);
+    assert_string_not_equal(a, b);
+    assert_string_equal(a + strlen(a) - 4, ".txt");
+    assert_int_equal(file_read(a, 100, &got, &err), 0);
+    assert_string_equal(buf_cstr(&got), "first");
+    assert_int_equal(stat(a, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    assert_int_equal(file_write_new(none, 0, "x", 1, &err), -ENOENT);
+    buf_free(&got);
+    unlink(a);
+    unlink(b);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_returns_zeroed_aligned_memory),
+        cmocka_unit_test(a_new_file_takes_the_place_of_no_other),
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
         cmocka_unit_test(maps_keep_everything_they_are_given),
         cmocka_unit_test(reader_never_passes_its_end),
