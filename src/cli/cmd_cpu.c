@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "analyse/text.h"
 #include "base/clock.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -19,7 +20,9 @@ static int stop_signals(void) {
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* else started by nohup */
+        sigaddset(&set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -36,11 +39,42 @@ static void show_progress(void *ctx, const struct session_progress *p) {
     terminal_progress(text);
 }
 
-/* What the command ended with, as a shell would say it. */
-static int exit_status_of(int wait_status) {
-    if (wait_status == -1)
+/* ---- the command, when it outlives the capture ---- */
+
+/* The signal that asked us to stop, 0 when there was none. */
+static int taken_signal(int stop_fd) {
+    struct signalfd_siginfo info = {0};
+    return read(stop_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static void tell_of(const struct options *o, const struct session_command *c, const char *what) {
+    if (o->quiet)
+        return;
+    _cleanup_(buf_free) struct buf out = {0};
+    text_add(&out, o->command[0], TEXT_WHOLE);
+    fprintf(stderr, "scry: %s (pid %d) %s.\n", buf_cstr(&out), (int)c->pid, what);
+}
+
+/* The command has our terminal, and a shell that went on meanwhile would share it: like a shell we wait for it. Ctrl-C
+ * reaches us both. Who ends us by another signal wants us to end, and now. */
+static void see_command_off(const struct options *o, struct session_command *c, int stop_fd) {
+    enum { MOMENT_MS = 300 };
+    int asked = taken_signal(stop_fd);
+    if (session_command_wait(c, asked ? MOMENT_MS : 0, -1))
+        return;
+    if (asked == 0 || asked == SIGINT) {
+        tell_of(o, c, "goes on, no longer sampled; waiting for it to end, or for Ctrl-C");
+        if (session_command_wait(c, -1, stop_fd) || session_command_wait(c, MOMENT_MS, -1))
+            return;
+    }
+    tell_of(o, c, "is left running");
+}
+
+/* What the command ended with, as a shell would say it; 0 when it still runs or there was none. */
+static int exit_status_of(const struct session_command *c) {
+    if (!c->ended)
         return 0;
-    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+    return WIFEXITED(c->status) ? WEXITSTATUS(c->status) : 128 + WTERMSIG(c->status);
 }
 
 int cmd_cpu(const struct options *o, struct err *err) {
@@ -64,11 +98,13 @@ int cmd_cpu(const struct options *o, struct err *err) {
         .progress_ctx = (void *)(uintptr_t)o,
     };
     _cleanup_(profile_freep) struct profile *p = NULL;
-    int status = -1;
-    rc = session_cpu(&session, &p, &status, err);
+    struct session_command command = {0};
+    rc = session_cpu(&session, &p, &command, err);
     terminal_progress(NULL);
     if (rc < 0)
         return rc;
     rc = output_profile(o, &output, p, err);
-    return rc < 0 ? rc : exit_status_of(status);
+    fflush(stdout);
+    see_command_off(o, &command, stop_fd);
+    return rc < 0 ? rc : exit_status_of(&command);
 }

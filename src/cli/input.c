@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "cli/options.h"
@@ -39,6 +40,12 @@ static const struct format *format_called(const char *name) {
     return NULL;
 }
 
+static bool is_directory(const char *path) {
+    struct stat st;
+    size_t n = strlen(path);
+    return (n && path[n - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
 int input_choose_writer(const char *path, const char *to, const struct format **ret, struct err *err) {
     const struct format *f = to ? format_called(to) : format_by_name(path);
     char known[256];
@@ -47,6 +54,9 @@ int input_choose_writer(const char *path, const char *to, const struct format **
         return err_set(err, CMD_BAD_USAGE, known, "There is no format \"%s\"", to);
     if (!f && strcmp(path, "-") == 0)
         return err_set(err, CMD_BAD_USAGE, known, "The standard output has no ending: name the format with --to");
+    if (!f && is_directory(path))
+        return err_set(err, CMD_BAD_USAGE, "Name the file to write in it, such as profile.html", "%s is a directory",
+                       path);
     if (!f)
         return err_set(err, CMD_BAD_USAGE, known, "The ending of %s names no format", path);
     if (!f->write)

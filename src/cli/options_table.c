@@ -47,7 +47,8 @@ const struct option_spec option_specs[] = {
      .least = 10 * MILLISECOND,
      .most = 30ull * DAY,
      .help = "How long to capture: seconds, or a number with ms, s, m or h. Without it, until Ctrl-C or until the "
-             "targets end."},
+             "targets end. A command that is still running then is not stopped: scry prints what it found and waits "
+             "for it."},
     {.name = "frequency",
      .letter = 'F',
      .type = OPTION_NUMBER,
@@ -74,9 +75,10 @@ const struct option_spec option_specs[] = {
      .letter = 't',
      .type = OPTION_STRING,
      AT(to),
-     .verbs = FOR(convert),
+     .verbs = FOR(cpu) | FOR(convert),
      .argument = "FORMAT",
-     .help = "The format to write, by its name or ending, whatever the ending of OUT says."},
+     .help = "The format to write, by its name or ending, whatever the file's name says. - as the file is the standard "
+             "output."},
     {.name = "json",
      .type = OPTION_FLAG,
      AT(json),

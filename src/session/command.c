@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include "session/session.h"
 
 static void run_child(char *const *argv, int gate, int failure, int niceness) {
     char c;
@@ -83,4 +87,16 @@ void command_release(struct command *c) {
     }
     if (c->failure >= 0)
         close(TAKE_FD(c->failure));
+}
+
+bool session_command_wait(struct session_command *c, int timeout_ms, int stop_fd) {
+    if (!c->pid || c->ended)
+        return true;
+    /* The glibc of some systems that we run on has no pidfd_open(). */
+    _cleanup_(closep) int fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    struct pollfd on[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+    while (fd >= 0 && poll(on, ARRAY_SIZE(on), timeout_ms) < 0 && errno == EINTR)
+        ;
+    c->ended = waitpid(c->pid, &c->status, WNOHANG) == c->pid;
+    return c->ended;
 }

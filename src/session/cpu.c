@@ -1,6 +1,5 @@
 /* The CPU capture: drains the sampler, keeps processes and tables up to date, fills the profile. */
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -263,18 +262,9 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
 
 /* ---- setting up ---- */
 
-static int open_cgroup(const char *path, int *ret, struct err *err) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(err, -errno, "Name a directory under /sys/fs/cgroup", "Cannot open the cgroup %s: %s", path,
-                       strerror(errno));
-    *ret = fd;
-    return 0;
-}
-
 static int open_source(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
-    _cleanup_(closep) int cgroup = -1;
+    _cleanup_(closep) int cgroup = o->cgroup ? target_open_cgroup(o->cgroup, err) : -1;
     struct cpu_options options = {
         .frequency = o->frequency,
         .kernel = o->kernel,
@@ -284,9 +274,8 @@ static int open_source(struct capture *c, struct err *err) {
         .max_processes = o->all || o->cgroup ? MAX_PROCESSES : 4096,
         .verbose = o->verbose,
     };
-    int rc = o->cgroup ? open_cgroup(o->cgroup, &cgroup, err) : 0;
     options.cgroup_fd = cgroup;
-    return rc < 0 ? rc : cpu_source_open(&options, &c->source, err);
+    return o->cgroup && cgroup < 0 ? cgroup : cpu_source_open(&options, &c->source, err);
 }
 
 static int prepare_profile(struct capture *c, struct err *err) {
@@ -453,13 +442,13 @@ static void capture_free(struct capture *c) {
     free(c->walk);
 }
 
-int session_cpu(const struct session_options *o, struct profile **ret, int *ret_status, struct err *err) {
+int session_cpu(const struct session_options *o, struct profile **ret, struct session_command *ret_command,
+                struct err *err) {
     _cleanup_(capture_free) struct capture c = {
         .options = o, .command = {.gate = -1, .failure = -1}, .self_cpu_ns = clock_cpu_ns()};
     struct err local = {0};
     if (!err)
         err = &local;
-    *ret_status = -1;
     /* Large blocks go back to the system when they are freed, always. */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     /* On a busy machine we must still answer at once when a process maps code or starts another. */
@@ -488,8 +477,8 @@ int session_cpu(const struct session_options *o, struct profile **ret, int *ret_
     if (c.profile->profile_failed)
         return err_nomem(err);
     finish_quality(&c);
-    if (c.command.reaped)
-        *ret_status = c.command.status;
+    *ret_command =
+        (struct session_command){.pid = c.command.pid, .ended = c.command.reaped, .status = c.command.status};
     *ret = TAKE_PTR(c.profile);
     return 0;
 }

@@ -17,7 +17,7 @@ struct session_options {
     const pid_t *pids;
     size_t n_pids;
     bool all;
-    const char *cgroup;   /* path of a cgroup v2 directory, or NULL */
+    const char *cgroup;   /* as target_open_cgroup() takes it, or NULL */
     char *const *command; /* NULL-terminated; started, profiled to its end */
     double duration;      /* seconds; 0 = until stopped or the targets end */
     unsigned frequency;
@@ -28,9 +28,21 @@ struct session_options {
     void *progress_ctx;
 };
 
-/* Samples CPU. On success *ret is the profile, and *ret_status the command's wait status (-1 when none
- * was started or it still runs). */
-int session_cpu(const struct session_options *o, struct profile **ret, int *ret_status, struct err *err) _must_check_;
+/* The command that a capture started. */
+struct session_command {
+    pid_t pid; /* 0 when none was started */
+    bool ended;
+    int status; /* its wait status, once it has ended */
+};
+
+/* Samples CPU. On success *ret is the profile, and *ret_command says what became of the command: it is left running
+ * when the capture ends first. */
+int session_cpu(const struct session_options *o, struct profile **ret, struct session_command *ret_command,
+                struct err *err) _must_check_;
+
+/* Waits until the command has ended, `stop_fd` is readable, or `timeout_ms` have passed (-1: without limit). Returns
+ * whether it has ended. */
+bool session_command_wait(struct session_command *c, int timeout_ms, int stop_fd);
 
 /* Every thread's stack at one instant: one sample per thread, in thread order, whose values are
  * threads/count and whose label "state" is the scheduler's letter. Give a pid, or a core file. */

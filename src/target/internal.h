@@ -102,6 +102,12 @@ int open_memory_as_file(struct target *t, const struct target_mapping *m);
 int read_info(int proc_fd, pid_t pid, struct target_info *ret);
 /* The container that the text of /proc/PID/cgroup names, or "". */
 void container_of_cgroup(const char *cgroup, char *ret, size_t size);
+
+/* ---- control groups (cgroup.c) ---- */
+
+/* Where the text of a mountinfo file says that the file system of version 2 is mounted. False when nowhere, or when it
+ * does not fit. */
+bool cgroup_mount(const char *mounts, char *ret, size_t size);
 /* What a terminal would obey becomes '?'. */
 void make_printable(char *text, size_t size);
 

@@ -47,6 +47,10 @@ void target_info_clear(struct target_info *info);
 /* Every process id, sorted; caller frees. */
 int target_list(pid_t **ret, size_t *ret_count);
 
+/* Opens a control group of version 2: a directory of its file system, or a path within that, with or without the first
+ * "/". A descriptor the caller closes, or negative errno with a sentence. */
+int target_open_cgroup(const char *path, struct err *err);
+
 struct target; /* opaque: live process or core file */
 
 /* Says what `pid` is, without opening it. */

@@ -1,4 +1,5 @@
 """Beginnings and ends: of the target, of its children, of scry."""
+import contextlib
 import gzip
 import os
 import re
@@ -10,7 +11,7 @@ import time
 import pprof
 import pytest
 from conftest import Capture, assert_shares, rooted
-from harness import SOURCES, Target, pythons, scry, start_scry, target
+from harness import SOURCES, Target, pythons, scry, scry_path, start_scry, target
 
 
 def wait_until_sampling(process, seconds=1.5):
@@ -132,6 +133,79 @@ def test_sigterm_keeps_what_was_captured(tmp_path):
     assert "alpha" in path.read_text(), err
 
 
+def test_a_command_that_outlives_the_duration_is_waited_for(tmp_path):
+    path = tmp_path / "x.folded"
+    r = scry("cpu", "-d", 0.5, "-o", path, "--", "sh", "-c", "sleep 2; exit 5")
+    assert r.status == 5 and r.seconds >= 2, r
+    assert re.search(r"^scry: sh \(pid \d+\) goes on, no longer sampled; waiting", r.err, re.M), r
+    assert "left running" not in r.err, r
+
+
+def test_what_was_found_is_there_before_the_command_is_waited_for(tmp_path):
+    path = tmp_path / "x.folded"
+    s = start_scry("cpu", "-d", 1, "-F", 499, "-o", path, "--", target("shares"), 30, start_new_session=True)
+    try:
+        for line in s.stderr:
+            if "waiting" in line:
+                break
+        assert "alpha" in path.read_text()
+        assert s.poll() is None
+        os.killpg(s.pid, signal.SIGINT)  # as a terminal does
+        _, err = s.communicate(timeout=15)
+        assert s.returncode == 128 + signal.SIGINT and "left running" not in err, err
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(s.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_and_says_what_is_left(tmp_path, number):
+    s = start_scry("cpu", "-d", 0.2, "-o", tmp_path / "x.folded", "--", "sleep", 30, start_new_session=True)
+    try:
+        time.sleep(1.5)
+        s.send_signal(number)  # to scry alone
+        assert s.wait(timeout=15) == 0
+    finally:
+        os.killpg(s.pid, signal.SIGKILL)  # what is left running holds our pipes
+    assert re.search(r"sleep \(pid \d+\) is left running", s.communicate()[1])
+
+
+def test_sigterm_while_a_command_runs_does_not_wait_for_it(tmp_path):
+    path = tmp_path / "x.folded"
+    s = start_scry("cpu", "-F", 499, "-o", path, "--", target("shares"), 30, start_new_session=True)
+    try:
+        wait_until_sampling(s)
+        s.send_signal(signal.SIGTERM)
+        assert s.wait(timeout=15) == 0 and "alpha" in path.read_text()
+    finally:
+        os.killpg(s.pid, signal.SIGKILL)
+    assert "is left running" in s.communicate()[1]
+
+
+def test_nohup_is_respected(tmp_path):
+    path = tmp_path / "x.folded"
+    with Target([target("shares")]) as t:
+        s = subprocess.Popen(["nohup", scry_path(), "cpu", "-p", str(t.pid), "-d", "3", "-F", "499", "-o", path],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1)
+        s.send_signal(signal.SIGHUP)
+        time.sleep(0.7)
+        assert s.poll() is None
+        assert s.wait(20) == 0
+        s.communicate()
+    assert "alpha" in path.read_text()
+
+
+def test_sighup_keeps_what_was_captured(tmp_path):
+    path = tmp_path / "x.folded"
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-F", 999, "-o", path)
+        wait_until_sampling(s)
+        s.send_signal(signal.SIGHUP)
+        _, err = s.communicate(timeout=15)
+    assert "alpha" in path.read_text(), err
+
+
 def test_ctrl_c_while_a_command_runs_reaches_both_and_loses_nothing(tmp_path):
     path = tmp_path / "x.pb.gz"
     s = start_scry("cpu", "-F", 999, "-o", path, "--", target("shares"), 30, start_new_session=True)
@@ -211,11 +285,8 @@ def test_the_whole_host(tmp_path):
 
 def test_a_cgroup(tmp_path):
     with Target([target("shares")]) as t:
-        group = next((line.strip().split(":", 2)[2] for line in open(f"/proc/{t.pid}/cgroup")
-                      if line.startswith("0::")), None)
-        base = "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.procs") or os.path.exists(
-            "/sys/fs/cgroup/cgroup.controllers") else None
-        if group is None or not base:
+        base = next((fields[4] for fields in map(str.split, open("/proc/self/mountinfo")) if "cgroup2" in fields), None)
+        if not base:
             pytest.skip("no cgroup v2 here")
         mine = f"{base}/scry-live-test"
         try:
@@ -225,11 +296,12 @@ def test_a_cgroup(tmp_path):
         except OSError as e:
             pytest.skip(f"cannot make a cgroup: {e}")
         try:
-            with Target([target("recurse"), 60, 10]):
-                r = scry("cpu", "--cgroup", mine, "-d", 2, "-F", 499, "-o", tmp_path / "x.pb.gz")
-            assert r.status == 0, r
-            found = pprof.shares(pprof.read(tmp_path / "x.pb.gz"))
-            assert "alpha" in found and "descend" not in found, found
+            for name in (mine, "/scry-live-test", "scry-live-test"):
+                with Target([target("recurse"), 60, 10]):
+                    r = scry("cpu", "--cgroup", name, "-d", 2, "-F", 499, "-o", tmp_path / "x.pb.gz")
+                assert r.status == 0, r
+                found = pprof.shares(pprof.read(tmp_path / "x.pb.gz"))
+                assert "alpha" in found and "descend" not in found, found
         finally:
             t.stop()
             os.rmdir(mine)

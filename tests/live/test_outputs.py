@@ -31,6 +31,25 @@ def test_the_summary_for_programs_is_json_and_tells_quality_first(profiled):
         assert word in text, (word, text[:2000])
 
 
+def test_json_of_a_command_is_a_line_of_the_standard_output(tmp_path):
+    path = tmp_path / "x.folded"
+    r = scry("cpu", "-o", path, "--json", "--", "sh", "-c", "echo mine; echo too >&2")
+    assert r.status == 0 and r.err == "too\n", r
+    first, last = r.out.splitlines()
+    assert first == "mine" and json.loads(last)["output"] == str(path)
+
+
+def test_the_summary_of_a_command_stays_out_of_its_output(tmp_path):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "echo", "mine")
+    assert r.status == 0 and r.out == "mine\n" and "Written to" in r.err, r
+
+
+def test_json_beside_a_profile_on_the_standard_output_is_on_the_other(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 499, "-o", "-", "--to", "folded", "--json")
+    assert r.status == 0 and "alpha" in r.out and json.loads(r.err)["output"] == "-", r
+
+
 def test_the_summary_for_people_is_short_and_names_the_file(tmp_path):
     with Target([target("shares")]) as t:
         r = scry("cpu", "-p", t.pid, "-d", 1, "-o", tmp_path / "x.html")

@@ -1,11 +1,14 @@
 """Every bad request gets one sentence that says what happened and what to do next."""
 import os
-import time
+import pathlib
+import re
+import resource
 import subprocess
-import sys
+import time
 
+import pprof
 import pytest
-from harness import Target, scry, scry_path, start_scry, target
+from harness import Result, Target, scry, scry_path, start_scry, target
 
 
 def refused(r, status, *words):
@@ -72,7 +75,6 @@ def test_another_users_process_names_what_is_missing(name, tmp_path):
         arguments = ["cpu", "-d", "1", "-o", "x.folded"] if name == "cpu" else ["dump"]
         done = subprocess.run([program, *arguments, "-p", str(t.pid)], user=65534, group=65534, extra_groups=[],
                               cwd=tmp_path, text=True, capture_output=True, timeout=30)
-    from harness import Result
     r = Result(done.returncode, done.stdout, done.stderr, 0)
     refused(r, 1)
     assert "CAP_" in r.err or "root" in r.err or "sudo" in r.err, r
@@ -119,13 +121,59 @@ def test_an_unknown_ending_names_the_known_ones(tmp_path):
     assert r.seconds < 5
 
 
-def test_a_full_disk_is_said(tmp_path):
-    link = tmp_path / "full.folded"
+def kept_profile(r):
+    """Where a capture whose file could not be written says that its profile is."""
+    m = re.search(r"The profile is in (.*)\.$", r.err, re.M)
+    assert m, r
+    return pathlib.Path(m[1])
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
+    link, elsewhere = tmp_path / "full.folded", tmp_path / "elsewhere"
     os.symlink("/dev/full", link)
+    elsewhere.mkdir()
     with Target([target("shares")]) as t:
-        r = scry("cpu", "-p", t.pid, "-d", 1, "-o", link)
-    refused(r, 1, "full.folded", "space")
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 499, "-o", link, env={**os.environ, "TMPDIR": str(elsewhere)})
+    refused(r, 1, "Cannot write " + str(link), "no space left on device")
+    kept = kept_profile(r)
+    assert kept.parent == elsewhere and kept.suffix == ".folded" and "alpha" in kept.read_text()
+    assert "heaviest paths" in r.out and f"Written to {kept}" in r.out, r
     assert os.path.exists("/dev/full")
+
+
+def test_a_profile_for_a_standard_output_that_is_full_is_kept(tmp_path):
+    with Target([target("shares")]) as t, open("/dev/full", "w") as full:
+        done = subprocess.run([scry_path(), "cpu", "-p", str(t.pid), "-d", "1", "-F", "499", "-o", "-", "--to", "pprof"],
+                              stdout=full, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    r = Result(done.returncode, "", done.stderr, 0)
+    assert r.status == 1 and "Cannot write the standard output: No space left on device" in r.err, r
+    assert "alpha" in pprof.shares(pprof.read(kept_profile(r)))
+
+
+def test_a_directory_that_vanishes_meanwhile_loses_nothing(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Target([target("shares")]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 2, "-F", 499, "-q", "-o", folder / "x.pb.gz",
+                       env={**os.environ, "TMPDIR": "/does/not/exist"}, cwd=tmp_path)
+        time.sleep(1)
+        folder.rmdir()
+        out, err = s.communicate(timeout=20)
+    r = Result(s.returncode, out, err, 0)
+    refused(r, 1, "x.pb.gz", "no such file or directory")
+    kept = kept_profile(r)
+    assert kept.parent == pathlib.Path("/tmp") and out == ""
+    assert "alpha" in pprof.shares(pprof.read(kept))
+    kept.unlink()
+
+
+def test_when_no_place_takes_the_profile_the_summary_is_left(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 499, "-o", tmp_path / "x.html",
+                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+    refused(r, 1, "x.html: File too large", "lost")
+    assert "alpha" in r.out and "Written to" not in r.out, r
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_full_file_system_leaves_no_half_file(tmp_path):
@@ -138,8 +186,20 @@ def test_a_full_file_system_leaves_no_half_file(tmp_path):
             r = scry("cpu", "-p", t.pid, "-d", 1, "-F", 999, "-o", mount / "x.html")
         refused(r, 1, "x.html", "space")
         assert os.listdir(mount) == []
+        kept = kept_profile(r)
+        assert kept.read_text().lower().startswith("<!doctype html")
+        kept.unlink()
     finally:
         subprocess.run(["umount", mount])
+
+
+@pytest.mark.parametrize("path", ["/no/such/group", "no/such/group"])
+def test_a_control_group_that_is_not_there(path, tmp_path):
+    refused(scry("cpu", "--cgroup", path, "-d", 1, "-o", tmp_path / "x.folded"), 1, path, "control group")
+
+
+def test_a_directory_that_is_no_control_group(tmp_path):
+    refused(scry("cpu", "--cgroup", tmp_path, "-d", 1, "-o", tmp_path / "x.folded"), 1, str(tmp_path), "control group")
 
 
 def test_standard_output_that_is_closed_is_no_crash(tmp_path):

@@ -243,6 +243,32 @@ static void a_core_is_read_plain_and_compressed(void **state) {
     }
 }
 
+static void the_mount_of_control_groups_is_found(void **state) {
+    char where[64];
+    assert_true(cgroup_mount("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+                             "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+                             "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n",
+                             where, sizeof(where)));
+    assert_string_equal(where, "/sys/fs/cgroup/unified");
+    assert_true(cgroup_mount("41 31 0:38 / /a\\040b\\134c rw - cgroup2 x rw", where, sizeof(where)));
+    assert_string_equal(where, "/a b\\c");
+    assert_true(cgroup_mount("41 31 0:38 / /a\\04 rw - cgroup2 x rw", where, sizeof(where)));
+    assert_string_equal(where, "/a\\04");
+    assert_false(cgroup_mount("", where, sizeof(where)));
+    assert_false(cgroup_mount("\n\n - cgroup2 \n41 - cgroup2 x rw\n", where, sizeof(where)));
+    assert_false(cgroup_mount("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", where, sizeof(where)));
+    assert_false(cgroup_mount("41 31 0:38 / /much/too/long rw - cgroup2 x rw\n", where, 8));
+}
+
+static void what_is_no_control_group_is_refused_with_advice(void **state) {
+    struct err err = {0};
+    assert_true(target_open_cgroup("/no/such/group", &err) < 0);
+    assert_non_null(strstr(err.text, "/no/such/group"));
+    assert_true(strlen(err.advice) > 0);
+    assert_true(target_open_cgroup("/proc", &err) < 0);
+    assert_non_null(strstr(err.text, "/proc"));
+}
+
 int main(void) {
     shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const struct CMUnitTest tests[] = {
@@ -255,6 +281,8 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_read_is_refused_by_name),
         cmocka_unit_test(containers_are_known_by_their_cgroup),
         cmocka_unit_test(a_core_is_read_plain_and_compressed),
+        cmocka_unit_test(the_mount_of_control_groups_is_found),
+        cmocka_unit_test(what_is_no_control_group_is_refused_with_advice),
     };
     return RUN_TESTS(tests);
 }
