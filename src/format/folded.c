@@ -2,7 +2,7 @@
  *
  * Only names are kept: no lines, no files, no kinds, and threads on request. The count is the first value that is
  * counted in "count", else the default one. A ";" or a line break in a name would end it, so they are written as ":"
- * and a space. Samples without a stack are "[no stack]".
+ * and a space; so is every control character, because the lines may go to a terminal. Samples without a stack are "[no stack]".
  *
  * Read: lines of "#" are remarks; a line may end in CR LF; a count may have a fraction and is rounded then; a frame
  * that ends in "_[k]" is of the kernel, one that ends in "_[i]" was inlined, as some writers mark them. */
@@ -36,16 +36,26 @@ static unsigned counted_value(const struct profile *p) {
     return p->default_value;
 }
 
+/* How many bytes at `c` are a control character or a line break of Unicode; 0 when it is something else. */
+static size_t steering_bytes(const unsigned char *c, size_t n) {
+    if (*c < ' ' || *c == 0x7f)
+        return 1;
+    if (n >= 2 && c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+        return 2;
+    return n >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9) ? 3 : 0;
+}
+
 static void write_frame(struct buf *out, const struct profile *p, frame_id id) {
     const struct profile_frame *f = &p->frames[id];
     const char *name = profile_str(p, p->functions[f->function].name);
-    size_t start = out->len;
+    size_t start = out->len, to = start;
     utf8_add(out, name[0] ? name : "?", MAX(strlen(name), (size_t)1));
-    for (size_t i = start; i < out->len; i++)
-        if (out->data[i] == ';')
-            out->data[i] = ':';
-        else if ((unsigned char)out->data[i] < ' ')
-            out->data[i] = ' ';
+    for (size_t i = start; i < out->len; to++) {
+        size_t bad = steering_bytes((const unsigned char *)out->data + i, out->len - i);
+        out->data[to] = bad ? ' ' : out->data[i] == ';' ? ':' : out->data[i];
+        i += bad ? bad : 1;
+    }
+    out->len = to;
 }
 
 /* The frames of a stack, root first. `trail` has room for the deepest stack. */

@@ -56,6 +56,9 @@ static void add_text(struct buf *out, const char *s, size_t limit) {
             s += n ? n : 1;
         } else if (n == 1) {
             add_escaped(out, *s++);
+        } else if (c[0] == 0xc2 && c[1] < 0xa0) { /* a control character of two bytes */
+            buf_addc(out, ' ');
+            s += n;
         } else {
             buf_add(out, s, n);
             s += n;

@@ -23,6 +23,18 @@ def run(*arguments, **more):
 TABLE = json.loads(run("_reference", "json").stdout) if SCRY.exists() else {}
 
 
+# ---- pprof files by hand ----
+
+def varint(v):
+    return bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
+
+
+def message(field, *parts):
+    """Of bytes, and of pairs of a field and its number."""
+    data = b"".join(p if isinstance(p, bytes) else varint(p[0] << 3) + varint(p[1]) for p in parts)
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
 @pytest.fixture
 def scry():
     if not SCRY.exists():

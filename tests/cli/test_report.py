@@ -1,19 +1,9 @@
 """scry report of files that others wrote: every number fits, and every name is shown."""
 import json
 
-from conftest import needs_verb
+from conftest import message, needs_verb
 
 pytestmark = needs_verb("report")
-
-
-def varint(v):
-    return bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
-
-
-def message(field, *parts):
-    """Of bytes, and of pairs of a field and its number."""
-    data = b"".join(p if isinstance(p, bytes) else varint(p[0] << 3) + varint(p[1]) for p in parts)
-    return varint(field << 3 | 2) + varint(len(data)) + data
 
 
 def pprof(path, samples):

@@ -8,7 +8,7 @@ from harness import scry
 
 def plain(name):
     """A name as one line of frames can hold it."""
-    return "".join(":" if c == ";" else " " if c < " " else c for c in name) or "?"
+    return "".join(":" if c == ";" else " " if c < " " or "\x7f" <= c < "\xa0" else c for c in name) or "?"
 
 
 @pytest.mark.parametrize("kind, seed", [("plain", 1), ("plain", 2), ("odd", 3)])
