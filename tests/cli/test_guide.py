@@ -77,6 +77,11 @@ def test_links_lead_somewhere():
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_the_readme_compares_by_the_figures_that_were_measured():
+    done = subprocess.run([sys.executable, ROOT / "bench/comparison", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_demo_knows_where_everything_is():
     assert shutil.which("bash") and (ROOT / "demo/run").exists()
     assert os.access(ROOT / "demo/run", os.X_OK) and os.access(ROOT / "tools/setup", os.X_OK)
