@@ -19,7 +19,8 @@ struct cached_stack {
 
 struct assembler {
     struct session_files *files;
-    struct symbol_kernel *kernel;
+    struct symbol_kernel *kernel; /* NULL: not yet needed, or not to be had */
+    bool kernel_tried;
     string_id kind_kernel;
     mapping_id kernel_mapping;
     struct u64_map kernel_frames; /* address → frame_id */
@@ -49,9 +50,6 @@ int assembler_new(struct session_files *files, struct assembler **ret, struct er
         profile_mapping(files->profile, &(struct profile_mapping){.file = profile_string(files->profile, "[kernel]"),
                                                                   .start = 1ull << 63,
                                                                   .limit = UINT64_MAX});
-    struct err why = {0};
-    if (symbol_kernel_open(&a->kernel, &why) < 0)
-        profile_note(files->profile, "Kernel frames have no names: %s", why.text);
     *ret = TAKE_PTR(a);
     return 0;
 }
@@ -90,13 +88,21 @@ static void push_mark(struct assembler *a, const char *text) {
 
 /* ---- kernel frames ---- */
 
+static const char *kernel_name(struct assembler *a, uint64_t address, const char **ret_module) {
+    struct err why = {0};
+    if (!a->kernel_tried && symbol_kernel_open(&a->kernel, &why) < 0)
+        profile_note(a->files->profile, "Kernel frames have no names: %s", why.text);
+    a->kernel_tried = true;
+    return a->kernel ? symbol_kernel_lookup(a->kernel, address, ret_module) : "";
+}
+
 static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) {
     uint64_t *known = u64_map_get(&a->kernel_frames, address);
     if (known)
         return (frame_id)*known;
     struct profile *p = a->files->profile;
     const char *module = "";
-    const char *name = a->kernel ? symbol_kernel_lookup(a->kernel, exact ? address : address - 1, &module) : "";
+    const char *name = kernel_name(a, exact ? address : address - 1, &module);
     char text[256];
     if (module[0] && name[0])
         snprintf(text, sizeof(text), "%s [%s]", name, module);

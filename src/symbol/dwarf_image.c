@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "symbol/internal.h"
 
@@ -29,9 +30,9 @@ bool elf_image_has_dwarf(const struct elf_image *e) {
 
 struct part {
     const char *name;
-    const uint8_t *bytes;
-    void *inflated; /* owned, or NULL when `bytes` are in the image */
-    size_t size;
+    const uint8_t *bytes; /* in the image, when it is not compressed */
+    struct packed packed; /* else */
+    size_t size;          /* when it is plain */
 };
 
 struct parts {
@@ -39,22 +40,18 @@ struct parts {
     size_t count, total;
 };
 
-static void parts_free(struct parts *p) {
-    for (size_t i = 0; i < p->count; i++)
-        free(p->all[i].inflated);
-}
-
-/* Sets what is in the section: bytes of the image, or inflated ones. */
+/* Finds out what is in the section, and how long it will be. */
 static int read_part(const struct elf_image *e, const char *name, size_t limit, struct part *part) {
     bool old;
     const Elf64_Shdr *s = section_either(e, name, &old);
     *part = (struct part){.name = name};
     if (!s)
         return -ENOENT;
-    if (old)
-        return inflate_old_section(e, s, limit, &part->inflated, &part->size);
-    if (s->sh_flags & SHF_COMPRESSED)
-        return inflate_section(e, s, limit, &part->inflated, &part->size);
+    if (old || (s->sh_flags & SHF_COMPRESSED)) {
+        int rc = packed_of(e, s, old, limit, &part->packed);
+        part->size = part->packed.plain;
+        return rc;
+    }
     part->bytes = elf_image_bytes(e, s, &part->size);
     if (!part->bytes)
         return -EBADMSG;
@@ -67,8 +64,6 @@ static int add_part(const struct elf_image *e, const char *name, struct parts *p
     int rc = read_part(e, name, MAX_INFLATED - parts->total, part);
     if (rc < 0)
         return rc == -EBADMSG || rc == -ENOENT ? 0 : rc;
-    if (part->inflated)
-        part->bytes = part->inflated;
     parts->total += part->size;
     parts->count++;
     return 0;
@@ -87,35 +82,50 @@ static Elf64_Ehdr header_of(const struct elf_image *e, size_t sections_at, size_
     return h;
 }
 
-/* Section 0 is nothing, the last one holds the names. */
-static void lay_out(const struct elf_image *e, struct parts *parts, struct buf *b) {
-    Elf64_Shdr sections[MAX_WANTED + 2] = {0};
-    size_t n = parts->count + 2;
-    _cleanup_(buf_free) struct buf names = {0};
-    buf_addc(&names, '\0');
-    buf_add(b, &(Elf64_Ehdr){0}, sizeof(Elf64_Ehdr));
-    for (size_t i = 0; i < parts->count; i++) {
-        struct part *p = &parts->all[i];
-        sections[i + 1] = (Elf64_Shdr){.sh_name = (Elf64_Word)names.len,
-                                       .sh_type = SHT_PROGBITS,
-                                       .sh_offset = b->len,
-                                       .sh_size = p->size,
-                                       .sh_addralign = 1};
-        buf_add(&names, p->name, strlen(p->name) + 1);
-        buf_add(b, p->bytes, p->size);
-        free(TAKE_PTR(p->inflated)); /* at once, so that there are never two of all */
-    }
-    sections[n - 1] =
-        (Elf64_Shdr){.sh_name = (Elf64_Word)names.len, .sh_type = SHT_STRTAB, .sh_offset = b->len, .sh_addralign = 1};
-    buf_add(&names, ".shstrtab", sizeof(".shstrtab"));
-    sections[n - 1].sh_size = names.len;
-    buf_add(b, names.data, names.len);
-    buf_add(b, "\0\0\0\0\0\0\0", -b->len & 7);
-    Elf64_Ehdr h = header_of(e, b->len, n);
-    buf_add(b, sections, n * sizeof(sections[0]));
-    b->failed |= names.failed;
-    if (!b->failed)
-        memcpy(b->data, &h, sizeof(h));
+/* An image under construction. */
+struct layout {
+    uint8_t *to;
+    size_t at;
+    Elf64_Shdr sections[MAX_WANTED + 2]; /* section 0 is nothing, the last one holds the names */
+    size_t n_sections;
+    char names[512]; /* of what is wanted: they fit */
+    size_t names_size;
+};
+
+/* Enters a section of that many bytes, which are at `at`. */
+static void enter(struct layout *l, const char *name, uint32_t type, size_t size) {
+    l->sections[l->n_sections++] = (Elf64_Shdr){
+        .sh_name = (Elf64_Word)l->names_size, .sh_type = type, .sh_offset = l->at, .sh_size = size, .sh_addralign = 1};
+    size_t n = strlen(name) + 1;
+    memcpy(l->names + l->names_size, name, n);
+    l->names_size += n;
+    l->at += size;
+}
+
+/* In place: what is not compressed is copied. */
+static void place(struct layout *l, const struct part *p) {
+    if (p->bytes)
+        memcpy(l->to + l->at, p->bytes, p->size);
+    else if (!packed_inflate(&p->packed, l->to + l->at))
+        return;
+    enter(l, p->name, SHT_PROGBITS, p->size);
+}
+
+/* Returns how long the image is. */
+static size_t lay_out(const struct elf_image *e, const struct parts *parts, uint8_t *to) {
+    static const char names_name[] = ".shstrtab";
+    struct layout l = {.to = to, .at = sizeof(Elf64_Ehdr), .n_sections = 1, .names_size = 1};
+    for (size_t i = 0; i < parts->count; i++)
+        place(&l, &parts->all[i]);
+    size_t names_at = l.at;
+    enter(&l, names_name, SHT_STRTAB, l.names_size + sizeof(names_name));
+    memcpy(to + names_at, l.names, l.names_size);
+    memset(to + l.at, 0, 8);
+    l.at = (l.at + 7) & ~(size_t)7;
+    Elf64_Ehdr h = header_of(e, l.at, l.n_sections);
+    memcpy(to, &h, sizeof(h));
+    memcpy(to + l.at, l.sections, l.n_sections * sizeof(l.sections[0]));
+    return l.at + l.n_sections * sizeof(l.sections[0]);
 }
 
 /* Any at all: libdw would inflate all of them, and change headers in the image, which is read-only. */
@@ -129,8 +139,20 @@ static bool is_compressed(const struct elf_image *e) {
     return false;
 }
 
+/* Megabytes that are written once, from end to end: with large pages that takes a few faults, not thousands. */
+static uint8_t *allocate(size_t size) {
+    enum { HUGE = 2 << 20 };
+    uint8_t *p = mem_alloc(size);
+    uintptr_t start = ((uintptr_t)p + HUGE - 1) & ~(uintptr_t)(HUGE - 1),
+              end = ((uintptr_t)p + size) & ~(uintptr_t)(HUGE - 1);
+    if (p && start < end)
+        (void)madvise((void *)start, end - start, MADV_HUGEPAGE); /* small ones will do */
+    return p;
+}
+
 int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
-    _cleanup_(parts_free) struct parts parts = {0};
+    enum { SLACK = sizeof(Elf64_Ehdr) + (MAX_WANTED + 2) * sizeof(Elf64_Shdr) + 1024 };
+    struct parts parts = {0};
     if (!is_compressed(e))
         return -ENOENT;
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -138,13 +160,6 @@ int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
         if (rc < 0)
             return rc;
     }
-    struct buf b = {0};
-    if (!buf_reserve(&b, parts.total + (64 << 10)))
-        return -ENOMEM;
-    lay_out(e, &parts, &b);
-    if (b.failed) {
-        buf_free(&b);
-        return -ENOMEM;
-    }
-    return elf_image_of(b.data, b.len, ret);
+    uint8_t *to = allocate(parts.total + SLACK);
+    return to ? elf_image_of(to, lay_out(e, &parts, to), ret) : -ENOMEM;
 }

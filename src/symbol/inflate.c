@@ -1,68 +1,79 @@
 /* Decompression: SHF_COMPRESSED sections (zlib, zstd) and xz. A header may claim any size: what it claims is
  * bounded before memory is taken. */
 #include <errno.h>
+#include <libdeflate.h>
 #include <lzma.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "symbol/internal.h"
 
 enum { COMPRESS_ZSTD = 2, MAX_RATIO = 1100 }; /* zlib cannot do better; nor does zstd on real sections */
 
-/* A stretch of compressed bytes. */
-struct packed {
-    uint32_t how;
-    const uint8_t *bytes;
-    size_t size, plain; /* as it is, and as it claims to become */
-};
+static bool inflate_zlib(const struct packed *p, void *to) {
+    struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
+    bool done = z && libdeflate_zlib_decompress(z, p->bytes, p->size, to, p->plain, NULL) == LIBDEFLATE_SUCCESS;
+    libdeflate_free_decompressor(z);
+    return done;
+}
 
-static bool inflate_known(const struct packed *p, void *to) {
-    if (p->how == ELFCOMPRESS_ZLIB) {
-        uLongf n = p->plain;
-        return uncompress(to, &n, p->bytes, p->size) == Z_OK && n == p->plain;
-    }
+bool packed_inflate(const struct packed *p, void *to) {
+    if (p->how == ELFCOMPRESS_ZLIB)
+        return inflate_zlib(p, to);
     return p->how == COMPRESS_ZSTD && ZSTD_decompress(to, p->plain, p->bytes, p->size) == p->plain;
 }
 
-static int inflate_to(const struct packed *p, size_t limit, void **ret, size_t *ret_size) {
-    if (p->plain > limit)
-        return -EFBIG;
-    if (p->plain / MAX_RATIO > p->size)
+static int read_header(const uint8_t *bytes, size_t size, struct packed *ret) {
+    Elf64_Chdr h;
+    if (size < sizeof(h))
         return -EBADMSG;
-    void *to = mem_alloc(p->plain);
+    memcpy(&h, bytes, sizeof(h));
+    *ret = (struct packed){h.ch_type, bytes + sizeof(h), size - sizeof(h), h.ch_size};
+    return 0;
+}
+
+/* Before there was a flag: "ZLIB", the size in eight bytes, most significant first, and the stream. */
+static int read_old_header(const uint8_t *bytes, size_t size, struct packed *ret) {
+    size_t plain = 0;
+    if (size < 12 || memcmp(bytes, "ZLIB", 4) != 0)
+        return -EBADMSG;
+    for (size_t i = 4; i < 12; i++)
+        plain = plain << 8 | bytes[i];
+    *ret = (struct packed){ELFCOMPRESS_ZLIB, bytes + 12, size - 12, plain};
+    return 0;
+}
+
+int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, struct packed *ret) {
+    size_t size;
+    struct packed p;
+    const uint8_t *bytes = elf_image_bytes(e, s, &size);
+    int rc = bytes ? (old ? read_old_header : read_header)(bytes, size, &p) : -EBADMSG;
+    if (rc < 0)
+        return rc;
+    if (p.plain > limit)
+        return -EFBIG;
+    if (p.plain / MAX_RATIO > p.size)
+        return -EBADMSG;
+    *ret = p;
+    return 0;
+}
+
+int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, void **ret,
+                    size_t *ret_size) {
+    struct packed p;
+    int rc = packed_of(e, s, old, limit, &p);
+    if (rc < 0)
+        return rc;
+    void *to = mem_alloc(p.plain);
     if (!to)
         return -ENOMEM;
-    if (!inflate_known(p, to)) {
+    if (!packed_inflate(&p, to)) {
         free(to);
         return -EBADMSG;
     }
     *ret = to;
-    *ret_size = p->plain;
+    *ret_size = p.plain;
     return 0;
-}
-
-int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size) {
-    Elf64_Chdr h;
-    size_t size;
-    const uint8_t *bytes = elf_image_bytes(e, s, &size);
-    if (!bytes || size < sizeof(h))
-        return -EBADMSG;
-    memcpy(&h, bytes, sizeof(h));
-    struct packed p = {h.ch_type, bytes + sizeof(h), size - sizeof(h), h.ch_size};
-    return inflate_to(&p, limit, ret, ret_size);
-}
-
-/* Before there was a flag: "ZLIB", the size in eight bytes, most significant first, and the stream. */
-int inflate_old_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size) {
-    size_t size, plain = 0;
-    const uint8_t *bytes = elf_image_bytes(e, s, &size);
-    if (!bytes || size < 12 || memcmp(bytes, "ZLIB", 4) != 0)
-        return -EBADMSG;
-    for (size_t i = 4; i < 12; i++)
-        plain = plain << 8 | bytes[i];
-    struct packed p = {ELFCOMPRESS_ZLIB, bytes + 12, size - 12, plain};
-    return inflate_to(&p, limit, ret, ret_size);
 }
 
 /* The size is not known beforehand: the buffer doubles. */

@@ -52,8 +52,18 @@ void mapping_close(const uint8_t *data, size_t size);
 
 /* ---- decompression; *ret is malloc'ed. -EBADMSG broken or implausible, -EFBIG over the limit, -ENOMEM ---- */
 
-int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size);
-int inflate_old_section(const struct elf_image *e, const Elf64_Shdr *s, size_t limit, void **ret, size_t *ret_size);
+/* The compressed bytes of a section: with SHF_COMPRESSED, or of old, when its name begins with ".zdebug". */
+struct packed {
+    uint32_t how;
+    const uint8_t *bytes;
+    size_t size, plain; /* as it is, and as it claims to become */
+};
+/* Reads what a compressed section says of itself. -EBADMSG broken or implausible, -EFBIG over the limit. */
+int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, struct packed *ret);
+/* Writes `plain` bytes; false when it is broken or would be another number of them. */
+bool packed_inflate(const struct packed *p, void *to);
+int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, void **ret,
+                    size_t *ret_size);
 int inflate_xz(const uint8_t *bytes, size_t size, size_t limit, void **ret, size_t *ret_size);
 
 /* ---- symbols of a few images, sorted by address ---- */

@@ -1,6 +1,7 @@
 /* perf maps: lines "start size name" in hexadecimal that just-in-time compilers append to
  * /tmp/perf-PID.map. Memory of code is used again, so a later line replaces what it overlaps of earlier
- * ones. Hostile: the file lies where anybody may write, so only that of the target's own user counts. */
+ * ones; and a program may write its map anew, so every look-up asks whether the file is still what was read.
+ * Hostile: the file lies where anybody may write, so only that of the target's own user counts. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +12,14 @@
 #include "symbol/internal.h"
 
 enum {
-    MAX_ENTRIES = 4 << 20,
-    MAX_NAME_BYTES = 256 << 20,
+    MAX_ENTRIES = 2 << 20,
+    MAX_NAME_BYTES = 64 << 20,
+    MAX_FILE = 256 << 20,
     WINDOW = 1 << 20, /* longer lines are not names */
+    MAX_RUNS = 32,    /* each is twice as long as the next, so that is more than there can be */
+    TAIL = 64,
 };
+#define MAX_READ (4ull << 30) /* in all: a file may be written anew for ever */
 
 struct code {
     uint64_t start, end;
@@ -28,10 +33,18 @@ struct codes {
 
 struct symbol_perf_map {
     int fd;
-    off_t read_to, seen; /* lines up to the one; the size at the last reading */
-    struct codes known;  /* disjoint and sorted */
-    struct codes fresh;  /* as they were read */
-    struct arena names;  /* they never move, nor go: they were handed out */
+    struct target *target; /* to look for a new file of the name; NULL = this one is all there is */
+    struct stat seen;      /* when it was read last */
+    off_t read_to;         /* lines up to here are known */
+    char tail[TAIL];       /* what stands before that: other bytes there are another file */
+    size_t n_tail;
+    uint64_t bytes_read;
+    struct codes fresh; /* as they were read */
+    /* Disjoint and sorted each, newer over older. A new run is merged with those that are not much longer, so
+     * that an entry is moved only as often as the whole doubles. */
+    struct codes runs[MAX_RUNS];
+    size_t n_runs, entries;
+    struct symbol_names names; /* they never move, nor go: they were handed out */
 };
 
 /* ---- opening ---- */
@@ -47,7 +60,7 @@ int symbol_perf_map_open_fd(int fd, struct symbol_perf_map **ret) {
     return 0;
 }
 
-int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) {
+static int open_map_of(struct target *t) {
     char path[64];
     const struct target_info *info = target_get_info(t);
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)info->ns_pid);
@@ -56,15 +69,31 @@ int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) {
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (st.st_uid != info->uid && st.st_uid != 0 && st.st_uid != geteuid()))
         return -ENOENT;
-    return symbol_perf_map_open_fd(TAKE_FD(fd), ret);
+    return TAKE_FD(fd);
+}
+
+int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) {
+    int fd = open_map_of(t);
+    if (fd < 0)
+        return fd;
+    int rc = symbol_perf_map_open_fd(fd, ret);
+    if (rc == 0)
+        (*ret)->target = t;
+    return rc;
+}
+
+static void forget_runs(struct symbol_perf_map *m) {
+    while (m->n_runs)
+        free(m->runs[--m->n_runs].all);
+    m->entries = 0;
 }
 
 void symbol_perf_map_close(struct symbol_perf_map *m) {
     if (!m)
         return;
     close(m->fd);
-    arena_free(&m->names);
-    free(m->known.all);
+    forget_runs(m);
+    symbol_names_free(&m->names);
     free(m->fresh.all);
     free(m);
 }
@@ -99,10 +128,10 @@ static void add_line(struct symbol_perf_map *m, const char *line) {
     if (!at || size == 0 || __builtin_add_overflow(c.start, size, &c.end))
         return;
     at += strspn(at, " ");
-    if (!*at || m->known.count + m->fresh.count >= MAX_ENTRIES || m->names.bytes >= MAX_NAME_BYTES)
+    if (!*at || m->entries + m->fresh.count >= MAX_ENTRIES || m->names.arena.bytes >= MAX_NAME_BYTES)
         return;
-    c.name = arena_strndup(&m->names, at, strlen(at));
-    if (c.name)
+    c.name = symbol_names_text(&m->names, at);
+    if (c.name[0])
         (void)append(&m->fresh, &c); /* out of memory: it has no name */
 }
 
@@ -190,66 +219,141 @@ static int sweep(const struct codes *in, struct order *order, struct heap *h, st
     return 0;
 }
 
-/* Lays the fresh entries over the known ones. */
-static void merge(struct symbol_perf_map *m) {
-    struct codes in = {0}, out = {0};
-    struct heap h = {0};
-    size_t n = m->known.count + m->fresh.count;
-    if (m->fresh.count == 0)
-        return;
-    _cleanup_(freep) struct order *order = mem_alloc(n * sizeof(*order));
-    h.at = mem_alloc(n * sizeof(*h.at));
-    bool done = order && h.at && mem_grow((void **)&in.all, &in.capacity, n, sizeof(*in.all)) == 0;
-    if (done) {
-        if (m->known.count)
-            memcpy(in.all, m->known.all, m->known.count * sizeof(*in.all));
-        memcpy(in.all + m->known.count, m->fresh.all, m->fresh.count * sizeof(*in.all));
-        in.count = n;
-        done = sweep(&in, order, &h, &out) == 0;
-    }
+/* Makes a run of what was read. */
+static int make_run(const struct codes *fresh, struct codes *out) {
+    struct heap h = {.at = mem_alloc(fresh->count * sizeof(*h.at))};
+    struct order *order = mem_alloc(fresh->count * sizeof(*order));
+    int rc = order && h.at ? sweep(fresh, order, &h, out) : -ENOMEM;
+    free(order);
     free(h.at);
-    free(in.all);
-    m->fresh.count = 0;
-    if (!done) {
-        free(out.all);
-        return;
-    }
-    free(m->known.all);
-    m->known = out;
+    return rc;
 }
 
-/* Reads what was appended since the last time. A file that became shorter was written anew. */
-static void refresh(struct symbol_perf_map *m) {
-    struct stat st;
-    if (fstat(m->fd, &st) < 0 || st.st_size == m->seen)
-        return;
-    m->seen = st.st_size;
-    if (st.st_size < m->read_to) {
-        m->read_to = 0;
-        m->known.count = 0;
+/* Lays one run over another: what lies under it goes. */
+static int lay_over(const struct codes *under, const struct codes *over, struct codes *out) {
+    uint64_t from = 0;
+    size_t k = 0;
+    for (size_t i = 0; i <= over->count; i++) {
+        uint64_t to = i < over->count ? over->all[i].start : UINT64_MAX;
+        for (; k < under->count && under->all[k].start < to; k++) {
+            const struct code *c = &under->all[k];
+            struct code piece = {MAX(c->start, from), MIN(c->end, to), c->name};
+            if (piece.start < piece.end && append(out, &piece) < 0)
+                return -ENOMEM;
+            if (c->end > to)
+                break; /* some of it may lie behind */
+        }
+        if (i == over->count)
+            break;
+        if (append(out, &over->all[i]) < 0)
+            return -ENOMEM;
+        from = over->all[i].end;
     }
+    return 0;
+}
+
+/* Out of memory leaves both, which is as good but slower. */
+static bool merge_last_two(struct symbol_perf_map *m) {
+    struct codes out = {0}, *under = &m->runs[m->n_runs - 2], *over = under + 1;
+    if (lay_over(under, over, &out) < 0) {
+        free(out.all);
+        return false;
+    }
+    m->entries += out.count - under->count - over->count; /* wraps there and back */
+    free(under->all);
+    free(over->all);
+    *under = out;
+    m->n_runs--;
+    return true;
+}
+
+static void take_fresh(struct symbol_perf_map *m) {
+    struct codes run = {0};
+    if (m->fresh.count == 0)
+        return;
+    if (m->n_runs == MAX_RUNS || make_run(&m->fresh, &run) < 0) {
+        free(run.all);
+    } else {
+        m->runs[m->n_runs++] = run;
+        m->entries += run.count;
+    }
+    m->fresh.count = 0;
+    while (m->n_runs > 1 && m->runs[m->n_runs - 2].count / 2 < m->runs[m->n_runs - 1].count && merge_last_two(m))
+        ;
+}
+
+/* ---- keeping up with the file ---- */
+
+static bool tail_is_there(const struct symbol_perf_map *m) {
+    char now[TAIL];
+    return pread(m->fd, now, m->n_tail, m->read_to - (off_t)m->n_tail) == (ssize_t)m->n_tail &&
+           memcmp(now, m->tail, m->n_tail) == 0;
+}
+
+/* Whether what was read still stands there. A file that changed but did not grow was written anew. */
+static bool was_rewritten(const struct symbol_perf_map *m, const struct stat *now) {
+    return now->st_ino != m->seen.st_ino || now->st_dev != m->seen.st_dev || now->st_size <= m->seen.st_size ||
+           !tail_is_there(m);
+}
+
+static bool is_unchanged(const struct stat *a, const struct stat *b) {
+    return a->st_size == b->st_size && a->st_ino == b->st_ino && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A file that was removed may have a successor of its name. */
+static void follow_name(struct symbol_perf_map *m, struct stat *now) {
+    int fd = m->target && now->st_nlink == 0 ? open_map_of(m->target) : -1;
+    if (fd < 0)
+        return;
+    close(m->fd);
+    m->fd = fd;
+    if (fstat(fd, now) < 0)
+        *now = m->seen;
+}
+
+static void read_on(struct symbol_perf_map *m) {
     _cleanup_(freep) char *window = mem_alloc(WINDOW);
     ssize_t n;
-    while (window && (n = pread(m->fd, window, WINDOW, m->read_to)) > 0) {
+    while (window && m->read_to < MAX_FILE && m->bytes_read < MAX_READ &&
+           (n = pread(m->fd, window, WINDOW, m->read_to)) > 0) {
+        m->bytes_read += (uint64_t)n;
         size_t used = add_lines(m, window, (size_t)n);
         m->read_to += (off_t)used;
         if (used == 0)
             break;
     }
-    merge(m);
+    size_t tail = (size_t)MIN(m->read_to, (off_t)TAIL);
+    n = pread(m->fd, m->tail, tail, m->read_to - (off_t)tail);
+    m->n_tail = n > 0 ? (size_t)n : 0;
+}
+
+/* Reads what was appended since the last time, or all of a file that was written anew. */
+static void refresh(struct symbol_perf_map *m) {
+    struct stat now;
+    if (fstat(m->fd, &now) < 0)
+        return;
+    follow_name(m, &now);
+    if (is_unchanged(&now, &m->seen))
+        return;
+    if (was_rewritten(m, &now)) {
+        m->read_to = 0;
+        forget_runs(m);
+    }
+    m->seen = now;
+    read_on(m);
+    take_fresh(m);
 }
 
 /* ---- looking up ---- */
 
-static const char *find(const struct symbol_perf_map *m, uint64_t address) {
-    size_t low = bisect(i, m->known.count, m->known.all[i].start <= address);
-    return low && address < m->known.all[low - 1].end ? m->known.all[low - 1].name : "";
-}
-
 const char *symbol_perf_map_lookup(struct symbol_perf_map *m, uint64_t address) {
-    const char *name = find(m, address);
-    if (name[0])
-        return name;
     refresh(m);
-    return find(m, address);
+    for (size_t r = m->n_runs; r-- > 0;) {
+        const struct codes *run = &m->runs[r];
+        size_t low = bisect(i, run->count, run->all[i].start <= address);
+        if (low && address < run->all[low - 1].end)
+            return run->all[low - 1].name;
+    }
+    return "";
 }

@@ -38,7 +38,7 @@ void symbol_file_close(struct symbol_file *f);
 DEFINE_CLEANUP(struct symbol_file, symbol_file_close)
 
 /* Gives the file's pages back to the system; they return when they are touched again. Call it after a
- * pass over much of the file. */
+ * pass over much of the file. Sections that were decompressed go: their pointers end. */
 void symbol_file_release_pages(struct symbol_file *f);
 
 /* Lower-case hexadecimal, "" when the file has none. */
@@ -60,6 +60,8 @@ struct symbol_section {
     uint64_t address;
 };
 int symbol_file_section(struct symbol_file *f, const char *name, struct symbol_section *ret);
+/* A section of debug information, of the file itself or, where it has none, of its separate debug file. */
+int symbol_file_debug_section(struct symbol_file *f, const char *name, struct symbol_section *ret);
 
 /* The function that covers `address` (in the file's own addresses): inlined calls innermost first,
  * the function itself last. Returns how many, at most `max`; 0 when nothing is known.

@@ -1,6 +1,7 @@
 /* One ELF file as the rest of scry sees it: sections, addresses, names. Opening reads the headers; everything
  * else is loaded when it is first asked for. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -100,6 +101,8 @@ void symbol_file_release_pages(struct symbol_file *f) {
     elf_image_release_pages(&f->image);
     elf_image_release_pages(&f->debug.image);
     elf_image_release_pages(&f->alt.image);
+    while (f->n_inflated)
+        free(f->inflated[--f->n_inflated].bytes);
 }
 
 /* Position-independent programs look like libraries but name an interpreter. */
@@ -172,7 +175,8 @@ int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t 
 
 /* ---- sections ---- */
 
-static int compressed_section(struct symbol_file *f, const Elf64_Shdr *s, struct symbol_section *ret) {
+static int compressed_section(struct symbol_file *f, const struct elf_image *e, const Elf64_Shdr *s, bool old,
+                              struct symbol_section *ret) {
     for (size_t i = 0; i < f->n_inflated; i++)
         if (f->inflated[i].section == s) {
             ret->data = f->inflated[i].bytes;
@@ -182,7 +186,7 @@ static int compressed_section(struct symbol_file *f, const Elf64_Shdr *s, struct
     if (f->n_inflated == ARRAY_SIZE(f->inflated))
         return -EBADMSG;
     struct inflated *new = &f->inflated[f->n_inflated];
-    int rc = inflate_section(&f->image, s, MAX_SECTION_BYTES, &new->bytes, &new->size);
+    int rc = inflate_section(e, s, old, MAX_SECTION_BYTES, &new->bytes, &new->size);
     if (rc < 0)
         return rc == -ENOMEM ? rc : -EBADMSG;
     f->n_inflated++;
@@ -192,23 +196,28 @@ static int compressed_section(struct symbol_file *f, const Elf64_Shdr *s, struct
     return 0;
 }
 
-int symbol_file_section(struct symbol_file *f, const char *name, struct symbol_section *ret) {
-    const Elf64_Shdr *s = elf_image_section(&f->image, name);
+static int section_of(struct symbol_file *f, const struct elf_image *e, const char *name, struct symbol_section *ret) {
+    const Elf64_Shdr *s = elf_image_section(e, name);
     if (!s)
         return -ENOENT;
     struct symbol_section found = {.size = s->sh_size, .address = s->sh_addr};
     if (s->sh_type != SHT_NOBITS) {
-        found.data = elf_image_bytes(&f->image, s, &found.size);
+        found.data = elf_image_bytes(e, s, &found.size);
         if (!found.data)
             return -EBADMSG;
     }
-    if (found.data && (s->sh_flags & SHF_COMPRESSED)) {
-        int rc = compressed_section(f, s, &found);
+    bool old = strncmp(name, ".zdebug", 7) == 0;
+    if (found.data && (old || (s->sh_flags & SHF_COMPRESSED))) {
+        int rc = compressed_section(f, e, s, old, &found);
         if (rc < 0)
             return rc;
     }
     *ret = found;
     return 0;
+}
+
+int symbol_file_section(struct symbol_file *f, const char *name, struct symbol_section *ret) {
+    return section_of(f, &f->image, name, ret);
 }
 
 /* ---- where the names are ---- */
@@ -223,6 +232,19 @@ static void find_debug(struct symbol_file *f) {
         return;
     debug_candidates_add(&f->found, f->debug_root, NULL, &f->image, f->path);
     (void)debug_candidates_choose(&f->found, &f->image, &f->debug); /* -ENOENT: there is none */
+}
+
+int symbol_file_debug_section(struct symbol_file *f, const char *name, struct symbol_section *ret) {
+    char old[64];
+    snprintf(old, sizeof(old), ".z%s", name + 1);
+    int rc = section_of(f, &f->image, name, ret);
+    if (rc == -ENOENT)
+        rc = section_of(f, &f->image, old, ret);
+    if (rc != -ENOENT || !f->build_id[0]) /* without one a debug file would have to be read whole to be believed */
+        return rc;
+    find_debug(f);
+    rc = section_of(f, &f->debug.image, name, ret);
+    return rc == -ENOENT ? section_of(f, &f->debug.image, old, ret) : rc;
 }
 
 /* MiniDebugInfo: an ELF image compressed by xz, with a symbol table of what .dynsym lacks. */
@@ -286,7 +308,7 @@ static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct sym
     const struct symbol_entry *s = symbol_list_find(&f->symbols, address);
     char text[MAX_SYMBOL_NAME];
     if (!s)
-        return n && ret[0].line ? n : 0;
+        return n; /* what DWARF knows */
     symbol_list_name(&f->symbols, s, text, sizeof(text));
     if (n && ret[n - 1].name[0]) {
         if (!is_mangled(text))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bisect.h"
+#include "symbol/dwarf_ranges.h"
 #include "symbol/symtab.h"
 
 enum { MAX_SYMBOLS = 64 << 20 };
@@ -79,23 +80,31 @@ static int by_address(const void *a, const void *b) {
     return x->name < y->name ? -1 : x->name > y->name;
 }
 
-/* Where the code ends that holds an address: a symbol without a size does not reach into the next section. */
-static uint64_t code_end(const struct elf_image *e, uint64_t address) {
-    for (size_t i = 0; i < e->n_sections; i++) {
-        const Elf64_Shdr *s = &e->sections[i];
-        if ((s->sh_flags & SHF_EXECINSTR) && address >= s->sh_addr && address - s->sh_addr < s->sh_size)
-            return s->sh_addr + s->sh_size;
-    }
-    for (size_t i = 0; i < e->n_segments; i++) {
+/* Where code is, to know where it ends: a symbol without a size does not reach into the next section. Sections
+ * lie inside segments, so they win. 0 or -ENOMEM. */
+static int collect_code(const struct elf_image *e, struct dwarf_ranges *ret) {
+    uint32_t what = 0;
+    int rc = 0;
+    for (size_t i = 0; i < e->n_segments && rc == 0; i++) {
         const Elf64_Phdr *p = &e->segments[i];
-        if (p->p_type == PT_LOAD && address >= p->p_vaddr && address - p->p_vaddr < p->p_memsz)
-            return p->p_vaddr + p->p_memsz;
+        if (p->p_type == PT_LOAD)
+            rc = dwarf_ranges_add(ret, p->p_vaddr, p->p_vaddr + p->p_memsz, what++);
     }
-    return address;
+    for (size_t i = 0; i < e->n_sections && rc == 0; i++) {
+        const Elf64_Shdr *s = &e->sections[i];
+        if (s->sh_flags & SHF_EXECINSTR)
+            rc = dwarf_ranges_add(ret, s->sh_addr, s->sh_addr + s->sh_size, what++);
+    }
+    return rc < 0 ? rc : dwarf_ranges_finish(ret);
+}
+
+static uint64_t code_end(const struct dwarf_ranges *code, uint64_t address) {
+    const struct dwarf_range *r = dwarf_ranges_find(code, address);
+    return r ? r->low + r->size : address;
 }
 
 /* Keeps the best name of each address; a missing size becomes the way to the next symbol. */
-static void keep_best(struct symbol_builder *b, const struct elf_image *e) {
+static void keep_best(struct symbol_builder *b, const struct dwarf_ranges *code) {
     size_t n = 0;
     for (size_t i = 0; i < b->count; i++)
         if (n == 0 || b->all[i].address != b->all[n - 1].address)
@@ -107,7 +116,7 @@ static void keep_best(struct symbol_builder *b, const struct elf_image *e) {
         struct symbol_candidate *c = &b->all[i];
         if (c->size)
             continue;
-        uint64_t end = code_end(e, c->address);
+        uint64_t end = code_end(code, c->address);
         if (i + 1 < n)
             end = MIN(end, b->all[i + 1].address);
         c->size = end > c->address ? (uint32_t)MIN(end - c->address, (uint64_t)UINT32_MAX) : 0;
@@ -118,7 +127,13 @@ static int finish(struct symbol_list *list, struct symbol_builder *b, const stru
     if (b->count == 0)
         return 0;
     qsort(b->all, b->count, sizeof(*b->all), by_address);
-    keep_best(b, e);
+    struct dwarf_ranges code = {0};
+    int rc = collect_code(e, &code);
+    if (rc == 0)
+        keep_best(b, &code);
+    dwarf_ranges_free(&code);
+    if (rc < 0)
+        return rc;
     list->all = mem_alloc(b->count * sizeof(*list->all));
     if (!list->all)
         return -ENOMEM;

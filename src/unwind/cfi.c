@@ -220,6 +220,8 @@ static int read_fde(struct compiler *c, struct reader r, u64 cie_offset) {
     f.program_size = reader_left(&r);
     if (r.failed || f.end <= f.start || f.end >> 63)
         return -EBADMSG;
+    if (c->section->code_end && (f.start < c->section->code_start || f.end > c->section->code_end))
+        return 0;
     if (mem_grow((void **)&c->fdes, &c->cap_fdes, c->n_fdes + 1, sizeof(f)) < 0)
         return -ENOMEM;
     c->fdes[c->n_fdes++] = f;

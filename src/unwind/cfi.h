@@ -38,13 +38,17 @@ struct cfi_section {
     size_t size;
     u64 address;   /* where it is mapped, for pc-relative pointers */
     bool eh_frame; /* else .debug_frame */
+    /* Where code is, in .debug_frame: entries elsewhere belong to functions that the linker left out. Both 0
+     * = anywhere. */
+    u64 code_start, code_end;
 };
 
 /* Appends the rows of a section. -ENOMEM, or -EBADMSG when nothing of it could be read. Malformed
  * entries are skipped and counted. Work and memory are linear in the section's size. */
 int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct err *err);
 
-/* The whole file: .eh_frame, or .debug_frame without it, and linkage stubs that have none. */
+/* The whole file: .eh_frame; .debug_frame, of the file or its debug file, for what .eh_frame leaves out; and
+ * linkage stubs that have neither. */
 int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err);
 
 /* Adds a rule to rows->rules and returns its index; 0 when memory is out. Private to unwind/. */

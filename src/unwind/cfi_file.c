@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "unwind/cfi.h"
 
+enum { MAX_DEBUG_FRAME = 256 << 20 };
+
 /* The rule at an address by bisection over the rows; 0 when there is none. */
 static u32 rule_at(const struct cfi_rows *rows, u64 address, size_t *ret_next) {
     size_t low = bisect(i, rows->count, rows->rows[i].address <= address);
@@ -78,14 +80,63 @@ static int cover_code(struct symbol_file *f, struct cfi_rows *rows) {
     return 0;
 }
 
+/* ---- .debug_frame ---- */
+
+/* Lays the rows of `more` where `rows` has no rule. */
+static int fill_gaps(struct cfi_rows *rows, const struct cfi_rows *more) {
+    _cleanup_(freep) struct cfi_row *old = TAKE_PTR(rows->rows);
+    size_t n = rows->count, i = 0, k = 0;
+    u32 rule = 0, other = 0;
+    int rc = 0;
+    rows->count = rows->capacity = 0;
+    while (rc == 0 && (i < n || k < more->count)) {
+        u64 at = i < n ? old[i].address : UINT64_MAX;
+        if (k < more->count)
+            at = MIN(at, more->rows[k].address);
+        if (i < n && old[i].address == at)
+            rule = old[i++].rule;
+        if (k < more->count && more->rows[k].address == at)
+            other = more->rows[k++].rule;
+        rc = cfi_add_row(rows, at, rule ? rule : cfi_rule(rows, &more->rules[other]));
+    }
+    return rc;
+}
+
+/* Code that was compiled without tables for exceptions has its information in .debug_frame alone, if at all:
+ * C without -fasynchronous-unwind-tables, Go. 0, -ENOMEM, or -ENOENT and -EBADMSG when there is nothing. */
+static int compile_debug_frame(struct symbol_file *f, struct cfi_rows *ret) {
+    struct symbol_section s;
+    if (symbol_file_debug_section(f, ".debug_frame", &s) < 0 || !s.data || s.size == 0 || s.size > MAX_DEBUG_FRAME)
+        return -ENOENT;
+    uint64_t start, end;
+    if (symbol_file_code_range(f, &start, &end) < 0)
+        return -ENOENT;
+    struct cfi_section section = {
+        .data = s.data, .size = s.size, .address = s.address, .code_start = start, .code_end = end};
+    return cfi_compile(&section, ret, NULL);
+}
+
+static int add_debug_frame(struct symbol_file *f, struct cfi_rows *rows, int eh_rc) {
+    if (eh_rc < 0)
+        return compile_debug_frame(f, rows);
+    _cleanup_(cfi_rows_free) struct cfi_rows more = {0};
+    int rc = compile_debug_frame(f, &more);
+    return rc == 0 ? fill_gaps(rows, &more) : rc;
+}
+
 int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err) {
     struct symbol_section s;
     int rc = -ENOENT;
     if (symbol_file_section(f, ".eh_frame", &s) == 0 && s.data)
         rc = cfi_compile(&(struct cfi_section){.data = s.data, .size = s.size, .address = s.address, .eh_frame = true},
                          ret, err);
-    if (rc < 0 && rc != -ENOMEM && symbol_file_section(f, ".debug_frame", &s) == 0 && s.data)
-        rc = cfi_compile(&(struct cfi_section){.data = s.data, .size = s.size, .address = s.address}, ret, err);
+    if (rc != -ENOMEM) {
+        int more = add_debug_frame(f, ret, rc);
+        if (more == 0 || more == -ENOMEM)
+            rc = more;
+    }
+    if (rc == -ENOMEM)
+        return err_nomem(err);
     if (rc == -ENOENT)
         return err_set(err, rc, NULL, "The file has no call-frame information");
     if (rc == 0 && (add_stubs(f, ret) < 0 || cover_code(f, ret) < 0))

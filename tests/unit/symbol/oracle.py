@@ -299,6 +299,22 @@ def symtab_only():
     return check_symbols(path, path)
 
 
+@case("without lines and symbols: the names that DWARF has")
+def names_of_dwarf():
+    path = build("named", "inline.c", "-O2", "-g")
+    bare_ = path + ".bare"
+    run("objcopy", "--wildcard", "-N", "*", "-R", ".debug_line", path, bare_)
+    addresses, names = inside_functions(path), symbols_at(path)
+    # What is written in assembly has no entry.
+    addresses = [a for a in addresses if not any(n.startswith(("from_assembly", "_")) for n in names(a))]
+    answers = ours(bare_, addresses)
+    wrong = [(hex(a), answers[a], names(a)) for a in addresses
+             if not answers[a] or answers[a][-1][0] not in [n.split(".")[0] for n in names(a)]]
+    if wrong or len(addresses) < 50:
+        raise Wrong(f"{len(wrong)} of {len(addresses)}: {wrong[:1]}")
+    return f"{len(addresses)} addresses"
+
+
 @case("stripped with MiniDebugInfo: names come back")
 def mini():
     need("xz")

@@ -223,6 +223,45 @@ static void opening_survives_every_failed_allocation(void **state) {
     }
 }
 
+/* An image of very many sections of code, each with a label that has no size: what one label costs must not
+ * grow with the number of sections, or this takes minutes. */
+static void labels_end_where_their_sections_do(void **state) {
+    enum { N = 400000 };
+    Elf64_Ehdr h = {.e_ident = "\177ELF\2\1\1", .e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1};
+    size_t symbols_at = sizeof(h), names_at = symbols_at + N * sizeof(Elf64_Sym), sections_at = names_at + 8;
+    h.e_shoff = sections_at;
+    h.e_shentsize = sizeof(Elf64_Shdr);
+    size_t size = sections_at + (N + 3) * sizeof(Elf64_Shdr);
+    char *bytes = mem_zalloc(1, size);
+    assert_non_null(bytes);
+    memcpy(bytes, &h, sizeof(h));
+    memcpy(bytes + names_at, "\0label", 7);
+    Elf64_Shdr *sections = (void *)(bytes + sections_at);
+    Elf64_Sym *symbols = (void *)(bytes + symbols_at);
+    sections[0].sh_size = N + 3; /* more than the header can count */
+    sections[1] = (Elf64_Shdr){.sh_type = SHT_SYMTAB,
+                               .sh_offset = symbols_at,
+                               .sh_size = N * sizeof(Elf64_Sym),
+                               .sh_link = 2,
+                               .sh_entsize = sizeof(Elf64_Sym)};
+    sections[2] = (Elf64_Shdr){.sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = 7};
+    for (uint64_t i = 0; i < N; i++) {
+        sections[i + 3] =
+            (Elf64_Shdr){.sh_type = SHT_NOBITS, .sh_flags = SHF_EXECINSTR, .sh_addr = 32 * (N - i), .sh_size = 16};
+        symbols[i] = (Elf64_Sym){.st_name = 1, .st_info = STT_FUNC, .st_shndx = 3, .st_value = 32 * i + 4};
+    }
+    struct elf_image image;
+    assert_int_equal(elf_image_of(bytes, size, &image), 0);
+    struct symbol_list list = {0};
+    assert_int_equal(symbol_list_build(&list, (const struct elf_image *[]){&image}, 1), 0);
+    for (uint64_t i = 1; i < N; i += 999) {
+        assert_non_null(symbol_list_find(&list, 32 * i + 15));
+        assert_null(symbol_list_find(&list, 32 * i + 16));
+    }
+    symbol_list_free(&list);
+    elf_image_close(&image);
+}
+
 /* ---- ranges, against looking at every one ---- */
 
 static void overlapping_ranges_give_way_to_what_starts_later(void **state) {
@@ -291,6 +330,57 @@ static void perf_maps_are_read_on_as_they_grow(void **state) {
     close(fd);
 }
 
+static void a_known_name_gives_way_to_what_is_written_later(void **state) {
+    int fd = memory_file("", 0);
+    _cleanup_(symbol_perf_map_closep) struct symbol_perf_map *m = map_of(fd);
+    append_text(fd, "1000 100 once\n2000 100 stays\n");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x1000), "once");
+    append_text(fd, "1000 10 again\n");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x1000), "again");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x1010), "once");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x2000), "stays");
+    close(fd);
+}
+
+static void a_map_that_is_written_anew_is_read_anew(void **state) {
+    int fd = memory_file("", 0);
+    _cleanup_(symbol_perf_map_closep) struct symbol_perf_map *m = map_of(fd);
+    append_text(fd, "1000 100 before\n");
+    const char *before = symbol_perf_map_lookup(m, 0x1000);
+    assert_string_equal(before, "before");
+    assert_int_equal(ftruncate(fd, 0), 0);
+    lseek(fd, 0, SEEK_SET);
+    append_text(fd, "2000 100 a longer map than was there before\n");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x1000), "");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x2000), "a longer map than was there before");
+    assert_int_equal(ftruncate(fd, 0), 0);
+    lseek(fd, 0, SEEK_SET);
+    append_text(fd, "1000 100 short\n");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x1000), "short");
+    assert_string_equal(symbol_perf_map_lookup(m, 0x2000), "");
+    assert_string_equal(before, "before");
+    close(fd);
+}
+
+/* Names that come again cost nothing, and entries that are replaced go. */
+static void a_map_that_is_written_for_ever_stays_small(void **state) {
+    int fd = memory_file("", 0);
+    _cleanup_(symbol_perf_map_closep) struct symbol_perf_map *m = map_of(fd);
+    size_t then = 0;
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; i < 100; i++) {
+            char line[300];
+            snprintf(line, sizeof(line), "%x 10 %0200d\n", 0x1000 + i * 16, (i + round) % 100);
+            append_text(fd, line);
+        }
+        assert_string_not_equal(symbol_perf_map_lookup(m, 0x1000 + 16 * (uint64_t)(round % 100)), "");
+        if (round == 100)
+            then = mallinfo2().uordblks;
+    }
+    assert_true(mallinfo2().uordblks < then + 16384);
+    close(fd);
+}
+
 static void later_lines_replace_what_they_overlap(void **state) {
     srandom(5);
     for (int round = 0; round < 60; round++) {
@@ -304,7 +394,7 @@ static void later_lines_replace_what_they_overlap(void **state) {
             snprintf(line, sizeof(line), "%llx %llx n%d\n", (unsigned long long)start[i],
                      (unsigned long long)(end[i] - start[i]), i);
             append_text(fd, line);
-            if (i == 20) /* in two readings */
+            if (round % 2 ? i == 20 : random() % 3 == 0) /* in two readings, or in many */
                 symbol_perf_map_lookup(m, 100000);
         }
         symbol_perf_map_lookup(m, 100000);
@@ -330,6 +420,9 @@ static void a_target_s_own_map_is_found(void **state) {
     assert_int_equal(file_write(path, "abc000 10 jitted\n", 17, NULL), 0);
     assert_int_equal(symbol_perf_map_open(t, &m), 0);
     assert_string_equal(symbol_perf_map_lookup(m, 0xabc00f), "jitted");
+    unlink(path);
+    assert_int_equal(file_write(path, "abc000 10 another file of that name\n", 36, NULL), 0);
+    assert_string_equal(symbol_perf_map_lookup(m, 0xabc00f), "another file of that name");
     symbol_perf_map_close(m);
     unlink(path);
 }
@@ -429,8 +522,12 @@ int main(void) {
         cmocka_unit_test(a_file_may_be_cut_short_while_it_is_read),
         cmocka_unit_test(broken_files_do_no_harm),
         cmocka_unit_test(opening_survives_every_failed_allocation),
+        cmocka_unit_test(labels_end_where_their_sections_do),
         cmocka_unit_test(overlapping_ranges_give_way_to_what_starts_later),
         cmocka_unit_test(perf_maps_are_read_on_as_they_grow),
+        cmocka_unit_test(a_known_name_gives_way_to_what_is_written_later),
+        cmocka_unit_test(a_map_that_is_written_anew_is_read_anew),
+        cmocka_unit_test(a_map_that_is_written_for_ever_stays_small),
         cmocka_unit_test(later_lines_replace_what_they_overlap),
         cmocka_unit_test(a_target_s_own_map_is_found),
         cmocka_unit_test(kernel_functions_have_their_modules),

@@ -118,14 +118,33 @@ static const struct unwind_rule *look_up(const struct tables_file *file, u64 add
     return found ? found : &shared_rules[0];
 }
 
+struct judged {
+    const char *path;
+    struct cfi_rows rows;
+    struct symbol_file *file;
+    struct tables *tables;
+    struct tables_file in_tables;
+    struct verdict verdict;
+    int fd;
+    Elf *elf;
+    Dwarf *dwarf;
+    Dwarf_CFI *eh_frame, *debug_frame; /* the first is ours to end */
+};
+
+/* What .eh_frame says or, where it says nothing, .debug_frame. */
+static bool frame_at(const struct judged *j, u64 address, Dwarf_Frame **ret) {
+    return (j->eh_frame && dwarf_cfi_addrframe(j->eh_frame, address, ret) == 0) ||
+           (j->debug_frame && dwarf_cfi_addrframe(j->debug_frame, address, ret) == 0);
+}
+
 /* One stretch in which our rule is the same: [at, end). */
-static void judge(Dwarf_CFI *cfi, const struct unwind_rule *rule, u64 at, u64 end, const struct tables_file *file,
-                  struct verdict *v) {
+static void judge(struct judged *j, const struct unwind_rule *rule, u64 at, u64 end) {
+    struct verdict *v = &j->verdict;
     while (at < end) {
         Dwarf_Frame *frame = NULL;
         v->rows++;
-        v->lookup += memcmp(look_up(file, at), rule, sizeof(*rule)) != 0;
-        if (dwarf_cfi_addrframe(cfi, at, &frame) != 0) {
+        v->lookup += memcmp(look_up(&j->in_tables, at), rule, sizeof(*rule)) != 0;
+        if (!frame_at(j, at, &frame)) {
             v->unknown_to_oracle += rule->kind != RULE_NONE;
             at += rule->kind == RULE_NONE && end - at > 16 ? 16 : end - at;
             continue;
@@ -143,29 +162,15 @@ static void judge(Dwarf_CFI *cfi, const struct unwind_rule *rule, u64 at, u64 en
     }
 }
 
-struct judged {
-    const char *path;
-    struct cfi_rows rows;
-    struct symbol_file *file;
-    struct tables *tables;
-    struct tables_file in_tables;
-    struct verdict verdict;
-    int fd;
-    Elf *elf;
-    Dwarf *dwarf;
-    Dwarf_CFI *owned;
-};
-
-/* libdw's view of the file; NULL when it has none. */
-static Dwarf_CFI *open_oracle(struct judged *j) {
+/* libdw's view of the file; false when it has none. */
+static bool open_oracle(struct judged *j) {
     j->elf = elf_begin(j->fd, ELF_C_READ_MMAP, NULL);
     if (!j->elf)
-        return NULL;
+        return false;
     j->dwarf = dwarf_begin_elf(j->elf, DWARF_C_READ, NULL);
-    j->owned = dwarf_getcfi_elf(j->elf);
-    if (j->owned || !j->dwarf)
-        return j->owned;
-    return dwarf_getcfi(j->dwarf);
+    j->eh_frame = dwarf_getcfi_elf(j->elf);
+    j->debug_frame = j->dwarf ? dwarf_getcfi(j->dwarf) : NULL;
+    return j->eh_frame || j->debug_frame;
 }
 
 static bool open_ours(struct judged *j, int fd) {
@@ -189,8 +194,8 @@ static void judged_free(struct judged *j) {
     cfi_rows_free(&j->rows);
     if (j->file)
         symbol_file_close(j->file);
-    if (j->owned)
-        dwarf_cfi_end(j->owned);
+    if (j->eh_frame)
+        dwarf_cfi_end(j->eh_frame);
     if (j->dwarf)
         dwarf_end(j->dwarf);
     elf_end(j->elf);
@@ -206,13 +211,11 @@ static bool judge_file(const char *path, unsigned number) {
         return true;
     }
     shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
-    Dwarf_CFI *cfi = open_oracle(&j);
-    bool ok = open_ours(&j, fd) && cfi;
+    bool ok = open_ours(&j, fd) && open_oracle(&j);
     if (ok)
         chunks = tables_chunks(j.tables);
     for (size_t i = 0; ok && i + 1 < j.rows.count; i++)
-        judge(cfi, &j.rows.rules[j.rows.rows[i].rule], j.rows.rows[i].address, j.rows.rows[i + 1].address, &j.in_tables,
-              &j.verdict);
+        judge(&j, &j.rows.rules[j.rows.rows[i].rule], j.rows.rows[i].address, j.rows.rows[i + 1].address);
     if (ok)
         say(&j);
     const struct verdict *v = &j.verdict;
