@@ -23,7 +23,7 @@ static void list_json(struct buf *out, const struct session_listed *list, size_t
         json_kstring(&j, "container", l->container ? l->container : "");
         json_kbool(&j, "can_sample_cpu", l->can_sample);
         json_kbool(&j, "can_dump", l->can_read);
-        json_kstring(&j, "missing", l->missing ? l->missing : "");
+        json_kstring(&j, "missing", l->missing);
         json_kstring(&j, "command", l->command ? l->command : "");
         json_object_end(&j);
     }
@@ -67,7 +67,7 @@ static void list_text(struct buf *out, const struct session_listed *list, size_t
         add_row(out, &list[i], room);
     const char *shown = "";
     for (size_t i = 0; i < n; i++) {
-        if (!list[i].missing || !list[i].missing[0] || strcmp(list[i].missing, shown) == 0)
+        if (!list[i].missing[0] || strcmp(list[i].missing, shown) == 0)
             continue;
         shown = list[i].missing;
         buf_addf(out, "%7d: ", (int)list[i].pid);

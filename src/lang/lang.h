@@ -66,10 +66,11 @@ struct lang {
     /* Names one raw frame of this runtime: interned in `p`, cached. Reads the target's memory on first
      * sight. Returns 0 for entries that are not frames (boundaries, marks). */
     frame_id (*name_frame)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
-
-    /* The runtime's own name of a thread, copied to `ret`; "" when it has none. May be NULL. */
-    void (*thread_name)(struct lang_process *lp, pid_t tid, char *ret, size_t size);
 };
 
 /* Indexed by enum lang_id. Entry 0 (native) has only its names. */
 extern const struct lang *const langs[LANG_COUNT];
+
+/* Looks for a runtime in a process. 0: *ret_lang and *ret, which the caller gives back to detach(). -ENOENT:
+ * there is none. Other: *ret_lang is there, but cannot be read, and err says why. */
+int lang_attach(struct target *t, enum lang_id *ret_lang, struct lang_process **ret, struct err *err);

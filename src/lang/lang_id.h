@@ -14,6 +14,3 @@ enum lang_id {
 
 /* Kind n, 0..15, of the raw frames of a runtime. */
 #define RAW_LANG(id, n) ((u8)((id) << 4 | (n)))
-static inline unsigned raw_lang(const struct raw_frame *f) {
-    return raw_kind(f) >> 4;
-}

@@ -116,8 +116,11 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
     stack_copy_init(&copy, p->target, start, v->stack, v->sample->stack_bytes);
     u32 published = p->table.mappings_at;
-    bool exact = !(v->sample->flags & CPU_SAMPLE_INEXACT);
-    session_process_walk(p, &copy.host, &v->sample->regs, v->sample->head.tid, exact, false, c->walk);
+    struct session_walk how = {.host = &copy.host,
+                               .regs = &v->sample->regs,
+                               .tid = v->sample->head.tid,
+                               .exact = !(v->sample->flags & CPU_SAMPLE_INEXACT)};
+    session_process_walk(p, &how, c->walk);
     if (p->table.mappings_at != published) /* another list is in another place */
         publish(c, p);
     /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */

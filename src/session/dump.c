@@ -93,7 +93,13 @@ static void hold_thread(struct dump *d, struct held_thread *h) {
     struct walk_regs regs = {.tls_base = registers.tls_base};
     memcpy(regs.value, registers.value, sizeof(regs.value));
     struct target_host host = {.host = {.read = read_target}, .target = p->target};
-    session_process_walk(p, &host.host, &regs, (u32)h->tid, !registers.in_syscall, true, d->walk);
+    struct session_walk how = {.host = &host.host,
+                               .regs = &regs,
+                               .tid = (u32)h->tid,
+                               .exact = !registers.in_syscall,
+                               .partial = registers.partial,
+                               .runtime = true};
+    session_process_walk(p, &how, d->walk);
     size_t size = offsetof(struct walk_stack, frames) + d->walk->n_frames * sizeof(struct raw_frame);
     h->leaf_sp = regs.value[7];
     h->walk = mem_alloc(size);

@@ -25,22 +25,20 @@ static char *user_name(uid_t uid) {
     return pw ? mem_strdup(pw->pw_name) : mem_printf("%u", (unsigned)uid);
 }
 
+/* Sets *ret_missing when the runtime that is there cannot be read. */
 static char *runtime_of(struct target *t, char **ret_missing) {
-    for (unsigned i = 1; i < LANG_COUNT; i++) {
-        struct lang_process *lp = NULL;
-        struct err why = {0};
-        int rc = langs[i]->attach ? langs[i]->attach(t, &lp, &why) : -ENOENT;
-        if (rc == 0) {
-            char *text = mem_printf("%s %s", langs[i]->name, langs[i]->version(lp));
-            langs[i]->detach(lp);
-            return text;
-        }
-        if (rc != -ENOENT) {
-            *ret_missing = mem_printf("%s frames: %s", langs[i]->title, why.text);
-            return mem_strdup(langs[i]->name);
-        }
+    struct lang_process *lp = NULL;
+    struct err why = {0};
+    enum lang_id lang = LANG_native;
+    int rc = lang_attach(t, &lang, &lp, &why);
+    if (rc == 0) {
+        char *text = mem_printf("%s %s", langs[lang]->name, langs[lang]->version(lp));
+        langs[lang]->detach(lp);
+        return text;
     }
-    return mem_strdup("native");
+    if (rc != -ENOENT)
+        *ret_missing = mem_printf("%s frames: %s", langs[lang]->title, why.text);
+    return mem_strdup(langs[lang]->name);
 }
 
 static bool fill(struct session_listed *l, pid_t pid) {
@@ -94,8 +92,8 @@ int session_list(struct session_listed **ret, size_t *ret_count, struct err *err
         if (pids[i] == getpid() || !fill(&list[k], pids[i]))
             continue;
         list[k].can_sample = can_sample;
-        if (!can_sample && !list[k].missing)
-            list[k].missing = mem_strdup(why.text);
+        if (!list[k].missing)
+            list[k].missing = mem_strdup(can_sample ? "" : why.text);
         k++;
     }
     free(pids);

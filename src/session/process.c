@@ -150,28 +150,22 @@ bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns) 
     if (p->runtime || p->next_attach_ns == 0 || now_ns < p->next_attach_ns)
         return false;
     p->next_attach_ns = 0;
-    for (unsigned i = 1; i < LANG_COUNT; i++) {
-        if (!langs[i]->attach)
-            continue;
-        struct err why = {0};
-        int rc = langs[i]->attach(p->target, &p->runtime, &why);
-        if (rc != -ENOENT)
-            p->attach_error = why;
-        if (rc == 0) {
-            p->lang = (enum lang_id)i;
-            p->table.langs = 1u << i;
-            p->attach_error = (struct err){0};
-            langs[i]->config(p->runtime, p->table.config);
-            char text[128];
-            snprintf(text, sizeof(text), "%s %s", langs[i]->name, langs[i]->version(p->runtime));
-            p->runtime_name = profile_string(p->files->profile, text);
-            u64_map_free(&p->threads); /* they carry the runtime's name */
-            return true;
-        }
+    enum lang_id lang;
+    int rc = lang_attach(p->target, &lang, &p->runtime, &p->attach_error);
+    if (rc < 0) {
         if (rc != -ENOENT)
             plan_next_attach(p, now_ns);
+        return false;
     }
-    return false;
+    p->lang = lang;
+    p->table.langs = 1u << lang;
+    p->attach_error = (struct err){0};
+    langs[lang]->config(p->runtime, p->table.config);
+    char text[128];
+    snprintf(text, sizeof(text), "%s %s", langs[lang]->name, langs[lang]->version(p->runtime));
+    p->runtime_name = profile_string(p->files->profile, text);
+    u64_map_free(&p->threads); /* they carry the runtime's name */
+    return true;
 }
 
 /* ---- life ---- */
@@ -235,23 +229,32 @@ static bool improve(struct session_process *p, int end, uint64_t pc, bool *refre
     return false;
 }
 
-void session_process_walk(struct session_process *p, struct walk_host *host, const struct walk_regs *regs, u32 tid,
-                          bool exact, bool runtime, struct walk_stack *ret) {
+/* A thread whose thread pointer is not known may be the runtime's although that did not find it. */
+static void doubt_runtime(struct walk_stack *stack) {
+    bool found = stack->n_streams > 1 && stack->streams[1].end != WALK_END_NO_THREAD;
+    if (!found && stack->streams[0].end == WALK_END_ROOT)
+        stack->streams[0].end = WALK_END_REGISTERS;
+}
+
+void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret) {
     struct walk_state state;
-    struct walk w = {.host = host, .stack = ret, .state = &state, .tid = tid};
+    struct walk w = {.host = how->host, .stack = ret, .state = &state, .tid = how->tid, .partial = how->partial};
     bool refreshed = false;
     for (unsigned tries = 0;; tries++) {
         memset(&state, 0, sizeof(state));
-        state.leaf = *regs;
+        state.leaf = *how->regs;
         ret->n_streams = 0;
         ret->n_frames = 0;
-        int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, exact);
+        int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, how->exact);
         uint64_t pc = state.regs.value[16];
         if (tries >= 256 || !improve(p, end, pc ? pc - 1 : 0, &refreshed))
             break;
     }
-    if (runtime && p->runtime)
+    if (how->runtime && p->runtime) {
         langs[p->lang]->walk(&w, p->table.config);
+        if (how->partial)
+            doubt_runtime(ret);
+    }
 }
 
 /* ---- threads ---- */

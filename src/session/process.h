@@ -62,10 +62,16 @@ void session_process_preload(struct session_process *p);
 /* Looks for a runtime if that is due. Returns whether `table` changed. */
 bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns);
 
-/* Walks all streams of a thread in user space, loading tables as they are needed. `host` reads the
- * target; `runtime` says whether its memory belongs to the same instant as the registers. */
-void session_process_walk(struct session_process *p, struct walk_host *host, const struct walk_regs *regs, u32 tid,
-                          bool exact, bool runtime, struct walk_stack *ret);
+struct session_walk {
+    struct walk_host *host; /* reads the target */
+    const struct walk_regs *regs;
+    u32 tid;
+    bool exact;   /* the thread was interrupted at its pc; else that is where a system call returns to */
+    bool partial; /* only pc and sp of `regs` are known */
+    bool runtime; /* the memory belongs to the same instant as the registers: walk the runtime's frames too */
+};
+/* Walks the streams of a thread in user space, loading tables as they are needed. */
+void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
 
 /* The profile's thread for a tid. `comm` may be NULL: then the target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);

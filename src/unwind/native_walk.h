@@ -29,12 +29,24 @@ static __always_inline int native_enter_mapping(struct native_walk *n, u64 pc) {
     return table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, &n->mapping);
 }
 
+/* saved_at of a register that nobody knows: no address of a program. */
+#define NATIVE_UNKNOWN (1ull << 63)
+
+/* Why the value of register r cannot be had. */
+static __always_inline int native_no_register(struct native_walk *n, u32 r) {
+    if (walk_is_partial(n->w) && r < WALK_REGISTERS && n->w->state->saved_at[r] == NATIVE_UNKNOWN)
+        return WALK_END_REGISTERS;
+    return WALK_END_FAULT;
+}
+
 /* Value of register r in the present frame. 0, or -1 when it cannot be known. */
 static __always_inline int native_register(struct native_walk *n, u32 r, u64 *ret) {
     struct walk_state *state = n->w->state;
     if (r >= WALK_REGISTERS)
         return -1;
     u64 at = state->saved_at[r];
+    if (walk_is_partial(n->w) && at == NATIVE_UNKNOWN)
+        return -1;
     if (at)
         return walk_read(n->w, ret, 8, at) < 0 ? -1 : 0;
     if (!n->volatiles && (ARCH_VOLATILE_REGISTERS >> r & 1))
@@ -74,7 +86,7 @@ static __always_inline int native_by_frame_pointer(struct native_walk *n, struct
         }
     }
     if (native_register(n, ARCH_FRAME_POINTER, &fp) < 0)
-        return WALK_END_FAULT;
+        return native_no_register(n, ARCH_FRAME_POINTER);
     if (fp == 0) /* by convention the outermost frame clears it */
         return WALK_END_ROOT;
     if (fp < sp || (fp & 7) || walk_read(n->w, pair, 16, fp) < 0)
@@ -97,7 +109,7 @@ static __always_inline int native_cfa(struct native_walk *n, const struct unwind
         return WALK_END_NONE;
     }
     if (native_register(n, rule->cfa_reg, &base) < 0)
-        return WALK_END_FAULT;
+        return native_no_register(n, rule->cfa_reg);
     base += (s64)rule->cfa_offset;
     if (rule->kind == RULE_CFA_DEREF) {
         if (walk_read(n->w, &base, 8, base) < 0)
@@ -124,10 +136,10 @@ static __always_inline int native_by_rule(struct native_walk *n, const struct un
         return end;
     u64 base = step->cfa;
     if ((rule->flags & RULE_SAVED_FROM_RBP) && native_register(n, ARCH_FRAME_POINTER, &base) < 0)
-        return WALK_END_FAULT;
+        return native_no_register(n, ARCH_FRAME_POINTER);
     if (rule->flags & RULE_RA_IN_REGISTER) {
         if (native_register(n, rule->ra_reg, &step->pc) < 0)
-            return WALK_END_FAULT;
+            return native_no_register(n, rule->ra_reg);
     } else if (walk_read(n->w, &step->pc, 8, step->cfa + (u64)(s64)rule->ra_offset) < 0) {
         return WALK_END_FAULT;
     }
@@ -209,8 +221,8 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
                             .end = WALK_END_LIMIT};
     w->state->regs = w->state->leaf;
     WALK_UNROLL
-    for (int r = 0; r < WALK_REGISTERS; r++)
-        w->state->saved_at[r] = 0;
+    for (u32 r = 0; r < WALK_REGISTERS; r++)
+        w->state->saved_at[r] = walk_is_partial(w) && r != ARCH_STACK_POINTER && r != ARCH_PC ? NATIVE_UNKNOWN : 0;
     if (walk_begin(w->stack, 0, &w->stream) < 0)
         return WALK_END_NONE;
     walk_loop(WALK_MAX_STEPS, native_step, &n);

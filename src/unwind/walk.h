@@ -148,7 +148,19 @@ struct walk {
     struct walk_state *state;
     u32 stream; /* index of the stream being filled */
     u32 tid;    /* kernel thread id as the target's pid namespace numbers it */
+    u8 partial; /* see walk_is_partial() */
 };
+
+/* Whether of the leaf's registers only the instruction and stack pointers are known. In the kernel the thread
+ * itself was interrupted: all are. */
+static __always_inline int walk_is_partial(const struct walk *w) {
+#ifdef __bpf__
+    (void)w;
+    return 0;
+#else
+    return w->partial;
+#endif
+}
 
 /* 0, or negative when the bytes cannot be read. */
 #ifdef __bpf__

@@ -84,7 +84,8 @@ static void count_stack(struct stepper *s, stack_id stack, u64 pc) {
 static void take_sample(struct stepper *s) {
     struct walk_regs regs = {0};
     take_registers(s->tid, &regs);
-    session_process_walk(s->process, &s->host, &regs, (u32)s->tid, true, true, s->walk);
+    struct session_walk how = {.host = &s->host, .regs = &regs, .tid = (u32)s->tid, .exact = true, .runtime = true};
+    session_process_walk(s->process, &how, s->walk);
     struct assemble_input in = {
         .process = s->process, .snapshot = &s->process->now, .walk = s->walk, .leaf_sp = regs.value[7]};
     count_stack(s, assemble(s->assembler, &in).stack, regs.value[16]);

@@ -65,6 +65,25 @@ def test_dump_inside_the_kernel_shows_the_call():
     assert r.status == 0 and re.search(r"nanosleep", r.out), r
 
 
+@pytest.mark.parametrize("how", ["sp", "fp"])
+def test_a_thread_that_cannot_be_stopped_has_the_frames_that_its_stack_pointer_tells(how):
+    """Its other registers are not known: where one is needed the stack is cut, and says so."""
+    with Target([target("vforked"), how]) as t:
+        deadline = time.time() + 5
+        while "(disk sleep)" not in open(f"/proc/{t.pid}/status").read() and time.time() < deadline:
+            time.sleep(0.01)
+        j = scry("dump", "-p", t.pid, "--json")
+    assert j.status == 0, j
+    [thread] = j.json["threads"]
+    assert thread["state"] == "in uninterruptible sleep"
+    names = [f["function"] for f in thread["frames"]]
+    if how == "sp":
+        assert names[:3] == ["waits", "middle", "main"] and names[-1] == "_start", names
+    else:
+        assert names[0] == "waits" and "main" not in names, names
+        assert "could not be stopped" in names[-1] and thread["frames"][-1]["mark"], names
+
+
 def test_dump_leaves_the_target_as_it_was():
     with Target([pythons()[0], SOURCES / "threads.py", 60, 20]) as t:
         for _ in range(10):
