@@ -146,9 +146,7 @@ int read_info(int proc_fd, pid_t pid, struct target_info *ret) {
             break;
         ret->ns_pid = (pid_t)v; /* the last is the innermost */
     }
-    int n = proc_read_text(proc_fd, "comm", ret->comm, sizeof(ret->comm));
-    ret->comm[n > 0 ? strcspn(ret->comm, "\n") : 0] = '\0';
-    make_printable(ret->comm, strlen(ret->comm));
+    proc_read_comm(proc_fd, "comm", ret->comm, sizeof(ret->comm));
     ret->command_line = read_command_line(proc_fd);
     read_cgroup(proc_fd, ret);
     return ret->command_line ? 0 : -ENOMEM;

@@ -28,9 +28,8 @@ struct target {
     /* /proc/PID, open: it goes on naming this very process, so that a pid that is used again is not taken
      * for it. -1 for a core file. */
     int proc_fd;
-    int memory_fd;       /* /proc/PID/mem; -1 when it cannot be had */
-    char member[24];     /* "", or "task/TID/" when the first thread has ended and others live on */
-    uint64_t start_time; /* of the process, in clock ticks */
+    int memory_fd;   /* /proc/PID/mem; -1 when it cannot be had */
+    char member[24]; /* "", or "task/TID/" when the first thread has ended and others live on */
     uint64_t exe_device, exe_inode;
     struct core_file *core;
     struct target_info info;
@@ -54,10 +53,13 @@ int proc_numbers(int dir_fd, const char *name, pid_t **ret, size_t *ret_count);
 /* The text after "\nNAME:" and its spaces, up to the end of `status`; "" when it is not there. */
 const char *proc_field(const char *status, const char *name);
 
+/* The name in a "comm" file, fit to be printed; *ret stays what it is when there is none. */
+void proc_read_comm(int proc_fd, const char *name, char *ret, size_t size);
+
 struct proc_stat {
     char state;
     unsigned threads;
-    uint64_t flags, start_time;
+    uint64_t flags;
 };
 int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret);
 
@@ -79,7 +81,8 @@ struct forbidden {
     int yama;                        /* ptrace_scope, 0 when there is none */
 };
 int forbidden_sentence(const struct forbidden *f, struct err *err);
-enum target_state target_state_at(int proc_fd, pid_t pid);
+/* *ret is filled unless it is gone. */
+enum target_state target_state_at(int proc_fd, pid_t pid, struct proc_stat *ret);
 int refuse_state(enum target_state state, int proc_fd, pid_t pid, struct err *err);
 
 /* ---- mappings (maps.c) ---- */

@@ -15,14 +15,14 @@ static int refuse_ended(const struct target *t, struct err *err) {
 
 /* ---- memory ---- */
 
-/* The memory of a process whose first thread has ended is reached through one that lives. */
-static void choose_member(struct target *t) {
+/* The memory of a process whose first thread has ended (that its state tells) is reached through one that
+ * lives. */
+static void choose_member(struct target *t, char state) {
     struct proc_stat st;
     pid_t *tids = NULL;
     size_t n = 0;
     t->member[0] = '\0';
-    if (proc_read_stat(t->proc_fd, "stat", &st) < 0 || st.state != 'Z' ||
-        proc_numbers(t->proc_fd, "task", &tids, &n) < 0)
+    if (state != 'Z' || proc_numbers(t->proc_fd, "task", &tids, &n) < 0)
         return;
     for (size_t i = 0; i < n; i++) {
         char name[32];
@@ -65,7 +65,7 @@ static int reopen_memory(struct target *t) {
     struct proc_stat st;
     if (proc_read_stat(t->proc_fd, "stat", &st) < 0 || (st.state == 'Z' && st.threads <= 1))
         return -ESRCH;
-    choose_member(t);
+    choose_member(t, st.state);
     int rc = open_memory(t);
     return rc == -ENOENT ? -ESRCH : rc;
 }
@@ -116,7 +116,9 @@ static int read_mappings(struct target *t, struct mapping_list *ret) {
             return maps_parse(b.data, b.len, ret);
         if (rc < 0 && rc != -ESRCH)
             return rc;
-        choose_member(t); /* the first thread may have ended meanwhile */
+        struct proc_stat st;
+        if (proc_read_stat(t->proc_fd, "stat", &st) == 0)
+            choose_member(t, st.state); /* the first thread may have ended meanwhile */
     }
     return -ESRCH;
 }
@@ -174,15 +176,14 @@ int target_open(pid_t pid, struct target **ret, struct err *err) {
     t->memory_fd = -1;
     t->epoch = 1;
     t->proc_fd = proc_open(pid);
-    enum target_state state = t->proc_fd < 0 ? target_state_of(pid) : target_state_at(t->proc_fd, pid);
+    struct proc_stat st = {0};
+    enum target_state state = t->proc_fd < 0 ? target_state_of(pid) : target_state_at(t->proc_fd, pid, &st);
     int rc = refuse_state(state, t->proc_fd, pid, err);
     if (rc < 0)
         return rc;
-    struct proc_stat st;
-    if (t->proc_fd < 0 || proc_read_stat(t->proc_fd, "stat", &st) < 0)
+    if (t->proc_fd < 0)
         return refuse_ended(t, err);
-    t->start_time = st.start_time;
-    choose_member(t);
+    choose_member(t, st.state);
     rc = open_memory(t);
     if (rc == -EACCES || rc == -EPERM)
         return refuse_forbidden(pid, err);

@@ -99,6 +99,18 @@ const char *proc_field(const char *status, const char *name) {
     return "";
 }
 
+void proc_read_comm(int proc_fd, const char *name, char *ret, size_t size) {
+    char text[64];
+    int n = proc_read_text(proc_fd, name, text, sizeof(text));
+    if (n <= 0)
+        return;
+    size_t length = strlen(text); /* a name may hold newlines; the last one is the kernel's */
+    if (length && text[length - 1] == '\n')
+        text[--length] = '\0';
+    make_printable(text, length);
+    snprintf(ret, size, "%s", text);
+}
+
 int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret) {
     char text[1024];
     int rc = proc_read_text(proc_fd, name, text, sizeof(text));
@@ -106,12 +118,12 @@ int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret) {
         return rc;
     /* The name may hold anything, also ')': the last one ends it. */
     const char *p = strrchr(text, ')');
-    unsigned long long flags, start;
+    unsigned long long flags;
     unsigned threads;
     char state;
-    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu", &state,
-                     &flags, &threads, &start) != 4)
+    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u", &state, &flags,
+                     &threads) != 3)
         return -EBADMSG;
-    *ret = (struct proc_stat){.state = state, .threads = threads, .flags = flags, .start_time = start};
+    *ret = (struct proc_stat){.state = state, .threads = threads, .flags = flags};
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/capability.h"
 #include "target/internal.h"
 
 enum { FLAG_KERNEL_THREAD = 0x00200000 /* PF_KTHREAD */ };
@@ -35,16 +36,15 @@ static bool may_read(int proc_fd) {
     return fd >= 0 || (errno != EACCES && errno != EPERM);
 }
 
-enum target_state target_state_at(int proc_fd, pid_t pid) {
-    struct proc_stat st;
-    if (proc_read_stat(proc_fd, "stat", &st) < 0)
+enum target_state target_state_at(int proc_fd, pid_t pid, struct proc_stat *ret) {
+    if (proc_read_stat(proc_fd, "stat", ret) < 0)
         return TARGET_GONE;
-    if (st.flags & FLAG_KERNEL_THREAD)
+    if (ret->flags & FLAG_KERNEL_THREAD)
         return TARGET_KERNEL_THREAD;
     if (thread_group_of(proc_fd, pid) != pid)
         return TARGET_THREAD;
     /* When the first thread has ended and others live on, the process looks like a zombie. */
-    if ((st.state == 'Z' && st.threads <= 1) || st.state == 'X')
+    if ((ret->state == 'Z' && ret->threads <= 1) || ret->state == 'X')
         return TARGET_ZOMBIE;
     if (!may_read(proc_fd))
         return TARGET_FORBIDDEN;
@@ -58,8 +58,9 @@ static enum target_state state_of_unseen(pid_t pid, int rc) {
 }
 
 enum target_state target_state_of(pid_t pid) {
+    struct proc_stat st;
     _cleanup_(closep) int fd = proc_open(pid);
-    return fd < 0 ? state_of_unseen(pid, fd) : target_state_at(fd, pid);
+    return fd < 0 ? state_of_unseen(pid, fd) : target_state_at(fd, pid, &st);
 }
 
 /* ---- sentences ---- */
@@ -115,12 +116,6 @@ int forbidden_sentence(const struct forbidden *f, struct err *err) {
         (int)f->pid, f->comm, f->self);
 }
 
-static bool has_capability(void) {
-    char status[4096];
-    int n = proc_read_text(AT_FDCWD, "/proc/self/status", status, sizeof(status));
-    return n > 0 && strtoull(proc_field(status, "CapEff"), NULL, 16) >> CAP_SYS_PTRACE & 1;
-}
-
 /* The machine's first user namespace maps every id to itself. */
 static bool is_confined(void) {
     char map[256];
@@ -146,13 +141,12 @@ int refuse_forbidden(pid_t pid, struct err *err) {
     uid_t uid = (uid_t)-1;
     if (fd >= 0 && proc_read_text(fd, "status", status, sizeof(status)) > 0)
         uid = (uid_t)strtoul(proc_field(status, "Uid"), NULL, 10);
-    if (fd >= 0 && proc_read_text(fd, "comm", comm, sizeof(comm)) > 0)
-        comm[strcspn(comm, "\n")] = '\0';
-    make_printable(comm, strlen(comm));
+    if (fd >= 0)
+        proc_read_comm(fd, "comm", comm, sizeof(comm));
     f.same_user = uid == geteuid();
     f.owner = user_name(uid, owner, sizeof(owner));
     f.self = user_name(geteuid(), self, sizeof(self));
-    f.capable = has_capability();
+    f.capable = capability_has(CAP_SYS_PTRACE);
     f.confined = is_confined();
     if (proc_read_text(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) > 0)
         f.yama = atoi(scope);
@@ -163,9 +157,8 @@ static int refuse_thread(int proc_fd, pid_t pid, struct err *err) {
     pid_t group = thread_group_of(proc_fd, pid);
     char comm[64] = "?", advice[64];
     _cleanup_(closep) int fd = proc_open(group);
-    if (fd >= 0 && proc_read_text(fd, "comm", comm, sizeof(comm)) > 0)
-        comm[strcspn(comm, "\n")] = '\0';
-    make_printable(comm, strlen(comm));
+    if (fd >= 0)
+        proc_read_comm(fd, "comm", comm, sizeof(comm));
     snprintf(advice, sizeof(advice), "Name the process: -p %d", (int)group);
     return err_set(err, -EINVAL, advice, "%d is a thread of process %d (%s)", (int)pid, (int)group, comm);
 }

@@ -77,9 +77,8 @@ static int refuse_seize(struct tracer *tr, pid_t tid, int code) {
     if (other <= 0)
         return refuse_forbidden(tr->target->pid, &tr->err);
     _cleanup_(closep) int fd = proc_open((pid_t)other);
-    if (fd >= 0 && proc_read_text(fd, "comm", comm, sizeof(comm)) > 0)
-        comm[strcspn(comm, "\n")] = '\0';
-    make_printable(comm, strlen(comm));
+    if (fd >= 0)
+        proc_read_comm(fd, "comm", comm, sizeof(comm));
     return err_set(&tr->err, -EBUSY, "End that debugger or tracer first, or let it detach",
                    "Process %d is being traced by %s (pid %d)", (int)tr->target->pid, comm, other);
 }

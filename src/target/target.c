@@ -21,10 +21,6 @@ void target_close(struct target *t) {
     free(t);
 }
 
-bool target_is_core(const struct target *t) {
-    return t->core != NULL;
-}
-
 pid_t target_pid(const struct target *t) {
     return t->pid;
 }

@@ -70,7 +70,6 @@ int target_open_core(const char *path, const char *sysroot, struct target **ret,
 void target_close(struct target *t);
 DEFINE_CLEANUP(struct target, target_close)
 
-bool target_is_core(const struct target *t);
 pid_t target_pid(const struct target *t);
 /* Read once, then cached until the process is seen to have become another program. Control characters in
  * the texts are '?'. */

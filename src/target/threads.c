@@ -15,12 +15,7 @@ void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size) {
         return;
     }
     snprintf(path, sizeof(path), "task/%d/comm", (int)tid);
-    if (proc_read_text(t->proc_fd, path, ret, size) < 0)
-        return;
-    size_t n = strlen(ret); /* a name may hold newlines; the last one is the kernel's */
-    if (n && ret[n - 1] == '\n')
-        ret[--n] = '\0';
-    make_printable(ret, n);
+    proc_read_comm(t->proc_fd, path, ret, size);
 }
 
 char target_thread_state(struct target *t, pid_t tid) {

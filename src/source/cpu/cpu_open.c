@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 
+#include "base/capability.h"
 #include "base/file.h"
 
 static char last_message[256];
@@ -43,24 +43,16 @@ int cpu_check_kernel(struct err *err) {
     return 0;
 }
 
-static bool has_capability(unsigned cap) {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{0}};
-    if (syscall(SYS_capget, &header, data) < 0)
-        return false;
-    return data[cap / 32].effective >> (cap % 32) & 1;
-}
-
 int cpu_check_privileges(struct err *err) {
     char missing[64] = "";
     static const struct {
         unsigned cap;
         const char *name;
     } needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}};
-    if (has_capability(CAP_SYS_ADMIN))
+    if (capability_has(CAP_SYS_ADMIN))
         return 0;
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
-        if (!has_capability(needed[i].cap)) {
+        if (!capability_has(needed[i].cap)) {
             strcat(missing, missing[0] ? " and " : "");
             strcat(missing, needed[i].name);
         }
