@@ -84,7 +84,7 @@ static int unpack_zstd(int fd, struct unpacked *u, uint8_t *in, uint8_t *out) {
     while (rc == 0 && (n = read(fd, in, CHUNK)) > 0) {
         ZSTD_inBuffer from = {.src = in, .size = (size_t)n};
         bool full = true; /* a full output buffer may have left more behind */
-        while (rc == 0 && (from.pos < from.size || full)) {
+        while (rc == 0 && (from.pos < from.size || (full && left))) {
             ZSTD_outBuffer to = {.dst = out, .size = CHUNK};
             left = ZSTD_decompressStream(z, &to, &from);
             rc = ZSTD_isError(left) ? -EBADMSG : put(u, out, to.pos);

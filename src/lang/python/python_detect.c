@@ -18,7 +18,7 @@ void python_object_clear(struct python_object *o) {
 
 uint64_t python_symbol(const struct python_object *o, const char *name) {
     struct symbol_range r;
-    return symbol_file_find(o->file, name, &r) == 0 ? r.address + o->bias : 0;
+    return o->file && symbol_file_find(o->file, name, &r) == 0 ? r.address + o->bias : 0;
 }
 
 /* ---- which file ---- */
@@ -83,7 +83,7 @@ static bool try_all(struct target *t, bool named, struct python_object *ret) {
 }
 
 int python_detect(struct target *t, struct python_object *ret, struct err *err) {
-    if (try_all(t, true, ret) || try_all(t, false, ret))
+    if (try_all(t, true, ret) || try_all(t, false, ret) || python_detect_unseen(t, ret))
         return 0;
     return err_set(err, -ENOENT, NULL, "No Python interpreter is mapped");
 }
@@ -117,26 +117,31 @@ static bool parse_version(const char *text, size_t n, struct python_layout *ret)
     return true;
 }
 
-/* Whether the constants name the standard library's folder of this version. */
-static bool names_library(const struct symbol_section *s, unsigned minor) {
-    char text[16];
-    snprintf(text, sizeof(text), "python3.%u", minor);
-    return memmem(s->data, s->size, text, strlen(text)) != NULL;
+/* The minor versions whose standard library's folder the constants name: bit n is "python3.n". */
+static uint32_t named_libraries(const char *text, size_t size) {
+    static const char name[] = "python3.";
+    const char *p = text, *end = text + size;
+    uint32_t named = 0;
+    while ((p = memmem(p, (size_t)(end - p), name, strlen(name)))) {
+        p += strlen(name);
+        unsigned minor = 0;
+        for (unsigned i = 0; i < 2 && p < end && *p >= '0' && *p <= '9'; i++)
+            minor = 10 * minor + (unsigned)(*p++ - '0');
+        if (minor < 32)
+            named |= 1u << minor;
+    }
+    return named;
 }
 
-/* PY_VERSION among the constants: a string of its own, or the end of a longer one into which the linker
- * merged it. */
-static bool version_in_constants(const struct python_object *o, struct python_layout *ret) {
-    struct symbol_section s;
-    if (symbol_file_section(o->file, ".rodata", &s) < 0 || !s.data)
-        return false;
-    const char *p = s.data, *end = p + s.size;
+bool python_version_in(const char *text, size_t size, struct python_layout *ret) {
+    const char *p = text, *end = text + size;
+    uint32_t named = named_libraries(text, size);
     bool found = false;
-    while ((p = memmem(p, (size_t)(end - p), "3.", 2))) {
+    while (named && (p = memmem(p, (size_t)(end - p), "3.", 2))) {
         struct python_layout l;
-        char before = p == (const char *)s.data ? '\0' : p[-1];
+        char before = p == text ? '\0' : p[-1];
         bool own = before == '\0', begins = own || before == '/' || before == '-' || before == ' ';
-        if (begins && (own || !found) && parse_version(p, (size_t)(end - p), &l) && names_library(&s, l.minor)) {
+        if (begins && (own || !found) && parse_version(p, (size_t)(end - p), &l) && (named >> l.minor & 1)) {
             *ret = l;
             found = true;
             if (own)
@@ -145,6 +150,11 @@ static bool version_in_constants(const struct python_object *o, struct python_la
         p += 2;
     }
     return found;
+}
+
+static bool version_in_constants(const struct python_object *o, struct python_layout *ret) {
+    struct symbol_section s;
+    return symbol_file_section(o->file, ".rodata", &s) == 0 && s.data && python_version_in(s.data, s.size, ret);
 }
 
 static int version_of(struct target *t, const struct python_object *o, struct python_layout *ret) {
@@ -175,18 +185,11 @@ static int identify_old(const struct python_layout *version, struct python_layou
     return 0;
 }
 
-/* 3.6: one variable, in the symbol table only; without it, found by what it must point at. */
-static uint64_t find_interpreters(struct target *t, const struct python_object *o) {
-    uint64_t at = python_symbol(o, "interp_head"), zero = 0;
-    if (at)
-        return at;
-    (void)zero, (void)t;
-    return 0;
-}
-
 int python_identify(struct target *t, const struct python_object *o, struct lang_process *lp, struct err *err) {
     struct python_layout version = {0};
     int rc;
+    if (!o->file)
+        return python_identify_unseen(o, lp, err);
     if (version_of(t, o, &version) == 0 && version.minor <= 12)
         rc = identify_old(&version, &lp->layout, err);
     else
@@ -196,8 +199,8 @@ int python_identify(struct target *t, const struct python_object *o, struct lang
     lp->runtime = o->runtime;
     if (lp->layout.runtime_interpreters != PYTHON_NONE && o->runtime)
         lp->interpreters = o->runtime + lp->layout.runtime_interpreters;
-    else
-        lp->interpreters = find_interpreters(t, o);
+    else /* 3.6: one variable, in the symbol table only */
+        lp->interpreters = python_symbol(o, "interp_head");
     if (!lp->interpreters)
         return err_set(err, -ENOTSUP, "Install its debug symbols.",
                        "Python 3.%u is there, but its list of interpreters was not found", lp->layout.minor);

@@ -125,7 +125,7 @@ static void add_if_back(const struct python_object *o, struct lang_process *lp, 
 
 void python_find_loops(const struct python_object *o, struct lang_process *lp) {
     struct symbol_range symbol;
-    if (symbol_file_find(o->file, "_PyEval_EvalFrameDefault", &symbol) < 0 || symbol.size == 0 ||
+    if (!o->file || symbol_file_find(o->file, "_PyEval_EvalFrameDefault", &symbol) < 0 || symbol.size == 0 ||
         symbol.size > MAX_LOOP_BYTES)
         return;
     struct python_range loop = {symbol.address, symbol.address + symbol.size};

@@ -56,6 +56,10 @@ void python_layout_describe(const struct python_layout *l, char *ret, size_t siz
     const char *name = l->level == 10 ? "a" : l->level == 11 ? "b" : l->level == 12 ? "rc" : NULL;
     if (name)
         snprintf(level, sizeof(level), "%s%u", name, l->serial);
+    if (l->micro == PYTHON_UNKNOWN_MICRO) {
+        snprintf(ret, size, "3.%u", l->minor);
+        return;
+    }
     snprintf(ret, size, "3.%u.%u%s%s", l->minor, l->micro, level, l->free_threaded ? " free-threaded" : "");
 }
 
@@ -99,7 +103,6 @@ int python_layout_from_debug(const void *bytes, size_t size, struct python_layou
         set_field(&l, debug_fields[i].at, (uint16_t)value);
     }
     python_layout_set_version(&l, head[1]);
-    memcpy(&l.debug_size, (const char *)bytes + 24, sizeof(l.debug_size));
     complete(&l);
     *ret = l;
     return 0;

@@ -14,13 +14,12 @@ struct python_layout {
 #include "lang/python/python_offsets.def"
 #undef F
     uint8_t text_state_shift; /* bit of `kind` in the state word */
-    uint8_t minor, micro;
-    uint8_t level, serial; /* of the release: 15, 0 for a final one, as in sys.hexversion */
+    uint8_t minor, micro;     /* micro may be PYTHON_UNKNOWN_MICRO */
+    uint8_t level, serial;    /* of the release: 15, 0 for a final one, as in sys.hexversion */
     bool free_threaded;
-    uint64_t debug_size; /* size of the runtime's own structures, 0 before 3.13 */
 };
 
-enum { PYTHON_NONE = UINT16_MAX };
+enum { PYTHON_NONE = UINT16_MAX, PYTHON_UNKNOWN_MICRO = UINT8_MAX };
 
 /* 3.6-3.12, from the table. -ENOTSUP for another minor version. */
 int python_layout_of(unsigned minor, struct python_layout *ret, struct err *err);
@@ -32,7 +31,7 @@ int python_layout_from_debug(const void *bytes, size_t size, struct python_layou
 /* Fills `version_hex`, as PY_VERSION_HEX, into minor, micro, level and serial. */
 void python_layout_set_version(struct python_layout *l, uint64_t version_hex);
 
-/* "3.12.1", "3.14.0rc2", "3.13.5 free-threaded". */
+/* "3.12.1", "3.14.0rc2", "3.13.5 free-threaded"; "3.12" when the micro version is not known. */
 void python_layout_describe(const struct python_layout *l, char *ret, size_t size);
 
 /* The walk's offsets; addresses and thread-local slot are left 0. -EBADMSG when the walk cannot use them. */

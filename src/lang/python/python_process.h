@@ -35,7 +35,7 @@ struct lang_process {
 
 /* The file that holds the interpreter. Owns `file`. */
 struct python_object {
-    struct symbol_file *file;
+    struct symbol_file *file;      /* NULL when it cannot be had: then symbols are not known */
     struct target_mapping mapping; /* one of its mappings; `path` is the target's */
     uint64_t bias;
     uint64_t runtime; /* address of _PyRuntime, 0 when it has none (3.6) */
@@ -47,8 +47,20 @@ void python_object_clear(struct python_object *o);
 /* Address of a symbol in the target, 0 when it is not known. */
 uint64_t python_symbol(const struct python_object *o, const char *name);
 
+/* PY_VERSION among an interpreter's constants: a string of its own, or the end of a longer one into which the
+ * linker merged it. Reads them twice at most, whatever they hold. */
+bool python_version_in(const char *text, size_t size, struct python_layout *ret);
+
 /* Fills layout, runtime and interpreters. */
 int python_identify(struct target *t, const struct python_object *o, struct lang_process *lp, struct err *err);
+
+/* ---- python_search.c ---- */
+
+/* The file that holds the interpreter by its name, among those that cannot be had. Returns the minor version,
+ * 0 when there is none. */
+unsigned python_detect_unseen(struct target *t, struct python_object *ret);
+/* Fills layout, runtime and interpreters from memory alone. -ENODATA when it does not hold them. */
+int python_identify_unseen(const struct python_object *o, struct lang_process *lp, struct err *err);
 
 /* ---- python_threads.c ---- */
 

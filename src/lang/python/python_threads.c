@@ -20,6 +20,7 @@ enum {
     MUSL_KEYS = 128,
     MAX_THREADS = 64, /* thread states used for checking */
     MAX_INTERPRETERS = 64,
+    MAX_SEARCH = 4096, /* thread states looked at: a list of a hostile process may be a circle */
     BRUTE_FORCE_KEYS = 128,
     BRUTE_FORCE_BYTES = 4096, /* below the thread pointer */
 };
@@ -29,6 +30,7 @@ struct threads {
         uint64_t state, pointer; /* address of the thread state; its thread's pointer */
     } all[MAX_THREADS];
     size_t count;
+    size_t looked_at; /* thread states, also those that are not kept */
 };
 
 /* ---- the lists ---- */
@@ -39,7 +41,7 @@ static int list_threads(struct lang_process *lp, uint64_t interpreter, struct th
     uint64_t state;
     if (target_read(lp->target, interpreter + l->interpreter_threads, &state, 8) < 0)
         return -EFAULT;
-    while (state && ret->count < MAX_THREADS) {
+    while (state && ret->count < MAX_THREADS && ret->looked_at++ < MAX_SEARCH) {
         uint64_t owner, pointer;
         if (target_read(lp->target, state + l->thread_interpreter, &owner, 8) < 0 ||
             target_read(lp->target, state + l->thread_id, &pointer, 8) < 0)
@@ -208,7 +210,7 @@ static bool find_variable(const struct python_object *o, struct lang_process *lp
     if (accept(lp, threads, &p, PYTHON_TLS_COMPLETE))
         return true;
     struct symbol_tls tls;
-    if (symbol_file_find_tls(o->file, "_Py_tss_gilstate", &tls) == 0 && tls.block_align) {
+    if (o->file && symbol_file_find_tls(o->file, "_Py_tss_gilstate", &tls) == 0 && tls.block_align) {
         uint64_t size = (tls.block_size + tls.block_align - 1) & ~(tls.block_align - 1);
         p = (struct place){.steps = {(s32)(tls.offset - size)}, .count = 1};
         return accept(lp, threads, &p, PYTHON_TLS_COMPLETE);

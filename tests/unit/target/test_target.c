@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "target/internal.h"
 
@@ -269,6 +270,29 @@ static void what_is_no_control_group_is_refused_with_advice(void **state) {
     assert_non_null(strstr(err.text, "/proc"));
 }
 
+/* The last piece of what is unpacked is as large as a piece may be. */
+static void a_compressed_core_may_end_with_a_full_buffer(void **state) {
+    enum { SIZE = 1 << 20, MAX_PACKED = SIZE };
+    char path[] = "/tmp/scry-core-XXXXXX";
+    char *plain = mem_zalloc(1, SIZE), *packed = mem_alloc(MAX_PACKED);
+    int small = open(CORPUS "/small", O_RDONLY), fd = mkstemp(path);
+    assert_true(plain && packed && small >= 0 && fd >= 0 && read(small, plain, SIZE) > 0);
+    size_t n = ZSTD_compress(packed, MAX_PACKED, plain, SIZE, 1);
+    assert_false(ZSTD_isError(n));
+    assert_int_equal(write(fd, packed, n), n);
+    struct target *t = NULL;
+    struct err err = {0};
+    int rc = target_open_core(path, "", &t, &err);
+    unlink(path);
+    assert_string_equal(err.text, "");
+    assert_int_equal(rc, 0);
+    target_close(t);
+    close(small);
+    close(fd);
+    free(plain);
+    free(packed);
+}
+
 int main(void) {
     shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const struct CMUnitTest tests[] = {
@@ -283,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_core_is_read_plain_and_compressed),
         cmocka_unit_test(the_mount_of_control_groups_is_found),
         cmocka_unit_test(what_is_no_control_group_is_refused_with_advice),
+        cmocka_unit_test(a_compressed_core_may_end_with_a_full_buffer),
     };
     return RUN_TESTS(tests);
 }
