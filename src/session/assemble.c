@@ -250,16 +250,21 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     struct lang_streams streams = {.leaf_sp = in->leaf_sp};
     streams.n_native = straighten(in->walk, native, a->streams[0]);
     streams.native = a->streams[0];
+    u32 certain = in->trust ? in->trust->certain : UINT32_MAX;
+    uint8_t end = streams.n_native > certain ? WALK_END_REPLACED : native->end;
+    streams.n_native = MIN(streams.n_native, certain);
     const struct walk_stream *runtime = in->process->runtime ? stream_of(in->walk, in->process->lang) : NULL;
     if (runtime && runtime->total) {
         streams.n_runtime = straighten(in->walk, runtime, a->streams[1]);
         streams.runtime = a->streams[1];
         push_merged(a, in, &streams);
-        return native->end;
+    } else {
+        for (u32 i = 0; i < streams.n_native; i++)
+            push_native(a, in, &streams.native[i], false);
     }
-    for (u32 i = 0; i < streams.n_native; i++)
-        push_native(a, in, &streams.native[i], false);
-    return native->end;
+    if (in->trust && in->trust->lost)
+        push(a, session_frame_of_text(a->files, "[code that was mapped for a moment]", FRAME_UNNAMED));
+    return end;
 }
 
 /* ---- the whole stack ---- */
@@ -280,6 +285,8 @@ static uint64_t hash_frames(uint64_t h, const struct assemble_input *in) {
 static uint64_t hash_input(const struct assemble_input *in) {
     uint64_t h = hash_mix(in->process ? in->process->serial : 0, in->snapshot ? in->snapshot->generation : 0);
     h = hash_mix(h, in->kernel_thread);
+    if (in->trust)
+        h = hash_mix(h, (uint64_t)in->trust->certain << 1 | in->trust->lost);
     h = hash_mix(h, hash_bytes(in->kernel, in->n_kernel * sizeof(*in->kernel)));
     if (in->missing)
         h = hash_mix(h, hash_bytes(in->missing, strlen(in->missing)));

@@ -6,10 +6,17 @@
 
 #include "session/process.h"
 
+/* What can be relied on of a stack that was walked while the process mapped code. */
+struct assemble_trust {
+    u32 certain; /* so many native frames, from the leaf on; UINT32_MAX = all */
+    bool lost;   /* the one after them was in code that is no longer known */
+};
+
 struct assemble_input {
     struct session_process *process;         /* NULL: unknown process or kernel thread */
     const struct process_snapshot *snapshot; /* that was in force when the walk ran */
     const struct walk_stack *walk;           /* NULL when user space was not walked */
+    const struct assemble_trust *trust;      /* NULL = all of it */
     uint64_t leaf_sp;
     const uint64_t *kernel; /* kernel addresses, leaf first */
     size_t n_kernel;

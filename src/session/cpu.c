@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "session/assemble.h"
 #include "session/command.h"
+#include "session/mapped.h"
 #include "session/session.h"
 #include "session/stack_copy.h"
 #include "source/cpu/cpu.h"
@@ -23,6 +24,9 @@ enum {
     REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
 };
 
+/* In `forked_by`. */
+static const uint64_t EXECED = 1ull << 32;
+
 struct capture {
     const struct session_options *options;
     struct profile *profile;
@@ -32,7 +36,8 @@ struct capture {
     struct assembler *assembler;
     struct u64_map by_pid;    /* pid → index + 1 into processes, 0 = gone */
     struct u64_map refused;   /* pid → when to try it again: it ended, or may not be read */
-    struct u64_map forked_by; /* pid → pid of the process whose memory it started with */
+    struct u64_map forked_by; /* pid → pid of its parent, with EXECED when it left the parent's memory */
+    struct mapped_log mapped;
     struct session_process **processes;
     size_t n_processes, cap_processes;
     struct command command;
@@ -51,16 +56,19 @@ static struct session_process *known_process(struct capture *c, u32 pid) {
 static void publish(struct capture *c, struct session_process *p) {
     cpu_source_set_process(c->source, (u32)p->pid, &p->table);
     cpu_source_clear_misses(c->source, (u32)p->pid);
+    p->now.published_ns = clock_monotonic_ns();
 }
 
-static struct session_process *open_process(struct capture *c, u32 pid, struct err *err) {
-    struct session_process *p;
-    if (c->n_processes >= MAX_PROCESSES) {
-        profile_note(c->profile, "More than %d processes were seen; the rest has no names", MAX_PROCESSES);
-        return NULL;
-    }
-    if (session_process_open(&c->files, (pid_t)pid, &p, err) < 0)
-        return NULL;
+static bool full(struct capture *c) {
+    if (c->n_processes < MAX_PROCESSES)
+        return false;
+    profile_note(c->profile, "More than %d processes were seen; the rest has no names", MAX_PROCESSES);
+    return true;
+}
+
+/* Takes over `p`. NULL when memory is out. */
+static struct session_process *add_process(struct capture *c, struct session_process *p) {
+    u32 pid = (u32)p->pid;
     if (mem_grow((void **)&c->processes, &c->cap_processes, c->n_processes + 1, sizeof(struct session_process *)) < 0 ||
         u64_map_put(&c->by_pid, pid, c->n_processes + 1) < 0) {
         session_process_close(p);
@@ -69,6 +77,45 @@ static struct session_process *open_process(struct capture *c, u32 pid, struct e
     c->processes[c->n_processes++] = p;
     publish(c, p);
     return p;
+}
+
+static struct session_process *open_process(struct capture *c, u32 pid, struct err *err) {
+    struct session_process *p;
+    if (full(c) || session_process_open(&c->files, (pid_t)pid, &p, err) < 0)
+        return NULL;
+    return add_process(c, p);
+}
+
+/* The nearest ancestor that is known; with `same_code` only one whose memory the process started with and
+ * still has. */
+static struct session_process *parent_of(struct capture *c, u32 pid, bool same_code) {
+    for (unsigned generations = 0; generations < 16; generations++) {
+        uint64_t *parent = u64_map_get(&c->forked_by, pid);
+        if (!parent || (same_code && *parent & EXECED))
+            return NULL;
+        struct session_process *p = known_process(c, (u32)*parent);
+        if (p)
+            return p;
+        pid = (u32)*parent;
+    }
+    return NULL;
+}
+
+/* A process that ended before it could be asked, from what the kernel told when it mapped its code. */
+static struct session_process *open_ended(struct capture *c, const struct cpu_sample *s) {
+    struct target *target;
+    struct session_process *p;
+    char comm[17] = {0};
+    memcpy(comm, s->head.comm, 16);
+    _cleanup_(freep) struct target_mapping *mappings = NULL;
+    struct session_process *parent = parent_of(c, s->head.tgid, false);
+    size_t n;
+    if (full(c) || mapped_log_list(&c->mapped, s->head.tgid, s->head.time_ns, &mappings, &n) < 0 ||
+        target_open_ended((pid_t)s->head.tgid, comm, mappings, n, parent ? parent->target : NULL, &target, NULL) < 0 ||
+        session_process_of(&c->files, target, s->head.time_ns, &p, NULL) < 0)
+        return NULL;
+    p->ended = true;
+    return add_process(c, p);
 }
 
 /* Forgets a process: it ended, or became another program. */
@@ -110,11 +157,13 @@ static bool view_sample(const struct cpu_record_head *record, size_t size, struc
     return true;
 }
 
-/* Finishes in user space what the kernel could not walk: its tables were not loaded yet. */
-static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, const struct sample_view *v) {
+/* Finishes in user space what the kernel could not walk: its tables were not loaded yet. `memory` is NULL
+ * when nothing but the copy of the stack is left. */
+static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, struct target *memory,
+                                            const struct sample_view *v) {
     struct stack_copy copy;
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
-    stack_copy_init(&copy, p->target, start, v->stack, v->sample->stack_bytes);
+    stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes);
     u32 published = p->table.mappings_at;
     struct session_walk how = {.host = &copy.host,
                                .regs = &v->sample->regs,
@@ -149,68 +198,89 @@ static void keep_fresh(struct capture *c, struct session_process *p, uint64_t no
 }
 
 /* Opens a process unless that failed a moment ago. */
-static struct session_process *try_process(struct capture *c, u32 pid, uint64_t now) {
+static struct session_process *try_process(struct capture *c, const struct cpu_sample *s, uint64_t now) {
+    u32 pid = s->head.tgid;
     uint64_t *again = u64_map_get(&c->refused, pid);
     if (again && now < *again)
         return NULL;
     struct session_process *p = open_process(c, pid, NULL);
+    if (!p)
+        p = open_ended(c, s);
     if (!p && u64_map_put(&c->refused, pid, now + RETRY_NS) < 0)
         c->profile->profile_failed = true;
     return p;
 }
 
+/* Whether the sample has a user stack. In execve() the old one is gone before the new one is made. */
+static bool has_user_stack(const struct capture *c, const struct cpu_sample *s) {
+    bool replaced = s->flags & CPU_SAMPLE_EXECVE && mapped_new_image(&c->mapped, s->head.tgid, 0, s->head.time_ns);
+    return s->flags & CPU_SAMPLE_USER && !replaced;
+}
+
 /* The process whose code a sample ran, opened on first sight; NULL for kernel threads and for one that ended. */
-static struct session_process *process_of(struct capture *c, const struct cpu_sample *s) {
-    if (!(s->flags & CPU_SAMPLE_USER))
-        return NULL;
+static struct session_process *process_of(struct capture *c, const struct cpu_sample *s, bool user) {
     struct session_process *p = known_process(c, s->head.tgid);
+    if (!user)
+        return p;
     uint64_t now = clock_monotonic_ns();
     if (!p)
-        p = try_process(c, s->head.tgid, now);
+        p = try_process(c, s, now);
     if (p)
         keep_fresh(c, p, now);
     return p;
 }
 
-static struct session_process *parent_of(struct capture *c, u32 pid) {
-    for (unsigned generations = 0; generations < 16; generations++) {
-        uint64_t *parent = u64_map_get(&c->forked_by, pid);
-        if (!parent || !*parent)
-            return NULL;
-        struct session_process *p = known_process(c, (u32)*parent);
-        if (p)
-            return p;
-        pid = (u32)*parent;
-    }
-    return NULL;
+/* The mappings that go with a walk: those of its time, or the present ones if it is finished now. NULL when these
+ * are of another program than the one that was sampled. */
+static const struct process_snapshot *snapshot_of(const struct capture *c, const struct session_process *p,
+                                                  const struct cpu_sample *s) {
+    const struct process_snapshot *at = session_process_at(p, s->stack_bytes ? UINT64_MAX : s->head.time_ns, NULL);
+    return mapped_new_image(&c->mapped, (u32)p->pid, s->head.time_ns, at->taken_ns) ? NULL : at;
 }
 
-/* The mappings that were in force when the sample was taken. */
-static const struct process_snapshot *snapshot_at(const struct session_process *p, const struct cpu_sample *s) {
-    bool before = !s->stack_bytes && p->before.count && s->head.time_ns < p->now.since_ns;
-    return before ? &p->before : &p->now;
+/* The process that a sample belongs to, and the one whose code it ran: the same, or, where it has ended or is
+ * another program now, its parent, whose memory had the same code in the same places. Either may be NULL. */
+static void find_processes(struct capture *c, const struct cpu_sample *s, bool user, struct session_process **ret_own,
+                           struct session_process **ret_code) {
+    struct session_process *own = process_of(c, s, user);
+    if (user && own && !snapshot_of(c, own, s))
+        own = NULL;
+    *ret_own = own;
+    *ret_code = own || !user ? own : parent_of(c, s->head.tgid, true);
+}
+
+/* The user part of a sample's stack. */
+static void place_walk(struct capture *c, const struct sample_view *v, struct session_process *own,
+                       struct assemble_input *in, struct assemble_trust *trust) {
+    const struct cpu_sample *s = v->sample;
+    struct session_process *p = in->process;
+    if (s->walk.n_streams)
+        in->walk = &s->walk;
+    if (p && s->stack_bytes)
+        in->walk = finish_walk(c, p, own ? p->target : NULL, v);
+    if (own && in->walk) {
+        *trust = mapped_trust(&c->mapped, p, in->walk, s->head.time_ns, s->stack_bytes);
+        in->trust = trust;
+    }
+    if (!in->walk)
+        in->missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
 }
 
 static void take_sample(struct capture *c, const struct sample_view *v) {
     const struct cpu_sample *s = v->sample;
-    bool user = s->flags & CPU_SAMPLE_USER;
-    struct session_process *own = process_of(c, s), *p = own;
-    if (user && !own) /* it has ended; its parent's memory had the same code in the same places */
-        p = parent_of(c, s->head.tgid);
-    struct assemble_input in = {
-        .process = p,
-        .walk = user && s->walk.n_streams ? &s->walk : NULL,
-        .leaf_sp = s->regs.value[7],
-        .kernel = v->kernel,
-        .n_kernel = s->n_kernel,
-        .kernel_thread = !user,
-    };
-    if (user && own && s->stack_bytes)
-        in.walk = finish_walk(c, p, v);
-    if (p)
-        in.snapshot = snapshot_at(p, s);
-    if (user && !in.walk)
-        in.missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
+    bool user = has_user_stack(c, s);
+    struct session_process *own, *code;
+    struct assemble_trust trust;
+    find_processes(c, s, user, &own, &code);
+    struct assemble_input in = {.process = code,
+                                .leaf_sp = s->regs.value[7],
+                                .kernel = v->kernel,
+                                .n_kernel = s->n_kernel,
+                                .kernel_thread = !user};
+    if (user)
+        place_walk(c, v, own, &in, &trust);
+    if (code)
+        in.snapshot = snapshot_of(c, code, s);
     struct assembled a = assemble(c->assembler, &in);
     assembled_count(c->profile, &a);
     struct profile_sample sample = {
@@ -222,13 +292,31 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
 }
 
 /* It mapped code: what is at an address may have changed. */
-static void refresh_process(struct capture *c, const struct cpu_record_head *record) {
+static void take_mapping(struct capture *c, const struct cpu_mapped *mapped) {
+    const struct cpu_record_head *record = &mapped->head;
+    if (mapped_log_add(&c->mapped, mapped) < 0)
+        c->profile->profile_failed = true;
     struct session_process *p = known_process(c, record->tgid);
     /* A program that starts maps its libraries one after the other; one look sees them all. */
-    if (!p || record->time_ns < p->refreshed_ns || !session_process_refresh(p))
+    if (!p || record->time_ns < p->refreshed_ns || record->type != CPU_RECORD_MAP)
+        return;
+    bool changed = session_process_refresh(p);
+    if (p->ended && !p->runtime) /* its next sample opens it anew, from the log */
+        drop_process(c, record->tgid);
+    if (p->ended || !changed)
         return;
     p->now.since_ns = MIN(p->now.since_ns, record->time_ns);
     publish(c, p);
+}
+
+static void take_exec(struct capture *c, u32 pid) {
+    uint64_t *parent = u64_map_get(&c->forked_by, pid);
+    if (parent)
+        *parent |= EXECED;
+    if (u64_map_put(&c->refused, pid, 0) < 0)
+        c->profile->profile_failed = true;
+    drop_process(c, pid);
+    open_process(c, pid, NULL);
 }
 
 static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
@@ -243,17 +331,17 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
         if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0 ||
             u64_map_put(&c->refused, record->child, 0) < 0)
             c->profile->profile_failed = true;
-        if (known_process(c, record->tgid) && !known_process(c, record->child))
+        drop_process(c, record->child); /* a number used again */
+        if (known_process(c, record->tgid))
             open_process(c, record->child, NULL);
         break;
     case CPU_RECORD_EXEC:
-        if (u64_map_put(&c->forked_by, record->tgid, 0) < 0)
-            c->profile->profile_failed = true;
-        drop_process(c, record->tgid);
-        open_process(c, record->tgid, NULL);
+        take_exec(c, record->tgid);
         break;
     case CPU_RECORD_MAP:
-        refresh_process(c, record);
+    case CPU_RECORD_NEW_IMAGE:
+        if (size >= sizeof(struct cpu_mapped))
+            take_mapping(c, (const struct cpu_mapped *)record);
         break;
     case CPU_RECORD_EXIT:
         drop_process(c, record->tgid);
@@ -341,7 +429,7 @@ static bool targets_ended(struct capture *c) {
 static void drop_ended(struct capture *c) {
     for (size_t i = c->n_processes; i-- > 0;) {
         struct session_process *p = c->processes[i];
-        if (!target_thread_state(p->target, p->pid))
+        if (p->ended || (watches_pids(c->options) && !target_thread_state(p->target, p->pid)))
             drop_process(c, (u32)p->pid);
     }
 }
@@ -352,8 +440,7 @@ static void keep_house(struct capture *c, uint64_t now) {
         return;
     c->last_house_ns = now;
     tables_reclaim(c->tables);
-    if (watches_pids(c->options))
-        drop_ended(c);
+    drop_ended(c);
 }
 
 static bool stop_requested(const struct session_options *o) {
@@ -438,6 +525,7 @@ static void capture_free(struct capture *c) {
     u64_map_free(&c->by_pid);
     u64_map_free(&c->forked_by);
     u64_map_free(&c->refused);
+    mapped_log_free(&c->mapped);
     session_files_free(&c->files);
     tables_free(c->tables);
     cpu_source_close(c->source);

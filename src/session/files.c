@@ -53,6 +53,8 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     struct session_file *f = find_file(fs, m, guard);
     if (f)
         return f;
+    if (fd < 0 && !m->inode) /* the next process may have it */
+        return NULL;
     if (mem_grow((void **)&fs->files, &fs->cap_files, fs->n_files + 1, sizeof(struct session_file *)) < 0)
         return NULL;
     f = mem_zalloc(1, sizeof(*f));

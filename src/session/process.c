@@ -16,6 +16,18 @@ const struct process_code *session_process_find(const struct process_snapshot *s
     return low < s->count && address >= s->code[low].start ? &s->code[low] : NULL;
 }
 
+const struct process_snapshot *session_process_at(const struct session_process *p, uint64_t time_ns,
+                                                  const struct process_snapshot **ret_before) {
+    static const struct process_snapshot none;
+    const struct process_snapshot *s = &p->now;
+    size_t i = 0;
+    for (; i < PAST_SNAPSHOTS && p->past[i].code && time_ns < s->since_ns; i++)
+        s = &p->past[i];
+    if (ret_before)
+        *ret_before = i < PAST_SNAPSHOTS ? &p->past[i] : &none;
+    return s;
+}
+
 /* What is known of a mapping from the snapshot before: a mapping holds its file, so what has not moved
  * need not be opened again. NULL when it is new. */
 static const struct process_code *known_code(const struct session_process *p, const struct target_mapping *m) {
@@ -43,6 +55,7 @@ static void describe_code(struct session_process *p, const struct target_mapping
 }
 
 static int take_snapshot(struct session_process *p) {
+    uint64_t taken_ns = clock_monotonic_ns();
     size_t n;
     const struct target_mapping *all = target_mappings(p->target, &n);
     size_t count = 0;
@@ -56,10 +69,14 @@ static int take_snapshot(struct session_process *p) {
     for (size_t i = 0; i < n && k < count; i++)
         if (all[i].protection & PROT_EXEC && all[i].start < 1ull << 63) /* not [vsyscall] */
             describe_code(p, &all[i], &code[k++]);
-    free(p->before.code);
-    p->before = p->now;
-    p->now = (struct process_snapshot){
-        .code = code, .count = k, .generation = p->before.generation + 1, .since_ns = p->refreshed_ns};
+    free(p->past[PAST_SNAPSHOTS - 1].code);
+    memmove(&p->past[1], &p->past[0], sizeof(p->past) - sizeof(p->past[0]));
+    p->past[0] = p->now;
+    p->now = (struct process_snapshot){.code = code,
+                                       .count = k,
+                                       .generation = p->past[0].generation + 1,
+                                       .since_ns = p->refreshed_ns,
+                                       .taken_ns = taken_ns};
     return 0;
 }
 
@@ -100,7 +117,9 @@ static int publish_mappings(struct session_process *p) {
 bool session_process_refresh(struct session_process *p) {
     bool changed = false;
     p->refreshed_ns = clock_monotonic_ns();
-    if (target_refresh_mappings(p->target, &changed, NULL) < 0 || !changed)
+    int rc = target_refresh_mappings(p->target, &changed, NULL);
+    p->ended = rc == -ESRCH;
+    if (rc < 0 || !changed)
         return false;
     p->new_files = false;
     if (take_snapshot(p) < 0 || publish_mappings(p) < 0)
@@ -211,7 +230,8 @@ void session_process_close(struct session_process *p) {
     symbol_perf_map_close(p->perf_map);
     target_close(p->target);
     free(p->now.code);
-    free(p->before.code);
+    for (size_t i = 0; i < PAST_SNAPSHOTS; i++)
+        free(p->past[i].code);
     u64_map_free(&p->threads);
     free(p);
 }

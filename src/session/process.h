@@ -18,17 +18,22 @@ struct process_snapshot {
     struct process_code *code; /* sorted by address */
     size_t count;
     u32 generation;
-    uint64_t since_ns; /* samples from before belong to the snapshot before */
+    uint64_t since_ns;     /* samples from before belong to the snapshot before */
+    uint64_t taken_ns;     /* the list was read between since_ns, or later, and this */
+    uint64_t published_ns; /* walks from before went by the list before */
 };
+
+enum { PAST_SNAPSHOTS = 3 };
 
 struct session_process {
     pid_t pid;
     uint64_t serial; /* unique within the session: pids are reused */
     struct target *target;
     struct session_files *files;
-    struct process_snapshot now, before; /* `before` names samples taken just before a change */
-    struct table_process table;          /* published to the walk */
-    uint64_t tables_seen;                /* files->tables_loaded when the list was published */
+    struct process_snapshot now;                  /* the code mappings when they were last read … */
+    struct process_snapshot past[PAST_SNAPSHOTS]; /* … and before, latest first: samples arrive late */
+    struct table_process table;                   /* published to the walk */
+    uint64_t tables_seen;                         /* files->tables_loaded when the list was published */
 
     enum lang_id lang; /* of `runtime`; 0 = native only */
     struct lang_process *runtime;
@@ -39,6 +44,7 @@ struct session_process {
     struct symbol_perf_map *perf_map;
     bool perf_map_tried;
     uint64_t refreshed_ns;                   /* when the mappings were last read */
+    bool ended;                              /* it was gone when its mappings were to be read */
     bool new_files;                          /* the last snapshot has a file that the one before lacks */
     string_id name, container, runtime_name; /* in the profile */
     struct u64_map threads;                  /* tid → thread_id */
@@ -53,7 +59,8 @@ int session_process_of(struct session_files *files, struct target *target, uint6
 void session_process_close(struct session_process *p);
 DEFINE_CLEANUP(struct session_process, session_process_close)
 
-/* Re-reads the mappings. Returns whether code mappings changed; then `table` is new. */
+/* Re-reads the mappings. Returns whether code mappings changed; then `table` is new. Tells in `ended` whether
+ * the process is gone. */
 bool session_process_refresh(struct session_process *p);
 /* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
 bool session_process_load_tables(struct session_process *p, uint64_t pc);
@@ -76,4 +83,8 @@ void session_process_walk(struct session_process *p, const struct session_walk *
 /* The profile's thread for a tid. `comm` may be NULL: then the target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);
 
+/* The mappings that were in force at `time_ns`, or the oldest that are known; and in *ret_before, which may be
+ * NULL, those that the walk went by until they were published. */
+const struct process_snapshot *session_process_at(const struct session_process *p, uint64_t time_ns,
+                                                  const struct process_snapshot **ret_before);
 const struct process_code *session_process_find(const struct process_snapshot *s, uint64_t address);

@@ -11,7 +11,7 @@ static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, s
     /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. */
     if (address < c->start && c->start - address < 65536)
         return -EFAULT;
-    return target_read(c->target, address, dst, size);
+    return c->target ? target_read(c->target, address, dst, size) : -EFAULT;
 }
 
 void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size) {

@@ -73,8 +73,10 @@ int open_memory_as_file(struct target *t, const struct target_mapping *m) {
     return pwrite(fd, bytes, size, 0) == (ssize_t)size ? TAKE_FD(fd) : -EIO;
 }
 
-static int open_root(struct target *t) {
+int open_root(struct target *t) {
     char path[64];
+    if (t->ended)
+        return t->root_fd < 0 ? -ENOENT : fcntl(t->root_fd, F_DUPFD_CLOEXEC, 0);
     snprintf(path, sizeof(path), "%sroot", t->member);
     int fd = openat(t->proc_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;

@@ -34,6 +34,8 @@ struct target {
     struct core_file *core;
     struct target_info info;
     bool info_read;
+    bool ended;  /* only its mappings are known (ended.c) … */
+    int root_fd; /* … and the root it shared with its parent, or -1 */
     struct mapping_list mappings;
     struct cached_page *cache; /* CACHED_PAGES of them, or NULL */
     uint64_t epoch;
@@ -97,6 +99,8 @@ void maps_free(struct mapping_list *list);
 /* Opens a regular file below a directory, read-only; symbolic links do not lead out of it. Nothing that
  * is not a regular file is ever opened for reading. -ENOENT, -EACCES, … */
 int open_beneath(int root_fd, const char *path);
+/* The root directory of the target: a descriptor that the caller closes, or negative errno. */
+int open_root(struct target *t);
 /* Copies target memory to a memory file. */
 int open_memory_as_file(struct target *t, const struct target_mapping *m);
 

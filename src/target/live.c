@@ -71,6 +71,8 @@ static int reopen_memory(struct target *t) {
 }
 
 int live_read(struct target *t, uint64_t address, void *dst, size_t size) {
+    if (t->ended)
+        return -ESRCH;
     if (t->memory_fd < 0)
         return read_by_pid(t, address, dst, size);
     for (int tries = 0; tries < 2; tries++) {
@@ -138,7 +140,7 @@ static bool executable_changed(struct target *t) {
 
 int live_refresh(struct target *t, bool *ret_changed, struct err *err) {
     struct mapping_list list;
-    int rc = read_mappings(t, &list);
+    int rc = t->ended ? -ESRCH : read_mappings(t, &list);
     if (rc == -EACCES || rc == -EPERM)
         return refuse_forbidden(t->pid, err);
     if (rc == -ENOMEM)

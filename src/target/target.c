@@ -14,6 +14,8 @@ void target_close(struct target *t) {
         close(t->proc_fd);
     if (t->memory_fd >= 0)
         close(t->memory_fd);
+    if (t->ended && t->root_fd >= 0)
+        close(t->root_fd);
     core_close(t->core);
     maps_free(&t->mappings);
     target_info_clear(&t->info);

@@ -67,6 +67,12 @@ int target_open(pid_t pid, struct target **ret, struct err *err) _must_check_;
  * they are found to differ from those that ran. */
 int target_open_core(const char *path, const char *sysroot, struct target **ret, struct err *err) _must_check_;
 
+/* A process that has ended: its code mappings were told by somebody else, its memory is gone (target_read()
+ * gives -ESRCH), its files are opened by name if the name still means the same file: in the root of `parent`, whose container it shares, and in
+ * ours. `parent` may be NULL. Takes copies. */
+int target_open_ended(pid_t pid, const char *comm, const struct target_mapping *mappings, size_t count,
+                      struct target *parent, struct target **ret, struct err *err) _must_check_;
+
 void target_close(struct target *t);
 DEFINE_CLEANUP(struct target, target_close)
 

@@ -167,7 +167,9 @@ static __always_inline int native_by_signal(struct native_walk *n, struct native
 /* Makes the caller the present frame. */
 static __always_inline int native_advance(struct native_walk *n, const struct native_step *step) {
     struct walk_state *state = n->w->state;
-    if (step->cfa <= state->regs.value[ARCH_STACK_POINTER])
+    u64 sp = state->regs.value[ARCH_STACK_POINTER];
+    /* An interrupted function may have popped its return address into a register (vfork). */
+    if (step->cfa < sp || (step->cfa == sp && !n->volatiles))
         return WALK_END_LOOP;
     state->regs.value[ARCH_STACK_POINTER] = step->cfa;
     state->regs.value[ARCH_PC] = step->pc;

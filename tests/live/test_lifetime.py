@@ -67,6 +67,21 @@ def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
     assert 1 - c.total().get("parent_work", 0) >= truth - 0.1, c.total()
 
 
+def test_commands_that_end_before_they_can_be_asked_have_names(tmp_path):
+    """A shell script of short commands: each lives for about a millisecond."""
+    path = tmp_path / "brief.pb.gz"
+    r = scry("cpu", "-F", 4999, "-o", path, "--", "sh", "-c",
+             "i=0; while [ $i -lt 600 ]; do /bin/true; /bin/echo x >/dev/null; i=$((i+1)); done")
+    assert r.status == 0, r
+    p = pprof.read(path)
+    index = p.value_index()
+    whole = p.total(index)
+    unknown = sum(s.values[index] for s in p.samples if any("not walked" in n for n in s.names))
+    loader = sum(s.values[index] for s in p.samples if any(n.startswith(("_dl_", "dl_")) for n in s.names))
+    assert pprof.count(p) >= 500 and unknown <= 0.02 * whole, (unknown, whole, r)
+    assert loader >= 0.1 * whole, pprof.shares(p)  # what such commands do is to load their libraries
+
+
 def test_a_process_that_is_named_twice_is_one(tmp_path):
     path = tmp_path / "x.pb.gz"
     with Target([target("shares"), 60]) as t:

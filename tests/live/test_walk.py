@@ -52,8 +52,8 @@ def test_work_in_a_signal_handler_shows_what_it_interrupted(capture):
 def test_libraries_that_come_and_go_are_told_apart(capture):
     with Target([target("dlopen")]) as t:
         c = capture(t, seconds=4)
-    # A sample between the mapping of a library and the kernel's word of it may get the other's name.
-    assert_shares(c.self_(), c.true_shares(), c.samples, points=6)
+    # A stack that was walked while the other library took its place is cut there; no name is wrong.
+    assert_shares(c.self_(), c.true_shares(), c.samples, points=2)
     assert rooted(c.profile) >= 0.95
     assert c.holding("plugin_inner_a", "plugin_work", "visit", "main") >= 0.4
     assert c.holding("plugin_inner_b", "plugin_work", "visit", "main") >= 0.4

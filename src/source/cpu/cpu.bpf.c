@@ -303,6 +303,8 @@ static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct t
                                        u32 tgid) {
     struct cpu_sample *sample = &s->sample;
     sample->flags |= CPU_SAMPLE_USER;
+    if (bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve))
+        sample->flags |= CPU_SAMPLE_EXECVE;
     take_registers(ctx, task, s);
     struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
     if (!process) {

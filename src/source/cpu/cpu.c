@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "cpu_bpf.skel.h"
 #include "source/cpu/cpu_maps.h"
@@ -34,13 +35,29 @@ struct cpu_source {
     cpu_take_fn *take; /* during a poll */
     void *take_ctx;
     int taken_now;
+    uint64_t drained_ns; /* the maps' records up to here were handed on */
 };
 
 /* ---- opening ---- */
 
+static void on_mapped(void *ctx, const struct cpu_mapped *record) {
+    struct cpu_source *s = ctx;
+    s->take(s->take_ctx, &record->head, sizeof(*record));
+    s->taken_now++;
+}
+
+/* A sample must not overtake the word of what its process mapped before. */
+static void drain_maps_until(struct cpu_source *s, uint64_t time_ns) {
+    if (!s->maps || time_ns <= s->drained_ns)
+        return;
+    s->drained_ns = clock_monotonic_ns();
+    cpu_maps_drain(s->maps, on_mapped, s);
+}
+
 static int on_record(void *ctx, void *data, size_t size) {
     struct cpu_source *s = ctx;
     if (size >= sizeof(struct cpu_record_head)) {
+        drain_maps_until(s, ((const struct cpu_record_head *)data)->time_ns);
         s->take(s->take_ctx, data, size);
         s->taken_now++;
     }
@@ -269,13 +286,6 @@ void cpu_source_stop(struct cpu_source *s) {
         cpu_bpf__detach(s->bpf);
 }
 
-static void on_mapped(void *ctx, u32 tgid, uint64_t time_ns) {
-    struct cpu_source *s = ctx;
-    struct cpu_record_head r = {.type = CPU_RECORD_MAP, .tgid = tgid, .tid = tgid, .time_ns = time_ns};
-    s->take(s->take_ctx, &r, sizeof(r));
-    s->taken_now++;
-}
-
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx) {
     /* poll() passes over negative descriptors. */
     struct pollfd fds[3] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
@@ -286,8 +296,7 @@ int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *t
     s->taken_now = 0;
     if (timeout_ms > 0 && poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno != EINTR)
         return -errno;
-    if (s->maps)
-        cpu_maps_drain(s->maps, on_mapped, s);
+    drain_maps_until(s, UINT64_MAX);
     int rc = ring_buffer__consume(s->ring);
     return rc < 0 && rc != -EINTR ? rc : s->taken_now;
 }

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 enum {
-    DATA_PAGES = 4,
+    DATA_PAGES = 8,
     PAGE_BYTES = 4096,
     RING_BYTES = (DATA_PAGES + 1) * PAGE_BYTES,
     DATA_BYTES = DATA_PAGES * PAGE_BYTES
@@ -48,6 +48,9 @@ static int open_ring(int cpu, struct maps_ring *ret) {
         .type = PERF_TYPE_SOFTWARE,
         .config = PERF_COUNT_SW_DUMMY,
         .mmap = 1, /* executable mappings only */
+        .mmap2 = 1,
+        .comm = 1,
+        .comm_exec = 1,
         .sample_type = PERF_SAMPLE_TIME,
         .sample_id_all = 1,
         .use_clockid = 1,
@@ -103,31 +106,77 @@ int cpu_maps_fd(const struct cpu_maps *m) {
     return m->epoll;
 }
 
-/* A record may wrap around the ring's end. What matters of it: header, pid and tid at its start, the
- * time at its end. */
+/* ---- records ---- */
+
+/* A record may wrap around the ring's end. */
 static void copy_out(const struct maps_ring *r, uint64_t at, void *to, size_t size) {
     const uint8_t *data = (const uint8_t *)r->page + PAGE_BYTES;
     for (size_t i = 0; i < size; i++)
         ((uint8_t *)to)[i] = data[(at + i) % DATA_BYTES];
 }
 
-void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *mapped, void *ctx) {
+/* What PERF_RECORD_COMM and PERF_RECORD_MMAP2 begin with, as perf_event_open(2) says. */
+struct record_start {
+    struct perf_event_header header;
+    u32 pid, tid;
+};
+
+struct record_mmap2 {
+    struct record_start start;
+    uint64_t address, size, offset;
+    u32 major, minor;
+    uint64_t inode, generation;
+    u32 protection, flags;
+    /* the path with its NUL, padded to eight bytes; then the time */
+};
+
+static bool read_mmap2(const struct maps_ring *r, uint64_t at, struct cpu_mapped *ret) {
+    struct record_mmap2 m;
+    copy_out(r, at, &m, sizeof(m));
+    size_t all = m.start.header.size, tail = sizeof(uint64_t);
+    if (all < sizeof(m) + tail || m.address + m.size < m.address)
+        return false;
+    size_t path = all - sizeof(m) - tail;
+    if (path > sizeof(ret->path))
+        path = 0;
+    copy_out(r, at + sizeof(m), ret->path, path);
+    ret->path[path ? path - 1 : 0] = '\0';
+    ret->start = m.address;
+    ret->end = m.address + m.size;
+    ret->offset = m.offset;
+    ret->inode = m.inode;
+    ret->major = m.major;
+    ret->minor = m.minor;
+    return true;
+}
+
+/* Takes apart the record at `at`. Returns whether it is one that counts. */
+static bool read_record(const struct maps_ring *r, uint64_t at, const struct record_start *start,
+                        struct cpu_mapped *ret) {
+    uint64_t time;
+    copy_out(r, at + start->header.size - sizeof(time), &time, sizeof(time));
+    ret->head = (struct cpu_record_head){.tgid = start->pid, .tid = start->tid, .time_ns = time};
+    if (start->header.type == PERF_RECORD_MMAP2) {
+        ret->head.type = CPU_RECORD_MAP;
+        return read_mmap2(r, at, ret);
+    }
+    ret->head.type = CPU_RECORD_NEW_IMAGE;
+    return start->header.type == PERF_RECORD_COMM && start->header.misc & PERF_RECORD_MISC_COMM_EXEC;
+}
+
+void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
     for (size_t i = 0; i < m->count; i++) {
         struct maps_ring *r = &m->rings[i];
         uint64_t head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE), tail = r->page->data_tail;
         while (tail < head) {
-            struct {
-                struct perf_event_header header;
-                u32 pid, tid;
-            } record;
-            copy_out(r, tail, &record, sizeof(record));
-            if (record.header.size < sizeof(record) + sizeof(uint64_t))
+            struct record_start start;
+            copy_out(r, tail, &start, sizeof(start));
+            if (start.header.size < sizeof(start) + sizeof(uint64_t))
                 break;
-            uint64_t time;
-            copy_out(r, tail + record.header.size - sizeof(time), &time, sizeof(time));
-            if (record.header.type == PERF_RECORD_MMAP)
-                mapped(ctx, record.pid, time);
-            tail += record.header.size;
+            struct cpu_mapped record;
+            if (read_record(r, tail, &start, &record))
+                take(ctx, &record);
+            tail += start.header.size;
         }
         __atomic_store_n(&r->page->data_tail, head, __ATOMIC_RELEASE);
     }

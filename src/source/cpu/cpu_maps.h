@@ -1,7 +1,8 @@
 /* The kernel's own word on new code mappings: a side channel that tells at once when a process maps
- * executable memory (dlopen, just-in-time compilers), so that its list is read again before names and
- * tables go stale. Private to source/cpu.
- * May use: base/, perf events.
+ * executable memory (exec, dlopen, just-in-time compilers), so that its list is read again before names and
+ * tables go stale, and so that a process that ended too soon to be asked can still be named. Private to
+ * source/cpu.
+ * May use: base/, perf events (perf_event_open(2): PERF_RECORD_MMAP2, PERF_RECORD_COMM).
  * Must not: be needed: without it, mappings are looked at again every few seconds. */
 #pragma once
 
@@ -18,6 +19,7 @@ DEFINE_CLEANUP(struct cpu_maps, cpu_maps_close)
 /* Readable when something waits; for poll(). */
 int cpu_maps_fd(const struct cpu_maps *m);
 
-/* Calls `mapped` once per record with the process that mapped code, and when (CLOCK_MONOTONIC). */
-typedef void cpu_mapped_fn(void *ctx, u32 tgid, uint64_t time_ns);
-void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *mapped, void *ctx);
+/* Calls `take` once per record with a CPU_RECORD_MAP or CPU_RECORD_NEW_IMAGE, which is valid during the call.
+ * Records of one CPU come in the order of their times; those of several do not. */
+typedef void cpu_mapped_fn(void *ctx, const struct cpu_mapped *record);
+void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx);

@@ -11,7 +11,9 @@ enum cpu_record_type {
     CPU_RECORD_FORK, /* tgid forked `child`, a new process */
     CPU_RECORD_EXEC, /* tgid runs another program now */
     CPU_RECORD_EXIT, /* the last thread of tgid ended */
-    CPU_RECORD_MAP,  /* tgid mapped code; made in user space, see cpu_maps.h */
+    /* Made in user space, see cpu_maps.h; both are a struct cpu_mapped. */
+    CPU_RECORD_MAP,       /* tgid mapped code */
+    CPU_RECORD_NEW_IMAGE, /* tgid gave up its memory for another program's (exec); its mappings follow */
 };
 
 /* Every record starts like this. Ids are as scry's own pid namespace numbers them. Samples alone have a
@@ -29,6 +31,7 @@ enum cpu_sample_flags {
     CPU_SAMPLE_IN_KERNEL = 2, /* was running kernel code */
     CPU_SAMPLE_UNKNOWN = 4,   /* the process was not known yet: nothing was walked */
     CPU_SAMPLE_INEXACT = 8,   /* the user pc is behind a system call instruction */
+    CPU_SAMPLE_EXECVE = 16,   /* inside execve(): the memory may be the new program's already, and has no stack yet */
 };
 
 enum {
@@ -37,6 +40,17 @@ enum {
     CPU_STACK_BYTES = CPU_STACK_PAGES * 4096,
     CPU_RED_ZONE_BYTES = 128, /* below the stack pointer, and still the function's own (System V ABI) */
     CPU_MAX_CPUS = 1024,
+};
+
+enum { CPU_MAX_PATH = 1024 };
+
+/* Code that a process mapped. Of a new image only the head counts. */
+struct cpu_mapped {
+    struct cpu_record_head head;
+    u64 start, end, offset; /* [start, end) in the process; offset in the file */
+    u64 inode;
+    u32 major, minor;
+    char path[CPU_MAX_PATH]; /* "" when it was longer; "[vdso]", "//anon" as the kernel says */
 };
 
 /* In the ring: the head up to `walk.frames`, then n_frames raw frames, n_kernel addresses (u64), and
