@@ -27,7 +27,7 @@ static const char *grade_colour(const struct analyse_style *s, enum analyse_grad
 void analyse_verdict_text(struct buf *out, const struct analyse_verdict *v, const struct analyse_style *style) {
     buf_addf(out, "%s%s%s\n", grade_colour(style, v->grade), v->sentence, or_none(style->plain));
     for (unsigned i = 1; i < v->n_concerns; i++)
-        buf_addf(out, "  %s: %s\n", i == 1 ? "and" : "   ", v->concerns[i].text);
+        buf_addf(out, "  and: %s\n", v->concerns[i].text);
     for (unsigned i = 0; i < v->n_concerns; i++) {
         bool said = v->concerns[i].advice[0] == 0;
         for (unsigned k = 0; k < i; k++)

@@ -88,6 +88,7 @@ int cmd_report(const struct options *o, struct err *err) {
     _cleanup_(profile_view_free) struct profile_view v = {0};
     struct summary_style style = {.terminal = terminal_styles(STDOUT_FILENO),
                                   .width = terminal_width(STDOUT_FILENO),
+                                  .wraps = terminal_is(STDOUT_FILENO),
                                   .by = (enum analyse_by)o->by,
                                   .limit = o->limit,
                                   .min_share = o->min_percent / 100};

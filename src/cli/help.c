@@ -83,10 +83,10 @@ static void help_runtimes(struct buf *out, unsigned width) {
 #undef LANG
     };
     struct buf text = {0};
-    buf_adds(&text, "Frames are named of: ");
+    buf_adds(&text, "Stacks are shown whole, with the names and lines of ");
     for (size_t i = 0; i < ARRAY_SIZE(titles); i++)
         buf_addf(&text, "%s%s", i ? ", " : "", titles[i]);
-    buf_adds(&text, ", and the kernel.");
+    buf_adds(&text, " and the kernel.");
     buf_addc(out, '\n');
     wrap(out, buf_cstr(&text), 0, 0, width);
     buf_free(&text);

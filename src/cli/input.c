@@ -17,12 +17,13 @@ int input_profile(const char *path, struct profile **ret, struct err *err) {
     if (rc < 0)
         return rc;
     const struct format *f = format_by_content(data.data, data.len);
+    if (data.len == 0)
+        return err_set(err, -EBADMSG, "It may not have been written to its end: capture again", "%s is empty", path);
     if (!f || !f->read) {
         struct buf known = {0};
-        buf_adds(&known, "scry reads");
         for (size_t i = 0; i < n_formats; i++)
             if (formats[i]->read)
-                buf_addf(&known, " %s (%s)", formats[i]->name, formats[i]->ending);
+                buf_addf(&known, "%s%s (%s)", known.len ? ", " : "scry reads ", formats[i]->title, formats[i]->ending);
         rc = err_set(err, -EBADMSG, buf_cstr(&known), "%s is not a profile that scry can read", path);
         buf_free(&known);
         return rc;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,7 +99,17 @@ static void file_too_large(int signal) {
     (void)signal;
 }
 
+/* A file that we open must not become our standard output because that was closed. Reading or writing what stands
+ * there instead fails with the same words as before. */
+static void occupy_standard_files(void) {
+    static const int against_use[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", against_use[fd]) < 0)
+            return;
+}
+
 int main(int argc, char **argv) {
+    occupy_standard_files();
     signal(SIGPIPE, broken_pipe);
     signal(SIGXFSZ, file_too_large);
     int status = dispatch(argc, argv);

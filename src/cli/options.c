@@ -311,11 +311,20 @@ static int set_defaults(struct options *o, struct err *err) {
     return 0;
 }
 
+/* A verb that runs a command got a word: a process id, or the command itself. */
+static int stray_word(const struct verb *v, const char *word, struct err *err) {
+    char advice[300];
+    if (word[0] && word[strspn(word, "0123456789,")] == 0)
+        snprintf(advice, sizeof(advice), "A process is named with -p: scry %s -p %.100s", v->name, word);
+    else
+        snprintf(advice, sizeof(advice), "A command to run stands after \"--\": scry %s -- %.100s", v->name, word);
+    return err_set(err, CMD_BAD_USAGE, advice, "scry %s does not know what to do with \"%s\"", v->name, word);
+}
+
 static int check_operands(const struct options *o, struct err *err) {
     const struct verb *v = o->verb;
     if (v->most == VERB_COMMAND && o->n_operands > 0)
-        return err_set(err, CMD_BAD_USAGE, "A command to run stands after \"--\"; a process is named with -p",
-                       "scry %s does not know what to do with \"%s\"", v->name, o->operands[0]);
+        return stray_word(v, o->operands[0], err);
     if (v->most == VERB_COMMAND && o->command && !o->command[0])
         return err_set(err, CMD_BAD_USAGE, NULL, "There is no command after \"--\"");
     if (v->most != VERB_COMMAND && o->n_operands > (size_t)v->most)
@@ -369,6 +378,9 @@ static int parse_words(struct words *w) {
 static int unknown_verb(const char *name, struct err *err) {
     const char *nearest = NULL;
     unsigned best = 99;
+    if (name[0] == '-')
+        return err_set(err, CMD_BAD_USAGE, "Options follow the verb, as in scry cpu -p 1234; see scry --help",
+                       "A verb is wanted first, not %s", name);
     for (size_t i = 0; i < VERB_COUNT; i++)
         if (verbs[i].run && nearer(name, verbs[i].name, &best))
             nearest = verbs[i].name;

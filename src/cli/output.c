@@ -127,7 +127,8 @@ static void summarise_json(const struct output *output, const struct profile *p,
 
 static int summarise(const struct options *o, const struct output *output, const struct profile *p, int fd,
                      struct buf *out, struct err *err) {
-    struct summary_style style = {.terminal = terminal_styles(fd), .width = terminal_width(fd), .limit = SUMMARY_ROWS};
+    struct summary_style style = {
+        .terminal = terminal_styles(fd), .width = terminal_width(fd), .wraps = terminal_is(fd), .limit = SUMMARY_ROWS};
     _cleanup_(analyse_table_free) struct analyse_table t = {0};
     _cleanup_(analyse_tree_free) struct analyse_tree tree = {0};
     int rc = analyse_value_type(p, NULL, &style.value, err);
@@ -142,8 +143,8 @@ static int summarise(const struct options *o, const struct output *output, const
         return 0;
     }
     summary_quality(out, p, &style);
-    buf_addc(out, '\n');
     if (t.n_rows > 0) {
+        buf_addc(out, '\n');
         summary_table(out, p, &t, &style);
         buf_addc(out, '\n');
         summary_paths(out, p, &tree, &style);

@@ -99,9 +99,48 @@ static void add_verdict(struct buf *out, const struct profile *p, const struct s
     analyse_verdict_text(out, &v, &how);
 }
 
-void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
+/* The columns of a word, in which a colour may begin or end: only we can have put an escape there. */
+static size_t word_columns(const char *word) {
+    size_t columns = text_columns(word);
+    for (const char *at = word; (at = strchr(at, '\033')); at++)
+        columns -= strcspn(at, "m") + (strchr(at, 'm') != NULL);
+    return columns;
+}
+
+/* Breaks the lines that begin at `start` between words; a number keeps its "%". */
+static void break_lines(struct buf *out, size_t start, unsigned width) {
+    enum { INDENT = 4 };
+    _cleanup_(buf_free) struct buf text = {0};
+    buf_add(&text, out->data + start, out->len - start);
+    size_t column = 0, spaces = 0;
+    out->len = start;
+    for (const char *at = buf_cstr(&text); *at;) {
+        size_t n = strcspn(at, " \n");
+        if (n == 0) {
+            column = *at == '\n' ? 0 : column;
+            spaces = *at == '\n' ? 0 : spaces + 1;
+            if (*at++ == '\n')
+                buf_addc(out, '\n');
+            continue;
+        }
+        n += at[n] == ' ' && at[n + 1] == '%' ? 2 : 0;
+        _cleanup_(freep) char *word = mem_strndup(at, n);
+        size_t columns = word ? word_columns(word) : n;
+        bool breaks = column > INDENT && column + spaces + columns > width;
+        buf_addf(out, "%s%*s", breaks ? "\n" : "", breaks ? INDENT : (int)spaces, "");
+        buf_add(out, at, n);
+        column = (breaks ? INDENT : column + spaces) + columns;
+        spaces = 0;
+        at += n;
+    }
+    out->failed |= text.failed;
+}
+
+static void add_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
     add_verdict(out, p, style);
     add_capture(out, p);
+    if (analyse_sample_count(p) == 0 && p->duration_ns)
+        buf_adds(out, "Nothing of it ran when a sample was due: it slept, or it was too brief\n");
     if (p->quality.samples_taken) {
         add_stacks(out, p);
         add_cost(out, p);
@@ -111,6 +150,13 @@ void summary_quality(struct buf *out, const struct profile *p, const struct summ
         text_add(out, profile_str(p, p->quality.notes[i]), NOTE_COLUMNS);
         buf_addc(out, '\n');
     }
+}
+
+void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
+    size_t start = out->len;
+    add_quality(out, p, style);
+    if (style->wraps && !out->failed)
+        break_lines(out, start, style->width);
 }
 
 /* ---- functions ---- */

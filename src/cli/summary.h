@@ -12,6 +12,7 @@
 struct summary_style {
     struct terminal_styles terminal; /* of where the text will go */
     unsigned width;                  /* columns */
+    bool wraps;                      /* prose is broken at the width: a terminal would break words */
     unsigned value;                  /* index of the value type that is shown */
     enum analyse_by by;              /* what the rows of a table are */
     size_t limit;                    /* rows of a table; 0: all */

@@ -22,10 +22,15 @@ unsigned terminal_width(int fd) {
     return MAX(width, LEAST);
 }
 
+/* Whether it understands more than letters. */
+static bool is_smart(void) {
+    const char *term = getenv("TERM");
+    return term && term[0] && strcmp(term, "dumb") != 0;
+}
+
 struct terminal_styles terminal_styles(int fd) {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    bool welcome = terminal_is(fd) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
-    if (!welcome)
+    const char *no = getenv("NO_COLOR");
+    if (!terminal_is(fd) || (no && no[0]) || !is_smart())
         return (struct terminal_styles){"", "", "", "", "", ""};
     return (struct terminal_styles){.bold = "\033[1m",
                                     .dim = "\033[2m",
@@ -37,7 +42,7 @@ struct terminal_styles terminal_styles(int fd) {
 
 void terminal_progress(const char *text) {
     static bool shown;
-    if (!terminal_is(STDERR_FILENO) || (!text && !shown))
+    if (!terminal_is(STDERR_FILENO) || !is_smart() || (!text && !shown))
         return;
     fprintf(stderr, "\r\033[K%.*s", (int)terminal_width(STDERR_FILENO) - 1, text ? text : "");
     fflush(stderr);

@@ -69,8 +69,10 @@ int command_run(struct command *c, const char *name, struct err *err) {
         return 0;
     waitpid(c->pid, &c->status, 0);
     c->reaped = true;
-    return err_set(err, -code, code == ENOENT ? "Check the name, or give a path" : NULL, "Cannot run %s: %s", name,
-                   strerror(code));
+    const char *advice = code == ENOENT   ? "Check the name, or give a path"
+                         : code == EACCES ? "Make it executable (chmod +x), or name the program that runs it"
+                                          : NULL;
+    return err_set(err, -code, advice, "Cannot run %s: %s", name, strerror(code));
 }
 
 bool command_ended(struct command *c) {

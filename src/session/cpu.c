@@ -512,7 +512,8 @@ static void describe(struct capture *c) {
     else if (o->n_pids)
         snprintf(text, sizeof(text), "%zu processes", o->n_pids);
     else
-        snprintf(text, sizeof(text), "%s", o->cgroup ? o->cgroup : "the whole host");
+        snprintf(text, sizeof(text), "%s%s", o->cgroup ? "control group " : "the whole host",
+                 o->cgroup ? o->cgroup : "");
     p->command = profile_string(p, text);
 }
 

@@ -1,9 +1,13 @@
 """Names are other people's: whatever a process or a file is called, it cannot steer the terminal."""
 import contextlib
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 from conftest import SCRY, needs_verb
@@ -72,6 +76,42 @@ def test_dump_of_a_process_with_hostile_names(tmp_path):
     assert harmless(out) and "thread" in out and "evil" in out
     # The function, its file, the process and its thread.
     assert re.search(r"^    a\?\]0;evil\?b.* \(.*evil.*:\d+\)$", out, re.M), out
+
+
+def on_a_terminal(columns, *words, **environment):
+    """What appears on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+    process = subprocess.Popen([SCRY, *words], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm", **environment})
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # the other end was closed
+        while piece := os.read(ours, 65536):
+            text += piece
+    os.close(ours)
+    process.wait()
+    return text.decode().replace("\r\n", "\n")
+
+
+@needs_verb("report")
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_prose_is_broken_between_words(tmp_path, columns):
+    (tmp_path / "x.folded").write_text("main;work 3\n")
+    whole = on_a_terminal(1000, "report", tmp_path / "x.folded", NO_COLOR="1").split("\n\n")[0]
+    broken = on_a_terminal(columns, "report", tmp_path / "x.folded", NO_COLOR="1").split("\n\n")[0]
+    assert broken.split() == whole.split() and max(map(len, whole.splitlines())) > 60
+    assert all(len(line) <= columns and not line.startswith("%") for line in broken.splitlines()), broken
+
+
+@needs_verb("report")
+def test_colours_are_for_terminals_that_want_them(tmp_path):
+    (tmp_path / "x.folded").write_text("main;work 3\n")
+    coloured = on_a_terminal(80, "report", tmp_path / "x.folded")
+    assert "\x1b[" in coloured
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == on_a_terminal(80, "report", tmp_path / "x.folded", NO_COLOR="1")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in on_a_terminal(80, "report", tmp_path / "x.folded", **environment)
 
 
 @pytest.mark.parametrize("words", [[b"report", EVIL], [EVIL], [b"cpu", EVIL], [b"report", b"x", b"--" + EVIL],

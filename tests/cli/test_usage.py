@@ -93,6 +93,20 @@ def test_an_unknown_verb_is_suggested(scry):
             assert f"Did you mean scry {verb}?" in refused(scry(verb[:-1] + "q"))
 
 
+def test_an_option_in_place_of_the_verb(scry):
+    assert "A verb is wanted first, not -p.\n  Options follow the verb, as in scry cpu -p 1234" in refused(scry("-p", "1"))
+
+
+@needs_verb("cpu")
+@needs_verb("convert")
+def test_help_names_the_endings_of_every_format_that_is_written(scry, tmp_path):
+    told = re.search(r"The endings are (.*)\.$", scry("convert", "x", "y.nothing").stderr)[1]
+    for verb in ("cpu", "convert"):
+        text = " ".join(scry(verb, "--help").stdout.split())
+        listed = re.search(r"names(?: the format)?: (\.html.*?\.json)\.(?= )", text)[1]
+        assert set(re.findall(r"(?<=\s)\.[\w.]+\w", " " + listed)) == set(told.split(", ")), verb
+
+
 def test_help_of_an_unknown_verb(scry):
     refused(scry("help", "xyzzy"))
 
@@ -109,6 +123,10 @@ def test_help_of_an_unknown_verb(scry):
     ([], "There is nothing to profile"),
     (["--"], 'There is no command after "--"'),
     (["python3", "x.py"], 'scry cpu does not know what to do with "python3"'),
+    (["python3", "x.py"], 'A command to run stands after "--": scry cpu -- python3'),
+    (["1234"], "A process is named with -p: scry cpu -p 1234"),
+    (["-a", "-o", "/tmp"], "/tmp is a directory"),
+    (["-a", "-o", "x/"], "Name the file to write in it, such as profile.html"),
     (["-a", "-p", "1"], "Only one of"),
     (["-a", "-o", ""], '-o wants a name, not ""'),
 ])
@@ -159,6 +177,14 @@ def test_report_wants_one_file(scry):
     refused(scry("report", "/does/not/exist.pb.gz"), 1)
 
 
+@needs_verb("report")
+def test_what_is_no_profile_is_said(scry, tmp_path):
+    (tmp_path / "empty.pb.gz").touch()
+    (tmp_path / "text").write_text("hello\n")
+    assert "empty.pb.gz is empty" in refused(scry("report", tmp_path / "empty.pb.gz"), 1)
+    assert "scry reads folded stacks (.folded), pprof" in refused(scry("report", tmp_path / "text"), 1)
+
+
 @needs_verb("convert")
 def test_convert_wants_two_files(scry, tmp_path):
     assert "scry convert wants IN OUT" in refused(scry("convert", "x"))
@@ -168,6 +194,11 @@ def test_a_full_disk_is_not_taken_for_success():
     with open("/dev/full", "w") as full:
         r = subprocess.run([SCRY, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert r.returncode == 1 and "No space left" in r.stderr
+
+
+def test_a_standard_output_that_is_closed_is_no_other_file():
+    r = subprocess.run(f"{SCRY} --help >&-", shell=True, stderr=subprocess.PIPE, text=True)
+    assert r.returncode == 1 and "Cannot write the standard output: Bad file descriptor" in r.stderr
 
 
 def test_a_closed_pipe_does_not_crash():

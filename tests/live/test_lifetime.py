@@ -156,6 +156,12 @@ def test_a_command_that_outlives_the_duration_is_waited_for(tmp_path):
     assert "left running" not in r.err, r
 
 
+def test_a_command_that_slept_gives_an_honest_summary(tmp_path):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sleep", 0.2)
+    assert r.status == 0 and "\n\n\n" not in r.err, r
+    assert "no sample was taken" not in r.err or "Nothing of it ran when a sample was due" in r.err, r
+
+
 def test_what_was_found_is_there_before_the_command_is_waited_for(tmp_path):
     path = tmp_path / "x.folded"
     s = start_scry("cpu", "-d", 1, "-F", 499, "-o", path, "--", target("shares"), 30, start_new_session=True)

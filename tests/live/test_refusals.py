@@ -96,6 +96,19 @@ def test_no_target_at_all_is_bad_usage(tmp_path):
     refused(scry("cpu", "-d", 1, "-o", tmp_path / "x.folded"), 2, "-p")
 
 
+def test_a_command_that_may_not_be_run(tmp_path):
+    (tmp_path / "script").write_text("echo\n")
+    refused(scry("cpu", "-o", tmp_path / "x.folded", "--", tmp_path / "script"), 1, "script: permission denied", "chmod +x")
+
+
+def test_a_summary_that_has_nowhere_to_go_is_said_and_the_file_written(tmp_path):
+    with Target([target("shares")]) as t:
+        done = subprocess.run(f"{scry_path()} cpu -p {t.pid} -d 1 -o {tmp_path / 'x.folded'} >&-", shell=True,
+                              stderr=subprocess.PIPE, text=True)
+    refused(Result(done.returncode, "", done.stderr, 0), 1, "Cannot write the standard output: Bad file descriptor")
+    assert "alpha" in (tmp_path / "x.folded").read_text()
+
+
 def test_an_unknown_verb(tmp_path):
     refused(scry("cqu"), 2, "cqu")
 

@@ -142,7 +142,8 @@ static void a_misspelling_gets_a_suggestion(void **state) {
         {"scry cpu --xyzzy", "See scry cpu --help"},
         {"scry reprot f", "Did you mean scry report?"},
         {"scry xyzzy", "See scry --help for what there is"},
-        {"scry cpu python3", "A command to run stands after \"--\"; a process is named with -p"},
+        {"scry cpu python3", "A command to run stands after \"--\": scry cpu -- python3"},
+        {"scry cpu 12,34", "A process is named with -p: scry cpu -p 12,34"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err;
