@@ -140,15 +140,31 @@ bool session_process_load_tables(struct session_process *p, uint64_t pc) {
     return publish_mappings(p) == 0;
 }
 
-void session_process_preload(struct session_process *p) {
+/* Whether nearly every stack goes through a file. */
+static bool is_common(const struct session_process *p, size_t i) {
     static const char *const common[] = {"/libc.so", "/libc-", "/libpthread", "/libpython", "/ld-linux", "/ld-musl"};
-    bool loaded = false;
+    const char *path = p->now.code[i].file->path;
+    bool found = i == 0; /* the program itself is mapped lowest, as a rule */
+    for (size_t k = 0; k < ARRAY_SIZE(common) && !found; k++)
+        found = strstr(path, common[k]) != NULL;
+    return found;
+}
+
+/* Names take longest of all, so their loading begins first; a loader is on hardly any stack. */
+static void prepare_names(const struct session_process *p) {
     for (size_t i = 0; i < p->now.count; i++) {
         struct session_file *f = p->now.code[i].file;
-        bool wanted = f && i == 0; /* the program itself is mapped lowest, as a rule */
-        for (size_t k = 0; f && !wanted && k < ARRAY_SIZE(common); k++)
-            wanted = strstr(f->path, common[k]) != NULL;
-        if (wanted && f->tables_state == FILE_TABLES_UNKNOWN) {
+        if (f && is_common(p, i) && !strstr(f->path, "/ld-"))
+            symbol_file_prepare(f->symbols);
+    }
+}
+
+void session_process_preload(struct session_process *p) {
+    bool loaded = false;
+    prepare_names(p);
+    for (size_t i = 0; i < p->now.count; i++) {
+        struct session_file *f = p->now.code[i].file;
+        if (f && is_common(p, i) && f->tables_state == FILE_TABLES_UNKNOWN) {
             session_file_load_tables(p->files, f);
             loaded = true;
         }

@@ -64,7 +64,8 @@ DEFINE_CLEANUP(struct session_process, session_process_close)
 bool session_process_refresh(struct session_process *p);
 /* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
 bool session_process_load_tables(struct session_process *p, uint64_t pc);
-/* Loads the tables of the files that nearly every stack goes through, before the target is stopped. */
+/* Loads the tables of the files that nearly every stack goes through, before the target is stopped, and begins to
+ * load their names. */
 void session_process_preload(struct session_process *p);
 /* Looks for a runtime if that is due. Returns whether `table` changed. */
 bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns);

@@ -68,6 +68,10 @@ int symbol_file_debug_section(struct symbol_file *f, const char *name, struct sy
  * Pass the address of the instruction itself: for a return address, one byte before. */
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max);
 
+/* Begins to load what look-ups need, in a thread of its own: the first one waits for it. For names that will
+ * surely be asked for, while there is something else to do. The file itself stays as usable as it was. */
+void symbol_file_prepare(struct symbol_file *f);
+
 /* A symbol by its exact name in .symtab/.dynsym/MiniDebugInfo. -ENOENT. */
 struct symbol_range {
     uint64_t address, size;

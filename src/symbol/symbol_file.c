@@ -1,6 +1,7 @@
 /* One ELF file as the rest of scry sees it: sections, addresses, names. Opening reads the headers; everything
  * else is loaded when it is first asked for. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +25,9 @@ struct symbol_file {
     struct debug_candidate debug, alt; /* its separate debug file; what dwz moved out of that */
     struct debug_candidates found;     /* in the target's root, when the file was opened */
     struct debug_candidates found_alt;
-    bool debug_tried, mini_tried, names_loaded, dwarf_tried;
+    bool debug_tried, alt_tried, mini_tried, names_loaded, dwarf_tried;
+    bool preparing; /* `worker` loads names; until it is joined, only what it does not write may be used */
+    pthread_t worker;
     struct symbol_list symbols;
     struct symbol_names names;
     struct dwarf_file *dwarf;
@@ -73,9 +76,18 @@ int symbol_file_open(int fd, const char *path, const struct symbol_search *searc
     return 0;
 }
 
+/* Waits for the thread that loads names, if there is one. */
+static void settle(struct symbol_file *f) {
+    if (!f->preparing)
+        return;
+    pthread_join(f->worker, NULL);
+    f->preparing = false;
+}
+
 void symbol_file_close(struct symbol_file *f) {
     if (!f)
         return;
+    settle(f);
     dwarf_file_close(f->dwarf);
     symbol_list_free(&f->symbols);
     symbol_names_free(&f->names);
@@ -97,10 +109,14 @@ const char *symbol_file_build_id(struct symbol_file *f) {
     return f->build_id;
 }
 
-void symbol_file_release_pages(struct symbol_file *f) {
+static void release_images(const struct symbol_file *f) {
     elf_image_release_pages(&f->image);
     elf_image_release_pages(&f->debug.image);
     elf_image_release_pages(&f->alt.image);
+}
+
+void symbol_file_release_pages(struct symbol_file *f) {
+    release_images(f);
     while (f->n_inflated)
         free(f->inflated[--f->n_inflated].bytes);
 }
@@ -275,10 +291,20 @@ static void load_names(struct symbol_file *f) {
     }
     if (symbol_list_build(&f->symbols, images, n) < 0)
         symbol_list_free(&f->symbols);
-    symbol_file_release_pages(f);
+    release_images(f);
 }
 
-static void find_alt(struct symbol_file *f, const struct elf_image *e, const char *path) {
+/* Where the debug information is; it may be that there is none. */
+static const struct elf_image *dwarf_of(const struct symbol_file *f) {
+    return elf_image_has_dwarf(&f->image) ? &f->image : &f->debug.image;
+}
+
+static void find_alt(struct symbol_file *f) {
+    const struct elf_image *e = dwarf_of(f);
+    const char *path = e == &f->image ? f->path : f->debug.path;
+    if (f->alt_tried || !elf_image_has_dwarf(e))
+        return;
+    f->alt_tried = true;
     if (debug_candidates_choose(&f->found_alt, e, &f->alt) == 0)
         return;
     debug_candidates_add_alt(&f->found_alt, f->debug_root, NULL, e, path);
@@ -288,15 +314,36 @@ static void find_alt(struct symbol_file *f, const struct elf_image *e, const cha
 static void load_dwarf(struct symbol_file *f) {
     f->dwarf_tried = true;
     find_debug(f);
-    bool own = elf_image_has_dwarf(&f->image);
-    const struct elf_image *e = own ? &f->image : &f->debug.image;
+    find_alt(f);
+    const struct elf_image *e = dwarf_of(f);
     if (!elf_image_has_dwarf(e))
         return;
-    find_alt(f, e, own ? f->path : f->debug.path);
     int rc = dwarf_image_inflate(e, &f->plain);
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */
     (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->dwarf);
+}
+
+static void load(struct symbol_file *f) {
+    if (!f->names_loaded)
+        load_names(f);
+    if (!f->dwarf_tried)
+        load_dwarf(f);
+}
+
+static void *prepare(void *file) {
+    load(file);
+    return NULL;
+}
+
+/* All that the thread shares with those who use the file meanwhile is found before it starts; nobody but it
+ * writes to what it loads. */
+void symbol_file_prepare(struct symbol_file *f) {
+    if (f->preparing || f->names_loaded)
+        return;
+    find_debug(f);
+    find_alt(f);
+    f->preparing = pthread_create(&f->worker, NULL, prepare, f) == 0; /* else it is done when it is needed */
 }
 
 /* Names of C++ and Rust say more in the symbol table than a bare name in DWARF does. */
@@ -336,10 +383,8 @@ static size_t name_by_entry(struct symbol_file *f, uint64_t address, struct symb
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
     if (max == 0)
         return 0;
-    if (!f->names_loaded)
-        load_names(f);
-    if (!f->dwarf_tried)
-        load_dwarf(f);
+    settle(f);
+    load(f);
     size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
     if (n && is_mangled(ret[n - 1].system_name))
         return n;
@@ -355,6 +400,7 @@ static int find(struct symbol_file *f, const char *name, Elf64_Sym *ret) {
     find_debug(f);
     if (f->debug.image.data)
         return elf_image_find(&f->debug.image, name, ret);
+    settle(f);
     load_mini(f);
     return f->mini.data ? elf_image_find(&f->mini, name, ret) : -ENOENT;
 }

@@ -31,6 +31,15 @@ static bool rule_equal(const void *ctx, uint32_t id) {
     return memcmp(&k->rows->rules[id], k->rule, sizeof(*k->rule)) == 0;
 }
 
+static uint64_t hash_rule(const struct unwind_rule *rule) {
+    uint64_t word[3], h = 0;
+    _Static_assert(sizeof(word) == sizeof(*rule), "the whole of it");
+    memcpy(word, rule, sizeof(word));
+    for (unsigned i = 0; i < ARRAY_SIZE(word); i++)
+        h = hash_mix(h, word[i]);
+    return h;
+}
+
 u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule) {
     if (!rows->rule_index) {
         rows->rule_index = mem_zalloc(1, sizeof(*rows->rule_index));
@@ -40,7 +49,7 @@ u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule) {
         cfi_rule(rows, &none);
     }
     struct rule_key key = {.rows = rows, .rule = rule};
-    uint64_t hash = hash_bytes(rule, sizeof(*rule));
+    uint64_t hash = hash_rule(rule);
     uint32_t id = hash_index_find(rows->rule_index, hash, rule_equal, &key);
     if (id != UINT32_MAX)
         return id;
@@ -494,11 +503,19 @@ static int by_start(const void *a, const void *b) {
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* Linkers leave them nearly so, compilers in short files quite. */
+static void sort_fdes(struct compiler *c) {
+    size_t i = 1;
+    while (i < c->n_fdes && c->fdes[i - 1].start <= c->fdes[i].start)
+        i++;
+    if (i < c->n_fdes)
+        qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
+}
+
 /* Rows of all functions in address order; between functions that do not touch there is no rule. */
 static int compile_all(struct compiler *c) {
     u64 end = 0;
-    if (c->n_fdes)
-        qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
+    sort_fdes(c);
     for (size_t i = 0; i < c->n_fdes; i++) {
         const struct fde *f = &c->fdes[i];
         if (f->start < end) { /* overlaps the one before */

@@ -191,8 +191,8 @@ static void saved_rules(const struct cfi_state *s, struct unwind_rule *ret) {
         } else {
             continue;
         }
-        if (offset % 8 == 0 && offset / 8 > RULE_NOT_SAVED && offset / 8 <= 32767)
-            ret->saved[i] = (s16)(offset / 8);
+        if ((offset & 7) == 0 && offset > RULE_NOT_SAVED * 8 && offset <= 32767 * 8)
+            ret->saved[i] = (s16)(offset >> 3);
     }
 }
 

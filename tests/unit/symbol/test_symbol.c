@@ -111,6 +111,32 @@ static void inlined_calls_have_the_line_of_the_call(void **state) {
     assert_int_equal(symbol_file_lookup(f, UINT64_MAX, at, SYMBOL_MAX_INLINES), 0);
 }
 
+static void what_a_thread_loaded_is_the_same(void **state) {
+    for (int round = 0; round < 20; round++) {
+        _cleanup_(symbol_file_closep) struct symbol_file *plain = open_path("/proc/self/exe");
+        _cleanup_(symbol_file_closep) struct symbol_file *prepared = open_path("/proc/self/exe");
+        struct symbol_location expected[SYMBOL_MAX_INLINES], found[SYMBOL_MAX_INLINES];
+        struct symbol_section s;
+        struct symbol_range r;
+        symbol_file_prepare(prepared);
+        symbol_file_prepare(prepared);
+        if (round == 0)
+            continue; /* closed at once */
+        assert_int_equal(symbol_file_section(prepared, ".text", &s), 0);
+        assert_int_equal(symbol_file_find(prepared, "there is no such name", &r), -ENOENT);
+        symbol_file_release_pages(prepared);
+        for (uint64_t at = s.address; at < s.address + s.size; at += 997) {
+            size_t n = symbol_file_lookup(plain, at, expected, SYMBOL_MAX_INLINES);
+            assert_int_equal(symbol_file_lookup(prepared, at, found, SYMBOL_MAX_INLINES), n);
+            for (size_t i = 0; i < n; i++) {
+                assert_string_equal(found[i].name, expected[i].name);
+                assert_string_equal(found[i].file, expected[i].file);
+                assert_int_equal(found[i].line, expected[i].line);
+            }
+        }
+    }
+}
+
 static int memory_file(const void *data, size_t size) {
     int fd = memfd_create("test", MFD_CLOEXEC);
     assert_true(fd >= 0);
@@ -518,6 +544,7 @@ int main(void) {
         cmocka_unit_test(all_mappings_of_a_file_have_one_bias),
         cmocka_unit_test(thread_local_symbols_lie_where_they_say),
         cmocka_unit_test(inlined_calls_have_the_line_of_the_call),
+        cmocka_unit_test(what_a_thread_loaded_is_the_same),
         cmocka_unit_test(what_is_no_elf_file_is_refused_in_words),
         cmocka_unit_test(a_file_may_be_cut_short_while_it_is_read),
         cmocka_unit_test(broken_files_do_no_harm),
