@@ -131,12 +131,13 @@ static const char *perf_map_name(struct session_process *p, uint64_t address) {
 }
 
 static frame_id generated_frame(struct assembler *a, const struct assemble_input *in, uint64_t address, bool exact,
-                                bool mapped) {
+                                const struct process_code *c) {
     const char *name = perf_map_name(in->process, exact ? address : address - 1);
     if (name[0])
         return session_frame_of_text(a->files, name, 0);
-    char text[64];
-    snprintf(text, sizeof(text), mapped ? "[generated code]" : "[unmapped address]");
+    const char *text = !c          ? "[unmapped address]"
+                       : c->absent ? profile_str(a->files->profile, c->absent)
+                                   : "[generated code]";
     return session_frame_of_text(a->files, text, FRAME_UNNAMED);
 }
 
@@ -175,7 +176,7 @@ static void push_native(struct assembler *a, const struct assemble_input *in, co
     uint32_t flags = f->word[1] & RAW_APPROXIMATE ? FRAME_APPROXIMATE : 0;
     const struct process_code *c = session_process_find(in->snapshot, exact ? address : address - 1);
     if (!c || !c->file) {
-        frame_id id = generated_frame(a, in, address, exact, c != NULL);
+        frame_id id = generated_frame(a, in, address, exact, c);
         push(a, with_flags(a, id, flags | (internal ? FRAME_INTERNAL : 0)));
         return;
     }

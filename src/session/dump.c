@@ -196,6 +196,27 @@ static int dump_threads(struct dump *d, struct err *err) {
     return rc;
 }
 
+/* Files of another machine, or of before an update. */
+static void note_absent_files(struct dump *d) {
+    const struct process_snapshot *s = &d->process->now;
+    string_id first = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        bool again = false;
+        for (size_t k = 0; k < i && !again; k++)
+            again = s->code[k].absent == s->code[i].absent;
+        if (again || !s->code[i].absent)
+            continue;
+        first = first ? first : s->code[i].absent;
+        count++;
+    }
+    if (count)
+        profile_note(d->profile,
+                     "%zu of the files that ran are not here, such as %s: their code has no names, and stacks end "
+                     "there. --sysroot DIR says where the files of the core's machine are",
+                     count, profile_str(d->profile, first));
+}
+
 static void describe(struct dump *d, const struct session_dump_options *o) {
     char text[512];
     const char *name = profile_str(d->profile, d->process->name); // NOLINT(clang-analyzer-core.NullDereference)
@@ -204,6 +225,8 @@ static void describe(struct dump *d, const struct session_dump_options *o) {
     else
         snprintf(text, sizeof(text), "%s (pid %d)", name, (int)o->pid);
     d->profile->command = profile_string(d->profile, text);
+    if (o->core)
+        note_absent_files(d);
     if (d->process->attach_error.code)
         profile_note(d->profile, "%s", d->process->attach_error.text);
 }

@@ -48,8 +48,13 @@ static void describe_code(struct session_process *p, const struct target_mapping
     if (!has_file)
         return;
     struct session_file *f = session_files_get(p->files, p->target, m);
-    if (!f || !f->symbols || symbol_file_bias(f->symbols, m, &ret->bias) < 0)
+    if (!f || !f->symbols || symbol_file_bias(f->symbols, m, &ret->bias) < 0) {
+        char name[256];
+        const char *slash = strrchr(m->path, '/');
+        snprintf(name, sizeof(name), m->path[0] == '[' ? "%s" : "[%s]", slash ? slash + 1 : m->path);
+        ret->absent = profile_string(p->files->profile, name);
         return;
+    }
     ret->file = f;
     p->new_files = true;
 }

@@ -11,6 +11,7 @@
 struct process_code {
     uint64_t start, end, offset, bias; /* offset in the file; bias = address in the target - in the file */
     struct session_file *file;         /* NULL: generated code, or a file that cannot be had */
+    string_id absent;                  /* that file's name, in brackets; 0 when it is not so */
 };
 
 /* The code mappings at one time. */

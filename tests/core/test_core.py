@@ -51,6 +51,13 @@ def test_every_frame_of_a_recorded_core_is_the_interpreters_own(core, tmp_path):
     assert all(threads[tid]["runtime"].startswith(f"python {minor}") for tid in truth["threads"])
 
 
+def test_code_whose_file_is_not_here_has_the_files_name(tmp_path):
+    answer = dump(CORES[0], tmp_path)
+    names = {f["function"] for t in answer["threads"] for f in t["frames"] if f["kind"] == "native" and not f["mark"]}
+    assert names and all(n.startswith(("[libc", "[libpthread")) for n in names), names
+    assert any("--sysroot" in note for note in answer["notes"]), answer["notes"]
+
+
 def test_there_is_a_core_of_every_version():
     minors = {int(c.name.split(".")[1].rstrip("t")) for c in CORES}
     assert minors >= set(range(6, 16)), minors
