@@ -12,21 +12,36 @@
 #include "unwind/walk.h"
 #include "unwind/x86_64.h"
 
-/* State of the loop; on the stack, so it must stay small. */
+enum { NATIVE_KNOWN = 16 }; /* rules that one walk remembers (power of two) */
+
+/* State of the loop. In the walk's own memory, where runtimes keep theirs later: on BPF's stack the verifier
+ * would follow every value that a slot can have. */
+struct native_state {
+    struct table_mapping mapping; /* that holds the present frame's code; start == end when none */
+    u64 cfa, pc;                  /* of the caller, found from the present frame */
+    u32 flags;                    /* enum raw_native_flags of the present frame */
+    u8 exact;                     /* the present pc is an interrupted instruction, not a return address */
+    u8 volatiles;                 /* volatile registers still hold the frame's values */
+    u8 end;                       /* enum walk_end, once known */
+    u8 pad;
+    /* Rules found already, by code address: functions that call each other, and loops of interpreters, come
+     * again and again. */
+    u64 known_at[NATIVE_KNOWN];
+    u32 known[NATIVE_KNOWN];
+};
+_Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
+
 struct native_walk {
     struct walk *w;
-    struct table_mapping mapping; /* that holds the present frame's code; start == end when none */
+    struct native_state *s;
     u32 mappings_at, n_mappings;
-    u8 exact;     /* the present pc is an interrupted instruction, not a return address */
-    u8 volatiles; /* volatile registers still hold the frame's values */
-    u8 end;       /* enum walk_end, once known */
 };
 
 /* Finds the mapping of `pc` unless it is the present one. 0, or -1 when there is none. */
 static __always_inline int native_enter_mapping(struct native_walk *n, u64 pc) {
-    if (pc >= n->mapping.start && pc < n->mapping.end)
+    if (pc >= n->s->mapping.start && pc < n->s->mapping.end)
         return 0;
-    return table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, &n->mapping);
+    return table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, &n->s->mapping);
 }
 
 /* saved_at of a register that nobody knows: no address of a program. */
@@ -48,8 +63,8 @@ static __always_inline int native_register(struct native_walk *n, u32 r, u64 *re
     if (walk_is_partial(n->w) && at == NATIVE_UNKNOWN)
         return -1;
     if (at)
-        return walk_read(n->w, ret, 8, at) < 0 ? -1 : 0;
-    if (!n->volatiles && (ARCH_VOLATILE_REGISTERS >> r & 1))
+        return walk_stack_word(n->w, at, ret) < 0 ? -1 : 0;
+    if (!n->s->volatiles && (ARCH_VOLATILE_REGISTERS >> r & 1))
         return -1;
     *ret = state->regs.value[r];
     return 0;
@@ -66,22 +81,16 @@ static __always_inline int native_plausible_return(struct native_walk *n, u64 pc
     return arch_follows_call(before);
 }
 
-struct native_step {
-    u64 cfa, pc;
-    u32 flags; /* enum raw_native_flags of the present frame */
-};
-
 /* The caller by frame pointer, or, in the interrupted frame, by the word at the stack pointer: a
  * function that has not yet pushed anything. */
-static __always_inline int native_by_frame_pointer(struct native_walk *n, struct native_step *step) {
+static __always_inline int native_by_frame_pointer(struct native_walk *n) {
     struct walk_state *state = n->w->state;
-    u64 sp = state->regs.value[ARCH_STACK_POINTER], fp, pair[2];
-    step->flags |= RAW_APPROXIMATE;
-    if (n->exact) {
-        u64 pc;
-        if (walk_read(n->w, &pc, 8, sp) >= 0 && native_plausible_return(n, pc)) {
-            step->cfa = sp + 8;
-            step->pc = pc;
+    u64 sp = state->regs.value[ARCH_STACK_POINTER], fp, pc;
+    n->s->flags |= RAW_APPROXIMATE;
+    if (n->s->exact) {
+        if (walk_stack_word(n->w, sp, &pc) >= 0 && native_plausible_return(n, pc)) {
+            n->s->cfa = sp + 8;
+            n->s->pc = pc;
             return WALK_END_NONE;
         }
     }
@@ -89,15 +98,15 @@ static __always_inline int native_by_frame_pointer(struct native_walk *n, struct
         return native_no_register(n, ARCH_FRAME_POINTER);
     if (fp == 0) /* by convention the outermost frame clears it */
         return WALK_END_ROOT;
-    if (fp < sp || (fp & 7) || walk_read(n->w, pair, 16, fp) < 0)
+    if (fp < sp || (fp & 7) || walk_stack_word(n->w, fp + 8, &pc) < 0)
         return WALK_END_NO_RULE;
-    if (pair[1] == 0)
+    if (pc == 0)
         return WALK_END_ROOT;
-    if (!native_plausible_return(n, pair[1]))
+    if (!native_plausible_return(n, pc))
         return WALK_END_NO_RULE;
     state->saved_at[ARCH_FRAME_POINTER] = fp;
-    step->cfa = fp + 16;
-    step->pc = pair[1];
+    n->s->cfa = fp + 16;
+    n->s->pc = pc;
     return WALK_END_NONE;
 }
 
@@ -112,7 +121,7 @@ static __always_inline int native_cfa(struct native_walk *n, const struct unwind
         return native_no_register(n, rule->cfa_reg);
     base += (s64)rule->cfa_offset;
     if (rule->kind == RULE_CFA_DEREF) {
-        if (walk_read(n->w, &base, 8, base) < 0)
+        if (walk_stack_word(n->w, base, &base) < 0)
             return WALK_END_FAULT;
         base += (s64)rule->cfa_add;
     }
@@ -129,18 +138,17 @@ static __always_inline void native_locate_saved(struct native_walk *n, const str
             n->w->state->saved_at[registers[i]] = base + (u64)((s64)rule->saved[i] * 8);
 }
 
-static __always_inline int native_by_rule(struct native_walk *n, const struct unwind_rule *rule,
-                                          struct native_step *step) {
-    int end = native_cfa(n, rule, &step->cfa);
+static __always_inline int native_by_rule(struct native_walk *n, const struct unwind_rule *rule) {
+    int end = native_cfa(n, rule, &n->s->cfa);
     if (end)
         return end;
-    u64 base = step->cfa;
+    u64 base = n->s->cfa;
     if ((rule->flags & RULE_SAVED_FROM_RBP) && native_register(n, ARCH_FRAME_POINTER, &base) < 0)
         return native_no_register(n, ARCH_FRAME_POINTER);
     if (rule->flags & RULE_RA_IN_REGISTER) {
-        if (native_register(n, rule->ra_reg, &step->pc) < 0)
+        if (native_register(n, rule->ra_reg, &n->s->pc) < 0)
             return native_no_register(n, rule->ra_reg);
-    } else if (walk_read(n->w, &step->pc, 8, step->cfa + (u64)(s64)rule->ra_offset) < 0) {
+    } else if (walk_stack_word(n->w, n->s->cfa + (u64)(s64)rule->ra_offset, &n->s->pc) < 0) {
         return WALK_END_FAULT;
     }
     native_locate_saved(n, rule, base);
@@ -148,79 +156,99 @@ static __always_inline int native_by_rule(struct native_walk *n, const struct un
 }
 
 /* A signal trampoline: every register of the interrupted frame is in memory. */
-static __always_inline int native_by_signal(struct native_walk *n, struct native_step *step) {
+static __always_inline int native_by_signal(struct native_walk *n) {
     struct walk_state *state = n->w->state;
     u64 sp = state->regs.value[ARCH_STACK_POINTER];
-    step->flags |= RAW_SIGNAL;
-    step->cfa = sp;
+    n->s->flags |= RAW_SIGNAL;
+    n->s->cfa = sp;
     if (walk_read(n->w, state->scratch, 8 * ARCH_SIGNAL_REGS, sp + ARCH_SIGNAL_REGS_OFFSET) < 0)
         return WALK_END_FAULT;
     arch_signal_regs(state->scratch, &state->regs);
     WALK_UNROLL
     for (int r = 0; r < WALK_REGISTERS; r++)
         state->saved_at[r] = 0;
-    n->exact = 1;
-    n->volatiles = 1;
+    n->s->exact = 1;
+    n->s->volatiles = 1;
     return WALK_END_NONE;
 }
 
 /* Makes the caller the present frame. */
-static __always_inline int native_advance(struct native_walk *n, const struct native_step *step) {
+static __always_inline int native_advance(struct native_walk *n) {
     struct walk_state *state = n->w->state;
     u64 sp = state->regs.value[ARCH_STACK_POINTER];
     /* An interrupted function may have popped its return address into a register (vfork). */
-    if (step->cfa < sp || (step->cfa == sp && !n->volatiles))
+    if (n->s->cfa < sp || (n->s->cfa == sp && !n->s->volatiles))
         return WALK_END_LOOP;
-    state->regs.value[ARCH_STACK_POINTER] = step->cfa;
-    state->regs.value[ARCH_PC] = step->pc;
-    n->exact = 0;
-    n->volatiles = 0;
-    return step->pc ? WALK_END_NONE : WALK_END_ROOT;
+    state->regs.value[ARCH_STACK_POINTER] = n->s->cfa;
+    state->regs.value[ARCH_PC] = n->s->pc;
+    n->s->exact = 0;
+    n->s->volatiles = 0;
+    return n->s->pc ? WALK_END_NONE : WALK_END_ROOT;
+}
+
+static __always_inline u32 native_known_slot(u64 at) {
+    return (u32)(at ^ at >> 4) & (NATIVE_KNOWN - 1);
+}
+
+/* The rule for the code at `at`, 0 when there is none. Returns WALK_END_NONE, or what ends the walk. */
+static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *ret) {
+    struct native_state *s = n->s;
+    u32 slot = native_known_slot(at);
+    if (!at || s->known_at[slot] != at) {
+        u32 index = 0;
+        if (native_enter_mapping(n, at) < 0)
+            return WALK_END_UNMAPPED;
+        if (n->s->mapping.flags & TABLE_MAPPING_LOADED)
+            index = table_find_rule_index(n->w, &n->s->mapping, at);
+        else if (!(n->s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
+            return WALK_END_NO_TABLE;
+        s->known_at[slot] = at;
+        s->known[slot] = index;
+    }
+    *ret = s->known[slot];
+    return WALK_END_NONE;
 }
 
 /* How to leave the present frame, and whether that is by signal. Returns enum walk_end. */
-static __always_inline int native_leave(struct native_walk *n, u64 at, struct native_step *step) {
-    const struct unwind_rule *rule = NULL;
-    if (n->mapping.flags & TABLE_MAPPING_LOADED)
-        rule = table_find_rule(n->w, &n->mapping, at);
-    else if (!(n->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
-        return WALK_END_NO_TABLE;
+static __always_inline int native_leave(struct native_walk *n, u64 at) {
+    u32 index;
+    int end = native_find_rule(n, at, &index);
+    if (end)
+        return end;
+    const struct unwind_rule *rule = table_rule(n->w, index);
     if (!rule || rule->kind == RULE_NONE)
-        return native_by_frame_pointer(n, step);
+        return native_by_frame_pointer(n);
     if (rule->kind == RULE_ROOT)
         return WALK_END_ROOT;
     if (rule->kind == RULE_SIGNAL)
-        return native_by_signal(n, step);
-    return native_by_rule(n, rule, step);
+        return native_by_signal(n);
+    return native_by_rule(n, rule);
 }
 
 /* One frame: find its code, find its caller, emit it, go to the caller. */
 static long native_step(u32 i, void *arg) {
     struct native_walk *n = arg;
+    struct native_state *s = n->s;
     u64 pc = n->w->state->regs.value[ARCH_PC];
-    u64 at = n->exact ? pc : pc - 1;
-    struct native_step step = {.flags = n->exact ? RAW_EXACT : 0};
-    int end;
-    if (native_enter_mapping(n, at) < 0)
-        end = WALK_END_UNMAPPED;
-    else
-        end = native_leave(n, at, &step);
-    walk_emit(n->w, RAW_NATIVE, pc, (step.cfa & ~(u64)RAW_FLAGS) | step.flags);
-    if (end == WALK_END_NONE && !(step.flags & RAW_SIGNAL))
-        end = native_advance(n, &step);
-    n->end = (u8)end;
-    return end != WALK_END_NONE;
+    (void)i;
+    s->flags = s->exact ? RAW_EXACT : 0;
+    s->cfa = 0;
+    s->end = (u8)native_leave(n, s->exact ? pc : pc - 1);
+    walk_emit(n->w, RAW_NATIVE, pc, (s->cfa & ~(u64)RAW_FLAGS) | s->flags);
+    if (s->end == WALK_END_NONE && !(s->flags & RAW_SIGNAL))
+        s->end = (u8)native_advance(n);
+    return s->end != WALK_END_NONE;
 }
 
 /* Walks from w->state->leaf to the root into a new stream. `exact` is 0 when the leaf's pc is a
  * return address of sorts: after a system call instruction. Returns enum walk_end. */
 static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_mappings, u8 exact) {
-    struct native_walk n = {.w = w,
-                            .mappings_at = mappings_at,
-                            .n_mappings = n_mappings,
-                            .exact = exact,
-                            .volatiles = 1,
-                            .end = WALK_END_LIMIT};
+    struct native_state *s = (struct native_state *)w->state->runtime;
+    struct native_walk n = {.w = w, .s = s, .mappings_at = mappings_at, .n_mappings = n_mappings};
+    __builtin_memset(s, 0, offsetof(struct native_state, known));
+    s->exact = exact;
+    s->volatiles = 1;
+    walk_window_drop(w);
     w->state->regs = w->state->leaf;
     WALK_UNROLL
     for (u32 r = 0; r < WALK_REGISTERS; r++)
@@ -229,7 +257,7 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
         return WALK_END_NONE;
     walk_loop(WALK_MAX_STEPS, native_step, &n);
     /* The last step leaves WALK_END_NONE behind when the loop ran out of steps. */
-    u8 end = n.end == WALK_END_NONE ? WALK_END_LIMIT : n.end;
+    u8 end = s->end == WALK_END_NONE ? WALK_END_LIMIT : s->end;
     walk_finish(w, end);
     return end;
 }

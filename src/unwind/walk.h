@@ -129,6 +129,9 @@ struct walk_host {
 };
 #endif
 
+/* Bytes of the target's memory that are read at once where frames lie side by side. */
+enum { WALK_PAGE = 4096, WALK_WINDOW = 512 };
+
 /* The part of a walk that is too large for BPF's stack; the host keeps it in scratch memory.
  * Registers that a callee saved are located lazily: `saved_at[r]` is the stack address where the
  * frame's value lies, 0 while `regs.value[r]` is still good. */
@@ -137,7 +140,10 @@ struct walk_state {
     struct walk_regs regs; /* of the frame being looked at */
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
-    u64 runtime[16]; /* a runtime's own state: here, not on BPF's stack, where each value makes the verifier fork */
+    u64 runtime[32]; /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
+    u64 window_at;   /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
+    u64 found;       /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
+    u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */
 };
 
 /* A walk over one thread. Lives on the host's stack: in BPF a pointer kept in map memory would lose
@@ -168,6 +174,64 @@ static __always_inline int walk_is_partial(const struct walk *w) {
 #else
 #define walk_read(w, dst, size, address) ((w)->host->read((w)->host, (address), (dst), (size)))
 #endif
+
+/* ---- the window ----
+ * A read costs more than the bytes it brings, and frames lie side by side: so a piece of the target's memory
+ * is kept, and served from. It never reaches beyond the page of the word that was asked for: it can be read
+ * exactly when that word can. A walk begins without one: what it held was of another moment. */
+
+static __always_inline void walk_window_drop(struct walk *w) {
+    w->state->window_at = 0;
+}
+
+/* Reads the window anew so that it begins at `from`, or as near to it as the page of `address` allows. 0, or
+ * negative: then it holds nothing. */
+static __always_inline int walk_window_move(struct walk *w, u64 from, u64 address) {
+    struct walk_state *state = w->state;
+    u64 page = address & ~(u64)(WALK_PAGE - 1);
+    u64 at = from & ~7ull;
+    if (at - page > WALK_PAGE - WALK_WINDOW)
+        at = at < page ? page : page + WALK_PAGE - WALK_WINDOW;
+    state->window_at = 0;
+    if (page == 0 || walk_read(w, state->window, WALK_WINDOW, at) < 0)
+        return -1;
+    state->window_at = at;
+    return 0;
+}
+
+/* Whether the window holds `size` bytes at `address`. */
+static __always_inline int walk_window_holds(struct walk *w, u64 address, u32 size) {
+    return w->state->window_at && address - w->state->window_at <= WALK_WINDOW - size;
+}
+
+/* Reads at most WALK_WINDOW bytes beside the window, which stays: to window + WALK_WINDOW bytes. 0 or negative. */
+static __always_inline int walk_aside(struct walk *w, u32 size, u64 address) {
+    return walk_read(w, w->state->window + WALK_WINDOW / 8, size & (WALK_WINDOW - 1), address);
+}
+
+enum { WALK_BELOW = 56 }; /* a frame's saved registers lie below its return address: they are wanted next */
+
+/* Gets the word at `address` into the window or beside it, and notes where. 0, or negative. */
+static __always_inline int walk_stack_fetch(struct walk *w, u64 address) {
+    struct walk_state *state = w->state;
+    if (!(address & 7) && walk_window_move(w, address - WALK_BELOW, address) == 0) {
+        state->found = address - state->window_at;
+        return 0;
+    }
+    state->found = WALK_WINDOW;
+    return walk_aside(w, 8, address);
+}
+
+/* The word at `address` of a stack that is followed upwards. 0, or negative when it cannot be read. */
+static __always_inline int walk_stack_word(struct walk *w, u64 address, u64 *ret) {
+    struct walk_state *state = w->state;
+    u64 offset = address - state->window_at;
+    state->found = offset;
+    if ((!state->window_at || offset > WALK_WINDOW - 8 || (offset & 7)) && walk_stack_fetch(w, address) < 0)
+        return -1;
+    *ret = state->window[state->found / 8 % (2 * WALK_WINDOW / 8)];
+    return 0;
+}
 
 /* Opens a stream at the end of the frames so far. Returns 0, or -1 when there are too many. */
 static __always_inline int walk_begin(struct walk_stack *stack, u32 lang, u32 *ret_stream) {

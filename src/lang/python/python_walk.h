@@ -16,6 +16,7 @@ enum {
     PYTHON_MAX_SEARCH = 1024,    /* thread states and interpreters looked at */
     PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
     PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
+    PYTHON_KNOWN = 8,            /* code objects that one walk remembers (power of two) */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
@@ -30,6 +31,9 @@ struct python_state {
     u64 waiting[2];          /* further states of this thread, newer interpreters first */
     u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
+    u64 last;                /* the frame visited before this one, other than shims */
+    u64 codes[PYTHON_KNOWN]; /* code objects that were looked at in this walk … */
+    u32 lines[PYTHON_KNOWN]; /* … and their first lines */
     u32 kept;                /* frames that had been emitted when this thread state was begun */
     u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
     u8 several;              /* interpreters: the thread may have a state in each */
@@ -52,8 +56,19 @@ static __always_inline u64 python_word(struct walk *w, u16 offset) {
 static __always_inline u32 python_half(struct walk *w, u16 offset) {
     return *(const u32 *)((const u8 *)w->state->scratch + (offset & 0x7c));
 }
-static __always_inline u8 python_byte(struct walk *w, u16 offset) {
-    return *((const u8 *)w->state->scratch + (offset & 0x7f));
+
+/* ---- fields of the frame at hand, which begins at `found` in the window or beside it ---- */
+
+enum { PYTHON_WITHIN = 2 * WALK_WINDOW - 1 };
+
+static __always_inline u64 python_frame_word(struct walk *w, u16 offset) {
+    return *(const u64 *)((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN & ~7ull));
+}
+static __always_inline u32 python_frame_half(struct walk *w, u16 offset) {
+    return *(const u32 *)((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN & ~3ull));
+}
+static __always_inline u8 python_frame_byte(struct walk *w, u16 offset) {
+    return *((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN));
 }
 
 static __always_inline int python_read(struct walk *w, u16 size, u64 address) {
@@ -106,6 +121,7 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     const struct python_config *c = p->c;
     u64 cframe = c->thread_cframe ? python_pointer(p->w, thread + c->thread_cframe) : 0;
     p->s->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
+    p->s->last = c->loops >= PYTHON_LOOPS_CFRAME_MARKED ? p->s->frame : 0;
     p->s->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
     p->s->root = thread + c->thread_root_cframe;
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
@@ -271,14 +287,31 @@ static __always_inline long python_next_state(struct python_walk *p) {
     return 0;
 }
 
-/* Index of the instruction in 2-byte units, of the frame in scratch. `value` is what the frame says:
- * an index, a byte offset, or an address. */
+/* Makes a frame the one at hand. 0, or negative when it cannot be read. From 3.11 on, frames of ordinary calls
+ * lie side by side, the caller's below: one read serves several. Objects of their own (frames up to 3.10, a
+ * generator's) and shims on the native stack are read alone. */
+static __always_inline int python_read_frame(struct python_walk *p, u64 frame) {
+    struct walk_state *state = p->w->state;
+    u32 size = p->c->frame_bytes & PYTHON_READ;
+    if (frame & 7)
+        return -1;
+    if (p->s->last - frame < WALK_WINDOW && !walk_window_holds(p->w, frame, size))
+        walk_window_move(p->w, frame + ((size + 7) & ~7u) - WALK_WINDOW, frame);
+    state->found = frame - state->window_at;
+    if (walk_window_holds(p->w, frame, size))
+        return 0;
+    state->found = WALK_WINDOW;
+    return walk_aside(p->w, size, frame);
+}
+
+/* Index of the instruction in 2-byte units, of the frame at hand. `value` is what the frame says: an index, a
+ * byte offset, or an address. */
 static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u64 value) {
     const struct python_config *c = p->c;
     if (c->loops <= PYTHON_LOOPS_CFRAME_EACH)
         return (u32)((s32)value >> (c->instruction_shift & 1));
     u64 first = code + c->code_instructions;
-    s32 copy = c->frame_copy ? (s32)python_half(p->w, c->frame_copy) : 0;
+    s32 copy = c->frame_copy ? (s32)python_frame_half(p->w, c->frame_copy) : 0;
     if (copy > 0) { /* free-threaded: this thread's own copy of the instructions */
         u64 copies = python_pointer(p->w, code + c->code_copies);
         first = python_pointer(p->w, copies + 8 + 8 * (u64)(u32)copy);
@@ -286,15 +319,21 @@ static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u
     return (u32)((s64)(value - first) >> 1);
 }
 
-/* Reads the code object's header into scratch and emits the frame. 0, or -1 when it is no code. */
-static __always_inline int python_emit(struct python_walk *p, u64 code, u32 instruction) {
+/* The first line of a code object. 0, or -1 when it is no code. */
+static __always_inline int python_first_line(struct python_walk *p, u64 code, u32 *ret) {
     const struct python_config *c = p->c;
+    u32 slot = (u32)(code >> 4 ^ code >> 8) & (PYTHON_KNOWN - 1);
+    if (code && p->s->codes[slot] == code) {
+        *ret = p->s->lines[slot];
+        return 0;
+    }
     if (python_read(p->w, c->code_bytes, code) < 0)
         return -1;
     if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
         return -1;
-    u64 first_line = python_half(p->w, c->code_first_line);
-    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, first_line << 32 | instruction);
+    *ret = python_half(p->w, c->code_first_line);
+    p->s->codes[slot] = code;
+    p->s->lines[slot] = *ret;
     return 0;
 }
 
@@ -304,22 +343,26 @@ static long python_step(u32 i, void *arg) {
     u64 frame = p->s->frame;
     if (!frame)
         return python_next_state(p);
-    if (frame == p->s->visited || python_read(p->w, c->frame_bytes, frame) < 0)
+    if (frame == p->s->visited || python_read_frame(p, frame) < 0)
         return python_give_up(p);
     if ((i & (i - 1)) == 0)
         p->s->visited = frame;
-    u64 code = python_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
-    u64 value = c->loops <= PYTHON_LOOPS_CFRAME_EACH ? python_half(p->w, c->frame_instruction)
-                                                     : python_word(p->w, c->frame_instruction);
-    u8 mark = c->frame_mark ? python_byte(p->w, c->frame_mark) : 0;
-    p->s->frame = python_word(p->w, c->frame_previous);
+    u64 code = python_frame_word(p->w, c->frame_code) & ~7ull; /* 3.14+ tags references in the low bits */
+    u64 value = c->loops <= PYTHON_LOOPS_CFRAME_EACH ? python_frame_half(p->w, c->frame_instruction)
+                                                     : python_frame_word(p->w, c->frame_instruction);
+    u8 mark = c->frame_mark ? python_frame_byte(p->w, c->frame_mark) : 0;
+    p->s->frame = python_frame_word(p->w, c->frame_previous);
     if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
         walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
         python_end_run(p);
         return 0;
     }
-    if (python_emit(p, code, python_instruction(p, code, value)) < 0)
+    u32 line;
+    if (python_first_line(p, code, &line) < 0)
         return python_give_up(p);
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code,
+              (u64)line << 32 | python_instruction(p, code, value));
+    p->s->last = frame;
     if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark)) {
         python_end_loop(p);
         python_end_run(p);
@@ -331,8 +374,9 @@ static long python_step(u32 i, void *arg) {
 
 static __always_inline void python_walk(struct walk *w, const void *config) {
     struct python_walk p = {.w = w, .c = config, .s = (struct python_state *)w->state->runtime};
-    __builtin_memset(w->state->runtime, 0, sizeof w->state->runtime);
+    __builtin_memset(p.s, 0, sizeof(*p.s));
     p.s->end = WALK_END_NO_THREAD;
+    walk_window_drop(w);
     if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
         return;
     python_find_thread(&p);
