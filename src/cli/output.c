@@ -163,7 +163,9 @@ static int print_summary(const struct options *o, const struct output *output, b
                          struct err *err) {
     _cleanup_(profile_view_free) struct profile_view v = {0};
     _cleanup_(buf_free) struct buf text = {0};
-    int rc = profile_view(p, (struct profile_view_options){.internal = o->internal}, &v, err);
+    /* The table of JSON is of functions alone. */
+    struct profile_view_options how = {.internal = o->internal, .threads = o->threads && !o->json};
+    int rc = profile_view(p, how, &v, err);
     if (rc == 0)
         rc = summarise(o, output, v.p, taken ? STDERR_FILENO : STDOUT_FILENO, &text, err);
     if (rc < 0)
