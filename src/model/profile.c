@@ -8,6 +8,9 @@ struct profile_private {
     struct arena arena;
     struct hash_index strings, functions, mappings, frames, stacks, threads, label_sets;
     size_t cap_strings, cap_lengths, cap_functions, cap_mappings, cap_frames, cap_stacks, cap_threads;
+    /* Most stacks have one child, which stands here; only further ones are in the index. */
+    stack_id *first_children;
+    size_t cap_first_children;
     size_t cap_labels, cap_label_sets, cap_samples, cap_values, cap_truncated, cap_notes;
 };
 
@@ -35,19 +38,26 @@ struct record_table {
     struct hash_index *index;
 };
 
+static bool has_room(struct record_table t) {
+    return *t.count < UINT32_MAX - 1 && mem_grow(t.base, t.capacity, *t.count + 1, t.size) == 0;
+}
+
+static uint32_t append_record(struct record_table t, const void *record) {
+    memcpy((char *)*t.base + *t.count * t.size, record, t.size);
+    return (uint32_t)(*t.count)++;
+}
+
 static uint32_t intern_record(struct profile *p, struct record_table t, const void *record) {
     uint64_t hash = hash_bytes(record, t.size);
     struct record_key key = {.base = *t.base, .size = t.size, .record = record};
     uint32_t id = hash_index_find(t.index, hash, record_equal, &key);
     if (id != UINT32_MAX)
         return id;
-    if (*t.count >= UINT32_MAX - 1 || mem_grow(t.base, t.capacity, *t.count + 1, t.size) < 0 ||
-        hash_index_add(t.index, hash, (uint32_t)*t.count) < 0) {
+    if (!has_room(t) || hash_index_add(t.index, hash, (uint32_t)*t.count) < 0) {
         fail(p);
         return 0;
     }
-    memcpy((char *)*t.base + *t.count * t.size, record, t.size);
-    return (uint32_t)(*t.count)++;
+    return append_record(t, record);
 }
 
 #define TABLE(p, name)                                                                                                 \
@@ -78,7 +88,24 @@ frame_id profile_frame(struct profile *p, const struct profile_frame *f) {
 
 stack_id profile_stack(struct profile *p, stack_id parent, frame_id frame) {
     struct profile_stack s = {.parent = parent, .frame = frame};
-    return intern_record(p, TABLE(p, stacks), &s);
+    struct profile_private *v = p->priv;
+    size_t n = p->n_stacks;
+    if (n && !parent && !frame)
+        return 0;
+    stack_id first = n ? v->first_children[parent] : 0;
+    if (first && p->stacks[first].frame == frame)
+        return first;
+    if (!has_room(TABLE(p, stacks)) ||
+        mem_grow((void **)&v->first_children, &v->cap_first_children, n + 1, sizeof(stack_id)) < 0) {
+        fail(p);
+        return 0;
+    }
+    v->first_children[n] = 0;
+    if (first)
+        return intern_record(p, TABLE(p, stacks), &s);
+    if (n)
+        v->first_children[parent] = (stack_id)n;
+    return append_record(TABLE(p, stacks), &s);
 }
 
 thread_id profile_thread(struct profile *p, const struct profile_thread *t) {
@@ -209,6 +236,7 @@ void profile_free(struct profile *p) {
         hash_index_free(&p->priv->stacks);
         hash_index_free(&p->priv->threads);
         hash_index_free(&p->priv->label_sets);
+        free(p->priv->first_children);
         free(p->priv);
     }
     free(p->strings);
