@@ -38,9 +38,17 @@ static uint32_t add_node(struct builder *b, uint32_t parent, function_id functio
 /* The child of `parent` for that frame's function; UINT32_MAX when memory is out. */
 static uint32_t child_of(struct builder *b, uint32_t parent, frame_id frame) {
     function_id function = b->p->frames[frame].function;
+    /* Most nodes have one child, which stands beside them until finish(); only further ones are in the index. */
+    uint32_t first = b->tree.nodes[parent].first_child;
+    if (first && b->tree.nodes[first].function == function)
+        return first;
+    if (!first) {
+        first = add_node(b, parent, function, frame);
+        return first == UINT32_MAX ? first : (b->tree.nodes[parent].first_child = first);
+    }
     uint64_t hash = hash_mix(hash_mix(0, parent), function);
     struct node_key key = {.nodes = b->tree.nodes, .parent = parent, .function = function};
-    uint32_t id = b->tree.n_nodes > 1 ? hash_index_find(&b->index, hash, same_node, &key) : UINT32_MAX;
+    uint32_t id = hash_index_find(&b->index, hash, same_node, &key);
     if (id != UINT32_MAX)
         return id;
     id = add_node(b, parent, function, frame);
@@ -79,6 +87,7 @@ static int finish(struct builder *b, const struct stack_weight *whole, struct an
         struct analyse_node *n = &t->nodes[i], *up = &t->nodes[n->parent];
         n->total = profile_sum(n->total, n->self);
         n->total_samples += n->self_samples;
+        n->first_child = 0;
         if (i) {
             up->total = profile_sum(up->total, n->total);
             up->total_samples += n->total_samples;

@@ -5,6 +5,8 @@
 struct html_tables_private {
     const struct profile *from;
     struct hash_index frames, stacks;
+    uint32_t *first_children; /* per html stack; most have one child, and only further ones are in `stacks` */
+    size_t cap_first_children;
     uint32_t *string_of, *function_of, *frame_of; /* profile's id → html id, 0 = not yet */
     size_t cap_strings, cap_functions, cap_frames, cap_stacks;
     bool failed;
@@ -79,6 +81,26 @@ static frame_id frame_of(struct html_tables *t, frame_id id) {
     return v->frame_of[id];
 }
 
+static uint32_t stack_below(struct html_tables *t, uint32_t parent, frame_id frame) {
+    struct html_tables_private *v = t->priv;
+    struct profile_stack row = {.parent = parent, .frame = frame};
+    uint32_t id, first;
+    if (mem_grow((void **)&v->first_children, &v->cap_first_children, t->n_stacks + 1, sizeof(uint32_t)) < 0) {
+        v->failed = true;
+        return 0;
+    }
+    v->first_children[t->n_stacks] = 0;
+    if (t->n_stacks == 1) /* the empty stack, which was not made here */
+        v->first_children[0] = 0;
+    first = v->first_children[parent];
+    if (first && t->stacks[first].frame == frame)
+        return first;
+    if (first)
+        return intern(t, &v->stacks, (void **)&t->stacks, &t->n_stacks, &v->cap_stacks, &row, sizeof(row));
+    id = append(t, (void **)&t->stacks, &t->n_stacks, &v->cap_stacks, &row, sizeof(row));
+    return v->first_children[parent] = id;
+}
+
 /* Parents have smaller ids than their children, so one pass down marks every used stack and one
  * pass up copies them, without recursion. */
 static void copy_stacks(struct html_tables *t) {
@@ -91,12 +113,8 @@ static void copy_stacks(struct html_tables *t) {
             t->stack_of[p->stacks[id].parent] = 1;
     t->stack_of[0] = 0;
     for (size_t id = 1; id < p->n_stacks && !v->failed; id++)
-        if (t->stack_of[id]) {
-            struct profile_stack row = {.parent = t->stack_of[p->stacks[id].parent],
-                                        .frame = frame_of(t, p->stacks[id].frame)};
-            t->stack_of[id] =
-                intern(t, &v->stacks, (void **)&t->stacks, &t->n_stacks, &v->cap_stacks, &row, sizeof(row));
-        }
+        if (t->stack_of[id])
+            t->stack_of[id] = stack_below(t, t->stack_of[p->stacks[id].parent], frame_of(t, p->stacks[id].frame));
 }
 
 static void add_nothings(struct html_tables *t) {
@@ -136,6 +154,7 @@ void html_tables_free(struct html_tables *t) {
     if (t->priv) {
         hash_index_free(&t->priv->frames);
         hash_index_free(&t->priv->stacks);
+        free(t->priv->first_children);
         free(t->priv->string_of);
         free(t->priv->function_of);
         free(t->priv->frame_of);
