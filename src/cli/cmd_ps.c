@@ -24,6 +24,7 @@ static void list_json(struct buf *out, const struct session_listed *list, size_t
         json_kbool(&j, "can_sample_cpu", l->can_sample);
         json_kbool(&j, "can_dump", l->can_read);
         json_kstring(&j, "missing", l->missing);
+        json_kstring(&j, "advice", l->advice ? l->advice : "");
         json_kstring(&j, "command", l->command ? l->command : "");
         json_object_end(&j);
     }
@@ -37,43 +38,108 @@ static const char *verbs_of(const struct session_listed *l) {
     return l->can_read ? "dump" : "-";
 }
 
-/* Columns of the table, and of what stands before the command in all. */
-enum { USER = 10, RUNTIME = 22, CONTAINER = 12, BEFORE_COMMAND = 80, LEAST_COMMAND = 40, USUAL_COMMAND = 160 };
+/* ---- the table ---- */
 
-static size_t command_room(void) {
-    unsigned width = terminal_width(STDOUT_FILENO);
-    if (!terminal_is(STDOUT_FILENO))
-        return USUAL_COMMAND;
-    return width > BEFORE_COMMAND + 5 ? width - BEFORE_COMMAND : LEAST_COMMAND;
+enum { LEAST_COMMAND = 24, USUAL_COMMAND = 160 };
+
+struct columns {
+    size_t user, runtime, container; /* container 0: none of them is in one, and the column is left out */
+    size_t command;
+};
+
+static const char *or_nothing(const char *text) {
+    return text ? text : "";
 }
 
-static void add_row(struct buf *out, const struct session_listed *l, size_t room) {
+/* As wide as the widest text, within bounds. */
+static size_t fitting(size_t width, const char *text, size_t most) {
+    return MAX(width, MIN(text_columns(or_nothing(text)), most));
+}
+
+static struct columns columns_of(const struct session_listed *list, size_t n) {
+    enum { MOST_USER = 10, MOST_RUNTIME = 22, MOST_CONTAINER = 12, OTHERS = 32 };
+    struct columns c = {.user = 4, .runtime = 7, .command = USUAL_COMMAND};
+    for (size_t i = 0; i < n; i++) {
+        c.user = fitting(c.user, list[i].user, MOST_USER);
+        c.runtime = fitting(c.runtime, list[i].runtime, MOST_RUNTIME);
+        if (list[i].container && list[i].container[0])
+            c.container = MOST_CONTAINER;
+    }
+    size_t before = OTHERS + c.user + c.runtime + (c.container ? c.container + 2 : 0);
+    size_t width = terminal_width(STDOUT_FILENO);
+    if (terminal_is(STDOUT_FILENO))
+        c.command = width > before + LEAST_COMMAND ? width - before : LEAST_COMMAND;
+    return c;
+}
+
+static void add_row(struct buf *out, const struct session_listed *l, const struct columns *c) {
     buf_addf(out, "%7d  ", (int)l->pid);
-    text_add_padded(out, l->user ? l->user : "", USER);
+    text_add_padded(out, or_nothing(l->user), c->user);
     buf_adds(out, "  ");
-    text_add_padded(out, l->runtime ? l->runtime : "", RUNTIME);
-    buf_addf(out, "  %7u  %-9s  ", l->threads, verbs_of(l));
-    text_add_padded(out, l->container && l->container[0] ? l->container : "-", CONTAINER);
-    buf_adds(out, "  ");
-    text_add(out, l->command ? l->command : "", room);
+    text_add_padded(out, or_nothing(l->runtime), c->runtime);
+    if (l->threads)
+        buf_addf(out, "  %7u  %-8s  ", l->threads, verbs_of(l));
+    else
+        buf_addf(out, "  %7s  %-8s  ", "?", verbs_of(l));
+    if (c->container) {
+        text_add_padded(out, l->container && l->container[0] ? l->container : "-", c->container);
+        buf_adds(out, "  ");
+    }
+    text_add(out, or_nothing(l->command), c->command);
     buf_addc(out, '\n');
 }
 
-static void list_text(struct buf *out, const struct session_listed *list, size_t n) {
-    size_t room = command_room();
-    buf_addf(out, "%7s  %-*s  %-*s  %7s  %-9s  %-*s  %s\n", "PID", USER, "USER", RUNTIME, "RUNTIME", "THREADS", "CAN",
-             CONTAINER, "CONTAINER", "COMMAND");
-    for (size_t i = 0; i < n; i++)
-        add_row(out, &list[i], room);
-    const char *shown = "";
-    for (size_t i = 0; i < n; i++) {
-        if (!list[i].missing[0] || strcmp(list[i].missing, shown) == 0)
-            continue;
-        shown = list[i].missing;
-        buf_addf(out, "%7d: ", (int)list[i].pid);
-        text_add(out, shown, TEXT_WHOLE);
+/* ---- what is missing ---- */
+
+/* A sentence without the process that it is about: those of many processes are the same. */
+static const char *reason_of(const struct session_listed *l) {
+    const char *text = or_nothing(l->missing), *end = strncmp(text, "Process ", 8) == 0 ? strstr(text, ") ") : NULL;
+    return end ? end + 2 : text;
+}
+
+static void add_reason(struct buf *out, const struct session_listed *l, size_t others) {
+    if (strncmp(l->missing, "Process ", 8) != 0)
+        buf_addf(out, "%d: ", (int)l->pid);
+    text_add(out, l->missing, TEXT_WHOLE);
+    if (others)
+        buf_addf(out, "; likewise %zu more", others);
+    buf_addc(out, '\n');
+    if (l->advice && l->advice[0]) {
+        buf_adds(out, "  ");
+        text_add(out, l->advice, TEXT_WHOLE);
         buf_addc(out, '\n');
     }
+}
+
+static void add_reasons(struct buf *out, const struct session_listed *list, size_t n) {
+    enum { MOST = 20 };
+    size_t first[MOST], others[MOST] = {0}, found = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        if (!reason_of(&list[i])[0])
+            continue;
+        while (k < found && strcmp(reason_of(&list[first[k]]), reason_of(&list[i])) != 0)
+            k++;
+        if (k < found)
+            others[k]++;
+        else if (found < MOST)
+            first[found++] = i;
+    }
+    buf_adds(out, found ? "\n" : "");
+    for (size_t k = 0; k < found; k++)
+        add_reason(out, &list[first[k]], others[k]);
+}
+
+static void list_text(struct buf *out, const struct session_listed *list, size_t n) {
+    struct columns c = columns_of(list, n);
+    buf_addf(out, "%7s  %-*s  %-*s  %7s  %-8s  ", "PID", (int)c.user, "USER", (int)c.runtime, "RUNTIME", "THREADS",
+             "CAN");
+    if (c.container)
+        buf_addf(out, "%-*s  ", (int)c.container, "CONTAINER");
+    buf_adds(out, "COMMAND\n");
+    for (size_t i = 0; i < n; i++)
+        add_row(out, &list[i], &c);
+    add_reasons(out, list, n);
 }
 
 static bool is_listed(const struct session_listed *list, size_t n, pid_t pid) {

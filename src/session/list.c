@@ -16,6 +16,7 @@ void session_list_free(struct session_listed *list, size_t count) {
         free(list[i].runtime);
         free(list[i].container);
         free(list[i].missing);
+        free(list[i].advice);
     }
     free(list);
 }
@@ -56,6 +57,7 @@ static bool fill(struct session_listed *l, pid_t pid) {
         l->container = mem_strdup(info.container);
         l->runtime = mem_strdup("?");
         l->missing = mem_strdup(err.text);
+        l->advice = mem_strdup(err.advice);
         target_info_clear(&info);
         return true;
     }
@@ -92,6 +94,8 @@ int session_list(struct session_listed **ret, size_t *ret_count, struct err *err
         if (pids[i] == getpid() || !fill(&list[k], pids[i]))
             continue;
         list[k].can_sample = can_sample;
+        if (!list[k].missing && !can_sample)
+            list[k].advice = mem_strdup(why.advice);
         if (!list[k].missing)
             list[k].missing = mem_strdup(can_sample ? "" : why.text);
         k++;

@@ -60,6 +60,7 @@ struct session_listed {
     unsigned threads;
     bool can_sample, can_read; /* CPU sampling; reading its memory (runtime frames, dump) */
     char *missing;             /* what is missing for the rest, "" when nothing is */
+    char *advice;              /* how to get it; may be NULL */
 };
 int session_list(struct session_listed **ret, size_t *ret_count, struct err *err) _must_check_;
 void session_list_free(struct session_listed *list, size_t count);

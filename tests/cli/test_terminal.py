@@ -104,6 +104,12 @@ def test_prose_is_broken_between_words(tmp_path, columns):
     assert all(len(line) <= columns and not line.startswith("%") for line in broken.splitlines()), broken
 
 
+@needs_verb("ps")
+def test_a_row_of_ps_fits_a_terminal_of_the_usual_width():
+    rows = on_a_terminal(80, "ps", "-p", str(os.getpid())).split("\n\n")[0].splitlines()
+    assert len(rows) == 2 and all(len(row) <= 80 for row in rows), rows
+
+
 @needs_verb("report")
 def test_colours_are_for_terminals_that_want_them(tmp_path):
     (tmp_path / "x.folded").write_text("main;work 3\n")

@@ -62,8 +62,9 @@ def test_a_32_bit_process(verb):
         refused(scry(*verb, "-p", t.pid), 1, str(t.pid), "32-bit")
 
 
-@pytest.mark.parametrize("name", ["cpu", "dump"])
-def test_another_users_process_names_what_is_missing(name, tmp_path):
+@pytest.fixture
+def as_nobody(tmp_path):
+    """as_nobody(argument, …): runs scry without any privilege."""
     os.chmod(tmp_path, 0o777)
     for parent in tmp_path.parents:
         if str(parent).startswith("/tmp/"):
@@ -71,11 +72,28 @@ def test_another_users_process_names_what_is_missing(name, tmp_path):
     program = tmp_path / "scry"
     program.write_bytes(scry_path().read_bytes())
     program.chmod(0o755)
+
+    def run(*arguments):
+        done = subprocess.run([program, *map(str, arguments)], user=65534, group=65534, extra_groups=[],
+                              cwd=tmp_path, text=True, capture_output=True, timeout=30)
+        return Result(done.returncode, done.stdout, done.stderr, 0)
+    return run
+
+
+def test_ps_says_once_what_is_missing_for_many_processes(as_nobody):
+    with Target([target("shares")]) as a, Target([target("shares")]) as b:
+        r = as_nobody("ps", "-p", f"{a.pid},{b.pid}")
+    table, missing = r.out.split("\n\n")
+    assert r.status == 0 and len(table.splitlines()) == 3, r
+    sentence, advice = missing.splitlines()
+    assert str(a.pid) in sentence and "CAP_SYS_PTRACE; likewise 1 more" in sentence and "sudo" in advice, r
+
+
+@pytest.mark.parametrize("name", ["cpu", "dump"])
+def test_another_users_process_names_what_is_missing(name, as_nobody):
     with Target([target("shares")]) as t:
         arguments = ["cpu", "-d", "1", "-o", "x.folded"] if name == "cpu" else ["dump"]
-        done = subprocess.run([program, *arguments, "-p", str(t.pid)], user=65534, group=65534, extra_groups=[],
-                              cwd=tmp_path, text=True, capture_output=True, timeout=30)
-    r = Result(done.returncode, done.stdout, done.stderr, 0)
+        r = as_nobody(*arguments, "-p", t.pid)
     refused(r, 1)
     assert "CAP_" in r.err or "root" in r.err or "sudo" in r.err, r
 
