@@ -14,9 +14,10 @@ enum {
     MAX_SCOPES_DEEP = 32,
     WORK_OPEN = 64 << 20, /* steps: entries looked at, ranges read */
     WORK_LOOKUP = 8 << 20,
-    RELEASE_EVERY = 32 << 20, /* bytes of .debug_info between giving pages back */
-    MAX_HELD = 64 << 20,      /* of lines in libdw */
-    HELD_PER_BYTE = 7,        /* a line program becomes about that many times longer */
+    RELEASE_EVERY = 4 << 20, /* bytes of units between giving pages back */
+    MIN_HELD = 4 << 20,      /* of lines in libdw, when units are few, */
+    MAX_HELD = 64 << 20,     /* and when they are many */
+    MAX_KEPT = 32 << 20,     /* of lines in units */
 };
 
 /* ---- opening ---- */
@@ -95,6 +96,7 @@ void dwarf_file_close(struct dwarf_file *d) {
     for (size_t i = 0; i < d->n_units; i++) {
         dwarf_ranges_free(&d->units[i].functions);
         free(d->units[i].scopes);
+        dwarf_lines_free(d->units[i].lines);
     }
     free(d->units);
     dwarf_ranges_free(&d->ranges);
@@ -187,23 +189,24 @@ static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsig
 }
 
 /* Reading units maps ever more of the file; what is needed again comes back from the page cache. */
-static void release_pages(struct dwarf_file *d, Dwarf_Die *root) {
+static void release_pages(struct dwarf_file *d, Dwarf_Die *root, size_t more) {
     Dwarf_Off next;
     Dwarf_Off start = dwarf_dieoffset(root) - dwarf_cuoffset(root);
     if (dwarf_nextcu(d->dwarf, start, &next, NULL, NULL, NULL, NULL) == 0 && next > start)
         d->touched += next - start;
+    d->touched += more;
     if (d->touched < RELEASE_EVERY)
         return;
     d->touched = 0;
     elf_image_release_pages(d->image);
 }
 
-void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root) {
+void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root, size_t program) {
     struct collector c = {.file = d, .unit = u, .scopes = has_scopes(root)};
     if (u->read)
         return;
     u->read = true;
-    release_pages(d, root);
+    release_pages(d, root, program);
     if (collect(&c, root, UINT32_MAX, 0) < 0 || dwarf_ranges_finish(&u->functions) < 0)
         dwarf_ranges_free(&u->functions);
 }
@@ -255,40 +258,45 @@ static size_t descend(struct dwarf_file *d, Dwarf_Die *function, uint64_t addres
 
 /* chain is outermost first; ret is innermost first. The line in an outer function is that of the call
  * that was inlined into it. */
-static size_t fill_chain(struct dwarf_file *d, Dwarf_Die *unit, struct symbol_names *names, const Dwarf_Die *chain,
-                         size_t n, struct symbol_location *ret) {
+static size_t fill_chain(const struct dwarf_place *p, bool lines, const Dwarf_Die *chain, size_t n,
+                         struct symbol_location *ret) {
     for (size_t i = 0; i < n; i++) {
         Dwarf_Die die = chain[n - 1 - i];
-        struct symbol_name name = dwarf_function_name(d, names, &die);
+        struct symbol_name name = dwarf_function_name(p->file, p->names, &die);
         ret[i] = (struct symbol_location){.name = name.demangled,
                                           .system_name = name.plain,
                                           .file = "",
                                           .start_line = dwarf_number(&die, DW_AT_decl_line),
                                           .inlined = i + 1 < n};
-        if (i > 0 && unit)
-            dwarf_fill_call(unit, names, &chain[n - i], &ret[i]);
+        if (i > 0 && lines)
+            dwarf_fill_call(p, &chain[n - i], &ret[i]);
     }
     return n;
 }
 
+/* Lines that units keep are for speed: too many of them all go. */
+static void forget_lines(struct dwarf_file *d) {
+    for (size_t i = 0; i < d->n_units; i++) {
+        dwarf_lines_free(d->units[i].lines);
+        d->units[i].lines = NULL;
+    }
+    d->kept = 0;
+}
+
 /* libdw keeps the lines of every unit that was asked for, and forgets only when it is closed. What was made
  * of units are offsets, which stay good. False when it does not open again. */
-static bool make_room(struct dwarf_file *d, struct dwarf_unit *u, size_t program) {
-    if (u->held)
+static bool make_room(struct dwarf_file *d) {
+    if (d->kept > MAX_KEPT)
+        forget_lines(d);
+    /* To open it again costs as much as there are units. */
+    if (d->held <= MIN(MAX(d->n_units << 10, (size_t)MIN_HELD), (size_t)MAX_HELD))
         return true;
-    bool full = d->held > MAX_HELD;
-    if (full) {
-        dwarf_end(d->dwarf);
-        elf_end(d->elf);
-        d->held = 0;
-        for (size_t i = 0; i < d->n_units; i++)
-            d->units[i].held = false;
-        d->dwarf = open_image(d->image, &d->elf);
-        if (d->dwarf && d->alt)
-            dwarf_setalt(d->dwarf, d->alt);
-    }
-    u->held = true;
-    d->held += program * HELD_PER_BYTE;
+    dwarf_end(d->dwarf);
+    elf_end(d->elf);
+    d->held = 0;
+    d->dwarf = open_image(d->image, &d->elf);
+    if (d->dwarf && d->alt)
+        dwarf_setalt(d->dwarf, d->alt);
     return d->dwarf != NULL;
 }
 
@@ -296,22 +304,23 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
                      size_t max) {
     const struct dwarf_range *range = dwarf_ranges_find(&d->ranges, address);
     Dwarf_Die unit, function, chain[SYMBOL_MAX_INLINES];
-    if (!range || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
+    if (!range || !make_room(d) || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
         return 0;
     struct dwarf_unit *u = &d->units[range->what];
-    size_t lines = dwarf_line_program(d, &unit);
-    if (!make_room(d, u, lines) || !dwarf_offdie(d->dwarf, u->die, &unit))
-        return 0;
-    dwarf_unit_read(d, u, &unit);
+    const struct dwarf_place p = {d, names, u, &unit};
+    size_t program = dwarf_line_program(d, &unit);
+    if (!u->lines)
+        d->held += program * DWARF_HELD_PER_BYTE;
+    dwarf_unit_read(d, u, &unit, program);
     const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
     size_t n = 1;
     ret[0] = (struct symbol_location){.name = "", .system_name = "", .file = ""};
     if (f && dwarf_offdie(d->dwarf, u->die + f->what, &function)) {
         n = descend(d, &function, address, chain, MIN(max, (size_t)SYMBOL_MAX_INLINES));
-        fill_chain(d, lines ? &unit : NULL, names, chain, n, ret);
+        fill_chain(&p, program > 0, chain, n, ret);
     }
-    if (lines)
-        dwarf_fill_line(&unit, names, address, &ret[0]);
+    if (program)
+        dwarf_fill_line(&p, address, &ret[0]);
     return ret[0].line || ret[0].name[0] ? n : 0;
 }
 

@@ -45,7 +45,7 @@ static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
     size_t low = bisect(i, d->n_units, d->units[i].die < offset);
     if (low == d->n_units || d->units[low].die != offset)
         return NULL;
-    dwarf_unit_read(d, &d->units[low], &root);
+    dwarf_unit_read(d, &d->units[low], &root, 0);
     return &d->units[low];
 }
 

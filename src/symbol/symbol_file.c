@@ -319,6 +319,7 @@ static void load_dwarf(struct symbol_file *f) {
     if (!elf_image_has_dwarf(e))
         return;
     int rc = dwarf_image_inflate(e, &f->plain);
+    elf_image_release_pages(e); /* all of it was read */
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */
     (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->dwarf);
