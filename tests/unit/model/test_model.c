@@ -147,9 +147,34 @@ static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
     assert_non_null(strstr(profile_str(rooted, rooted->functions[root->function].name), "7"));
 }
 
+/* Against a plain search through all that were asked for before. */
+static void a_stack_is_one_parent_and_one_frame(void **state) {
+    enum { ASKED = 3000, FRAMES = 5 };
+    static struct profile_stack asked[ASKED];
+    static stack_id got[ASKED];
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    uint64_t random = 1;
+    for (size_t i = 0; i < ASKED; i++) {
+        random = random * 6364136223846793005ull + 1442695040888963407ull;
+        size_t back = (random >> 40) % 60; /* mostly recent ones, so that some have many children and some are deep */
+        asked[i] = (struct profile_stack){.parent = back < i ? got[i - 1 - back] : 0, .frame = (random >> 33) % FRAMES};
+        got[i] = profile_stack(p, asked[i].parent, asked[i].frame);
+        if (!asked[i].parent && !asked[i].frame) {
+            assert_int_equal(got[i], 0);
+            continue;
+        }
+        assert_int_equal(p->stacks[got[i]].parent, asked[i].parent);
+        assert_int_equal(p->stacks[got[i]].frame, asked[i].frame);
+        for (size_t k = 0; k < i; k++)
+            assert_int_equal(got[k] == got[i], asked[k].parent == asked[i].parent && asked[k].frame == asked[i].frame);
+    }
+    assert_int_equal(profile_stack_depth(p, 0), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_things_get_equal_ids),
+        cmocka_unit_test(a_stack_is_one_parent_and_one_frame),
         cmocka_unit_test(merging_adds_samples_and_quality),
         cmocka_unit_test(merging_begins_at_the_earlier_of_any_two_times),
         cmocka_unit_test(folding_leaves_out_internal_frames_only),
