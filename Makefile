@@ -3,6 +3,8 @@
 
 BUILD  ?= build
 PREFIX ?= /usr/local
+# Where tools/get-libbpf puts what old releases lack.
+export PKG_CONFIG_PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scry/libbpf/lib64/pkgconfig:$(PKG_CONFIG_PATH)
 
 .PHONY: help
 help: # Print this list
