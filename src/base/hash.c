@@ -130,6 +130,23 @@ int u64_map_put(struct u64_map *m, uint64_t key, uint64_t value) {
     return 0;
 }
 
+/* Entries that stand behind the gap because they collided move up into it. */
+void u64_map_remove(struct u64_map *m, uint64_t key) {
+    struct u64_entry *e = m->entries ? u64_find(m->entries, m->mask, key) : NULL;
+    if (!e || !e->used)
+        return;
+    size_t gap = (size_t)(e - m->entries);
+    for (size_t i = (gap + 1) & m->mask; m->entries[i].used; i = (i + 1) & m->mask) {
+        size_t start = u64_start(m->entries[i].key, m->mask);
+        if (((i - start) & m->mask) >= ((i - gap) & m->mask)) {
+            m->entries[gap] = m->entries[i];
+            gap = i;
+        }
+    }
+    m->entries[gap].used = false;
+    m->count--;
+}
+
 void u64_map_free(struct u64_map *m) {
     free(m->entries);
     *m = (struct u64_map){0};

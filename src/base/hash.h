@@ -43,4 +43,6 @@ struct u64_map {
 uint64_t *u64_map_get(const struct u64_map *m, uint64_t key);
 /* Sets the value of `key`. 0 or -ENOMEM. */
 int u64_map_put(struct u64_map *m, uint64_t key, uint64_t value) _must_check_;
+/* Forgets `key`, if it is there. Pointers to values die. */
+void u64_map_remove(struct u64_map *m, uint64_t key);
 void u64_map_free(struct u64_map *m);

@@ -34,7 +34,7 @@ struct capture {
     struct tables *tables;
     struct session_files files;
     struct assembler *assembler;
-    struct u64_map by_pid;    /* pid → index + 1 into processes, 0 = gone */
+    struct u64_map by_pid;    /* pid → index into processes */
     struct u64_map refused;   /* pid → when to try it again: it ended, or may not be read */
     struct u64_map forked_by; /* pid → pid of its parent, with EXECED when it left the parent's memory */
     struct mapped_log mapped;
@@ -50,7 +50,7 @@ struct capture {
 
 static struct session_process *known_process(struct capture *c, u32 pid) {
     uint64_t *i = u64_map_get(&c->by_pid, pid);
-    return i && *i ? c->processes[*i - 1] : NULL;
+    return i ? c->processes[*i] : NULL;
 }
 
 static void publish(struct capture *c, struct session_process *p) {
@@ -70,7 +70,7 @@ static bool full(struct capture *c) {
 static struct session_process *add_process(struct capture *c, struct session_process *p) {
     u32 pid = (u32)p->pid;
     if (mem_grow((void **)&c->processes, &c->cap_processes, c->n_processes + 1, sizeof(struct session_process *)) < 0 ||
-        u64_map_put(&c->by_pid, pid, c->n_processes + 1) < 0) {
+        u64_map_put(&c->by_pid, pid, c->n_processes) < 0) {
         session_process_close(p);
         return NULL;
     }
@@ -121,18 +121,17 @@ static struct session_process *open_ended(struct capture *c, const struct cpu_sa
 /* Forgets a process: it ended, or became another program. */
 static void drop_process(struct capture *c, u32 pid) {
     uint64_t *i = u64_map_get(&c->by_pid, pid);
-    if (!i || !*i)
+    if (!i)
         return;
-    size_t at = (size_t)*i - 1;
+    size_t at = (size_t)*i, last = --c->n_processes;
     cpu_source_forget_process(c->source, pid);
     session_process_close(c->processes[at]);
-    *i = 0;
-    size_t last = --c->n_processes;
-    if (at != last) {
-        c->processes[at] = c->processes[last];
-        if (u64_map_put(&c->by_pid, (uint64_t)c->processes[at]->pid, at + 1) < 0)
-            c->profile->profile_failed = true;
-    }
+    u64_map_remove(&c->by_pid, pid);
+    if (at == last)
+        return;
+    c->processes[at] = c->processes[last];
+    if (u64_map_put(&c->by_pid, (uint64_t)c->processes[at]->pid, at) < 0)
+        c->profile->profile_failed = true;
 }
 
 /* ---- samples ---- */
@@ -313,8 +312,7 @@ static void take_exec(struct capture *c, u32 pid) {
     uint64_t *parent = u64_map_get(&c->forked_by, pid);
     if (parent)
         *parent |= EXECED;
-    if (u64_map_put(&c->refused, pid, 0) < 0)
-        c->profile->profile_failed = true;
+    u64_map_remove(&c->refused, pid);
     drop_process(c, pid);
     open_process(c, pid, NULL);
 }
@@ -328,9 +326,9 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             take_sample(c, &v);
         break;
     case CPU_RECORD_FORK:
-        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0 ||
-            u64_map_put(&c->refused, record->child, 0) < 0)
+        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0)
             c->profile->profile_failed = true;
+        u64_map_remove(&c->refused, record->child);
         drop_process(c, record->child); /* a number used again */
         if (known_process(c, record->tgid))
             open_process(c, record->child, NULL);
@@ -345,6 +343,8 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
         break;
     case CPU_RECORD_EXIT:
         drop_process(c, record->tgid);
+        u64_map_remove(&c->forked_by, record->tgid);
+        u64_map_remove(&c->refused, record->tgid);
         break;
     default:
         break;

@@ -35,7 +35,7 @@ static void buffer_stays_failed_past_its_limit(void **state) {
     buf_free(&b);
 }
 
-static void maps_keep_everything_they_are_given(void **state) {
+static void maps_keep_what_they_are_given_until_it_is_removed(void **state) {
     struct u64_map m = {0};
     for (uint64_t i = 0; i < 10000; i++)
         assert_int_equal(u64_map_put(&m, i * 4096, i), 0);
@@ -44,6 +44,18 @@ static void maps_keep_everything_they_are_given(void **state) {
         assert_non_null(v);
         assert_int_equal(*v, i);
         assert_null(u64_map_get(&m, i * 4096 + 1));
+    }
+    for (uint64_t i = 0; i < 5000; i += 3)
+        u64_map_remove(&m, i * 4096);
+    u64_map_remove(&m, 7);
+    for (uint64_t i = 0; i < 5000; i++) {
+        uint64_t *v = u64_map_get(&m, i * 4096);
+        if (i % 3 == 0) {
+            assert_null(v);
+        } else {
+            assert_non_null(v);
+            assert_int_equal(*v, i);
+        }
     }
     u64_map_free(&m);
 }
@@ -149,7 +161,7 @@ int main(void) {
         cmocka_unit_test(arena_returns_zeroed_aligned_memory),
         cmocka_unit_test(a_new_file_takes_the_place_of_no_other),
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
-        cmocka_unit_test(maps_keep_everything_they_are_given),
+        cmocka_unit_test(maps_keep_what_they_are_given_until_it_is_removed),
         cmocka_unit_test(reader_never_passes_its_end),
         cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
         cmocka_unit_test(json_escapes_what_could_break_a_consumer),
