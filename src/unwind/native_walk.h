@@ -12,8 +12,6 @@
 #include "unwind/walk.h"
 #include "unwind/x86_64.h"
 
-enum { NATIVE_KNOWN = 16 }; /* rules that one walk remembers (power of two) */
-
 /* State of the loop. In the walk's own memory, where runtimes keep theirs later: on BPF's stack the verifier
  * would follow every value that a slot can have. */
 struct native_state {
@@ -24,10 +22,6 @@ struct native_state {
     u8 volatiles;                 /* volatile registers still hold the frame's values */
     u8 end;                       /* enum walk_end, once known */
     u8 pad;
-    /* Rules found already, by code address: functions that call each other, and loops of interpreters, come
-     * again and again. */
-    u64 known_at[NATIVE_KNOWN];
-    u32 known[NATIVE_KNOWN];
 };
 _Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
 
@@ -186,26 +180,30 @@ static __always_inline int native_advance(struct native_walk *n) {
     return n->s->pc ? WALK_END_NONE : WALK_END_ROOT;
 }
 
-static __always_inline u32 native_known_slot(u64 at) {
-    return (u32)(at ^ at >> 4) & (NATIVE_KNOWN - 1);
+/* Where the rule for `at` is remembered. Interrupted instructions are all different: they share one place. */
+static __always_inline struct walk_known *native_known(struct native_walk *n, u64 at) {
+    u32 slot = n->s->exact ? WALK_KNOWN : (u32)(at * 0x9e3779b97f4a7c15ull >> 32) & (WALK_KNOWN - 1);
+    TABLE_OPAQUE(slot);
+    return &n->w->state->known[slot <= WALK_KNOWN ? slot : 0];
 }
 
 /* The rule for the code at `at`, 0 when there is none. Returns WALK_END_NONE, or what ends the walk. */
 static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *ret) {
     struct native_state *s = n->s;
-    u32 slot = native_known_slot(at);
-    if (!at || s->known_at[slot] != at) {
+    struct walk_known *known = native_known(n, at);
+    u64 when = ((u64)n->mappings_at << WALK_EPOCH_BITS | n->w->epoch) << 16;
+    if (s->exact || !at || known->at != at || known->rule >> 16 != when >> 16) {
         u32 index = 0;
         if (native_enter_mapping(n, at) < 0)
             return WALK_END_UNMAPPED;
-        if (n->s->mapping.flags & TABLE_MAPPING_LOADED)
-            index = table_find_rule_index(n->w, &n->s->mapping, at);
-        else if (!(n->s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
+        if (s->mapping.flags & TABLE_MAPPING_LOADED)
+            index = table_find_rule_index(n->w, &s->mapping, at);
+        else if (!(s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
             return WALK_END_NO_TABLE;
-        s->known_at[slot] = at;
-        s->known[slot] = index;
+        known->at = at;
+        known->rule = when | index;
     }
-    *ret = s->known[slot];
+    *ret = (u32)known->rule & 0xffff;
     return WALK_END_NONE;
 }
 
@@ -245,7 +243,7 @@ static long native_step(u32 i, void *arg) {
 static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_mappings, u8 exact) {
     struct native_state *s = (struct native_state *)w->state->runtime;
     struct native_walk n = {.w = w, .s = s, .mappings_at = mappings_at, .n_mappings = n_mappings};
-    __builtin_memset(s, 0, offsetof(struct native_state, known));
+    __builtin_memset(s, 0, sizeof(*s));
     s->exact = exact;
     s->volatiles = 1;
     walk_window_drop(w);

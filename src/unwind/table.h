@@ -72,6 +72,8 @@ enum rule_flags {
     RULE_RA_IN_REGISTER = 2, /* the return address is in register ra_reg, not at CFA - 8 */
 };
 
+_Static_assert(TABLE_MAX_RULES <= 1 << 16, "see struct walk_known");
+_Static_assert((u64)TABLE_MAX_CHUNKS *TABLE_MAPPINGS_PER_CHUNK <= 1ull << (48 - WALK_EPOCH_BITS), "the same");
 struct unwind_rule {
     u8 kind; /* enum rule_kind */
     u8 cfa_reg;

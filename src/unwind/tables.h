@@ -40,7 +40,8 @@ static inline u32 tables_file_pages_at(const struct tables_file *f, u64 address)
 /* Copies a sorted list of at most TABLE_MAX_MAPPINGS mappings into table memory. 0 or -ENOMEM. */
 int tables_publish_mappings(struct tables *t, const struct table_mapping *list, u32 count, u32 *ret_at) _must_check_;
 /* Gives a list back. Its memory is used again only after two calls of tables_reclaim(): a walk that is
- * under way may still read it. Call that about once a second. */
+ * under way may still read it, and rules found by it are remembered for one epoch (walk.h). Call that about
+ * once a second, and not twice within an epoch. */
 void tables_retire_mappings(struct tables *t, u32 at, u32 count);
 void tables_reclaim(struct tables *t);
 

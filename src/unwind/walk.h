@@ -132,6 +132,19 @@ struct walk_host {
 /* Bytes of the target's memory that are read at once where frames lie side by side. */
 enum { WALK_PAGE = 4096, WALK_WINDOW = 512 };
 
+/* The rule found for a return address: the same callers come again and again, in one stack and from sample to
+ * sample, and a search misses the cache at every step. It depends on the list of mappings, whose place in memory
+ * may be another list's a second later: so it is believed for one epoch only. */
+enum {
+    WALK_KNOWN = 256,      /* power of two */
+    WALK_EPOCH_SHIFT = 29, /* of nanoseconds: half a second, see tables_retire_mappings() */
+    WALK_EPOCH_BITS = 25,
+};
+struct walk_known {
+    u64 at;   /* address of the code; 0 = nothing yet */
+    u64 rule; /* index; from bit 16 on the epoch, then the reference to the mappings */
+};
+
 /* The part of a walk that is too large for BPF's stack; the host keeps it in scratch memory.
  * Registers that a callee saved are located lazily: `saved_at[r]` is the stack address where the
  * frame's value lies, 0 while `regs.value[r]` is still good. */
@@ -141,8 +154,9 @@ struct walk_state {
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
     u64 runtime[32]; /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
-    u64 window_at;   /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
-    u64 found;       /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
+    struct walk_known known[WALK_KNOWN + 1]; /* the only part that outlives a walk; zeroed at first */
+    u64 window_at; /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
+    u64 found;     /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
     u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */
 };
 
@@ -154,6 +168,7 @@ struct walk {
     struct walk_state *state;
     u32 stream; /* index of the stream being filled */
     u32 tid;    /* kernel thread id as the target's pid namespace numbers it */
+    u32 epoch;  /* time >> WALK_EPOCH_SHIFT, its low WALK_EPOCH_BITS; 0 when the state serves one walk only */
     u8 partial; /* see walk_is_partial() */
 };
 

@@ -207,7 +207,8 @@ static __always_inline int walk_is_final(u8 end) {
 
 /* Walks every stream. Returns how the native one ended. */
 static __always_inline int walk_user(struct cpu_scratch *s, struct table_process *process, u32 tid) {
-    struct walk w = {.stack = &s->sample.walk, .state = &s->state, .tid = tid};
+    u64 epoch = s->sample.head.time_ns >> WALK_EPOCH_SHIFT & ((1 << WALK_EPOCH_BITS) - 1);
+    struct walk w = {.stack = &s->sample.walk, .state = &s->state, .tid = tid, .epoch = (u32)epoch};
     u8 exact = !(s->sample.flags & CPU_SAMPLE_INEXACT);
     int end = native_walk(&w, process->mappings_at, process->n_mappings, exact);
     walk_runtimes(&w, process->langs, process->config);
