@@ -168,8 +168,29 @@ static bool line_count(const char *line, size_t n, struct line_count *ret) {
     return true;
 }
 
-static frame_id read_frame(struct profile *p, const char *name, size_t n) {
-    struct profile_frame frame = {.kind = profile_string(p, "native")};
+struct folded_frame {
+    size_t end; /* in its line */
+    stack_id stack;
+};
+
+struct folded_reader {
+    struct profile *p;
+    string_id native;
+    /* The stack of the line before: lines are sorted, as a rule, and much of it is the next one's too. */
+    const char *before;
+    size_t before_length;
+    struct folded_frame *frames;
+    size_t n_frames, cap_frames;
+};
+
+static void reader_free(struct folded_reader *r) {
+    profile_free(r->p);
+    free(r->frames);
+}
+
+static frame_id read_frame(struct folded_reader *r, const char *name, size_t n) {
+    struct profile *p = r->p;
+    struct profile_frame frame = {.kind = r->native};
     for (; n > 4 && (memcmp(name + n - 4, "_[k]", 4) == 0 || memcmp(name + n - 4, "_[i]", 4) == 0); n -= 4)
         if (name[n - 2] == 'k')
             frame.kind = profile_string(p, "kernel");
@@ -180,22 +201,41 @@ static frame_id read_frame(struct profile *p, const char *name, size_t n) {
     return profile_frame(p, &frame);
 }
 
-static int read_stack(struct profile *p, const char *line, size_t n, stack_id *ret) {
-    stack_id s = 0;
-    for (size_t at = 0, frames = 0; at < n; frames++) {
-        if (frames >= MOST_FRAMES)
+/* How many frames the line begins with that the line before began with. */
+static size_t shared_frames(const struct folded_reader *r, const char *line, size_t n) {
+    size_t most = MIN(n, r->before_length), same = 0, shared = 0;
+    while (same < most && line[same] == r->before[same])
+        same++;
+    while (shared < r->n_frames && r->frames[shared].end <= same &&
+           (r->frames[shared].end == n || line[r->frames[shared].end] == ';'))
+        shared++;
+    return shared;
+}
+
+static int read_stack(struct folded_reader *r, const char *line, size_t n, stack_id *ret) {
+    size_t shared = shared_frames(r, line, n);
+    stack_id s = shared ? r->frames[shared - 1].stack : 0;
+    size_t at = shared ? r->frames[shared - 1].end + 1 : 0;
+    r->before = line;
+    r->before_length = n;
+    for (r->n_frames = shared; at < n; r->n_frames++) {
+        if (r->n_frames >= MOST_FRAMES)
             return -EBADMSG;
+        if (mem_grow((void **)&r->frames, &r->cap_frames, r->n_frames + 1, sizeof(*r->frames)) < 0)
+            return -ENOMEM;
         const char *end = memchr(line + at, ';', n - at);
         size_t length = end ? (size_t)(end - line) - at : n - at;
         if (length)
-            s = profile_stack(p, s, read_frame(p, line + at, length));
+            s = profile_stack(r->p, s, read_frame(r, line + at, length));
+        r->frames[r->n_frames] = (struct folded_frame){.end = at + length, .stack = s};
         at += length + 1;
     }
     *ret = s;
     return 0;
 }
 
-static int read_line(struct profile *p, const char *line, size_t n, size_t number, struct err *err) {
+static int read_line(struct folded_reader *r, const char *line, size_t n, size_t number, struct err *err) {
+    struct profile *p = r->p;
     struct line_count c;
     struct profile_sample sample = {0};
     if (n && line[n - 1] == '\r')
@@ -205,7 +245,10 @@ static int read_line(struct profile *p, const char *line, size_t n, size_t numbe
         return 0;
     if (!counted)
         return err_set(err, -EBADMSG, "Each line is a stack, a space and a number", "Line %zu has no count", number);
-    if (read_stack(p, line, c.stack_length, &sample.stack) < 0)
+    int rc = read_stack(r, line, c.stack_length, &sample.stack);
+    if (rc == -ENOMEM)
+        return err_nomem(err);
+    if (rc < 0)
         return err_set(err, -EBADMSG, NULL, "Line %zu is deeper than %d frames", number, MOST_FRAMES);
     if (c.rounded && p->quality.n_notes == 0)
         profile_note(p, "The counts in the file have fractions; they were rounded");
@@ -214,9 +257,11 @@ static int read_line(struct profile *p, const char *line, size_t n, size_t numbe
 }
 
 static int folded_read(const void *data, size_t size, struct profile **ret, struct err *err) {
-    _cleanup_(profile_freep) struct profile *p = profile_new();
+    _cleanup_(reader_free) struct folded_reader r = {.p = profile_new()};
+    struct profile *p = r.p;
     if (!p)
         return err_nomem(err);
+    r.native = profile_string(p, "native");
     if (size && memchr(data, 0, size))
         return err_set(err, -EBADMSG, NULL, "It is not text: it has a zero byte");
     profile_value_type(p, "samples", "count");
@@ -224,7 +269,7 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
     for (size_t number = 1; at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t n = (size_t)((stop ? stop : end) - at);
-        int rc = read_line(p, at, n, number, err);
+        int rc = read_line(&r, at, n, number, err);
         if (rc < 0)
             return rc;
         at += n + 1;
@@ -233,7 +278,7 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
         return err_nomem(err);
     if (p->n_samples == 0)
         return err_set(err, -EBADMSG, NULL, "There is no stack in it");
-    *ret = TAKE_PTR(p);
+    *ret = TAKE_PTR(r.p);
     return 0;
 }
 

@@ -61,6 +61,33 @@ static void what_is_written_is_read_again(void **state) {
     assert_string_equal(buf_cstr(&out), text);
 }
 
+/* Each line, read alone and after the others, is the same stack. */
+static void lines_that_begin_alike_are_still_read_by_themselves(void **state) {
+    static const char *const stacks[] = {"a",  "a;b",  "a;b;c",  "a;b",     "a;bc",  "a;bc;d",
+                                         "ab", "ab;b", "a;b;cd", "a;;b",    "a;;",   "a;;b;c",
+                                         ";a", ";a;b", "a",      "a_[k];b", "a_[k]", "a_[k];b;c"};
+    _cleanup_(buf_free) struct buf all = {0};
+    _cleanup_(profile_freep) struct profile *p = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(stacks); i++)
+        buf_addf(&all, "%s%s %zu\n", i == 5 ? "# remark\n\n" : "", stacks[i], i + 1);
+    assert_int_equal(read_text(buf_cstr(&all), &p, NULL), 0);
+    assert_int_equal(p->n_samples, ARRAY_SIZE(stacks));
+    for (size_t i = 0; i < ARRAY_SIZE(stacks); i++) {
+        _cleanup_(profile_freep) struct profile *alone = NULL;
+        char line[64];
+        snprintf(line, sizeof(line), "%s 1\n", stacks[i]);
+        assert_int_equal(read_text(line, &alone, NULL), 0);
+        stack_id a = p->samples[i].stack, b = alone->samples[0].stack;
+        for (; a && b; a = p->stacks[a].parent, b = alone->stacks[b].parent) {
+            const struct profile_frame *x = &p->frames[p->stacks[a].frame], *y = &alone->frames[alone->stacks[b].frame];
+            assert_string_equal(profile_str(p, p->functions[x->function].name),
+                                profile_str(alone, alone->functions[y->function].name));
+            assert_string_equal(profile_str(p, x->kind), profile_str(alone, y->kind));
+        }
+        assert_true(!a && !b);
+    }
+}
+
 static const char *kind_of_leaf(const struct profile *p, size_t sample) {
     return profile_str(p, p->frames[p->stacks[p->samples[sample].stack].frame].kind);
 }
@@ -106,6 +133,7 @@ int main(void) {
         cmocka_unit_test(a_stack_is_a_line_and_the_count_is_of_samples),
         cmocka_unit_test(internal_frames_and_threads_are_shown_on_request),
         cmocka_unit_test(what_is_written_is_read_again),
+        cmocka_unit_test(lines_that_begin_alike_are_still_read_by_themselves),
         cmocka_unit_test(marks_remarks_line_ends_and_fractions_are_understood),
         cmocka_unit_test(samples_without_a_stack_are_not_lost),
         cmocka_unit_test(what_is_no_folded_text_is_refused_with_its_line),
