@@ -66,6 +66,10 @@ struct lang {
     /* Names one raw frame of this runtime: interned in `p`, cached. Reads the target's memory on first
      * sight. Returns 0 for entries that are not frames (boundaries, marks). */
     frame_id (*name_frame)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
+
+    /* What the program itself calls a thread, cut to whole letters. 0; -ENOENT: it has no name, or none yet: worth
+     * asking again when the thread is seen again, the runtime bounds what that costs. *ret is then left. May be NULL. */
+    int (*thread_name)(struct lang_process *lp, u32 tid, char *ret, size_t size);
 };
 
 /* Indexed by enum lang_id. Entry 0 (native) has only its names. */

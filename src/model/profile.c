@@ -112,6 +112,11 @@ thread_id profile_thread(struct profile *p, const struct profile_thread *t) {
     return intern_record(p, TABLE(p, threads), t);
 }
 
+void profile_rename_thread(struct profile *p, thread_id id, string_id name) {
+    if (id && id < p->n_threads) /* the index knows the old record only; an equal new one gets an id of its own */
+        p->threads[id].thread_name = name;
+}
+
 /* ---- strings ---- */
 
 struct string_key {

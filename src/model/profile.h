@@ -160,6 +160,8 @@ mapping_id profile_mapping(struct profile *p, const struct profile_mapping *m);
 frame_id profile_frame(struct profile *p, const struct profile_frame *f);
 stack_id profile_stack(struct profile *p, stack_id parent, frame_id frame);
 thread_id profile_thread(struct profile *p, const struct profile_thread *t);
+/* What is called so from now on was found out late. */
+void profile_rename_thread(struct profile *p, thread_id id, string_id name);
 /* A set of at most PROFILE_MAX_LABELS labels; the rest is dropped and noted. */
 labels_id profile_labels(struct profile *p, const struct profile_label *labels, size_t n);
 

@@ -300,14 +300,31 @@ void session_process_walk(struct session_process *p, const struct session_walk *
 
 /* ---- threads ---- */
 
+/* A thread is seen before its program has said what it is called; in the map it is marked as such. */
+#define KERNEL_NAME (1ull << 32)
+
+static bool program_name(struct session_process *p, u32 tid, char *ret, size_t size) {
+    return p->runtime && langs[p->lang]->thread_name && langs[p->lang]->thread_name(p->runtime, tid, ret, size) == 0;
+}
+
+static thread_id known_thread(struct session_process *p, u32 tid, uint64_t *known) {
+    char name[64];
+    if (*known & KERNEL_NAME && program_name(p, tid, name, sizeof(name))) {
+        *known &= ~KERNEL_NAME;
+        profile_rename_thread(p->files->profile, (thread_id)*known, profile_string(p->files->profile, name));
+    }
+    return (thread_id)*known;
+}
+
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm) {
     uint64_t *known = u64_map_get(&p->threads, tid);
     if (known)
-        return (thread_id)*known;
+        return known_thread(p, tid, known);
     char name[64] = "";
-    if (comm)
+    bool named = program_name(p, tid, name, sizeof(name));
+    if (!named && comm)
         snprintf(name, sizeof(name), "%s", comm);
-    else
+    else if (!named)
         target_thread_name(p->target, (pid_t)tid, name, sizeof(name));
     struct profile_thread t = {
         .pid = (uint32_t)p->pid,
@@ -318,7 +335,7 @@ thread_id session_process_thread(struct session_process *p, u32 tid, const char 
         .runtime = p->runtime_name,
     };
     thread_id id = profile_thread(p->files->profile, &t);
-    if (u64_map_put(&p->threads, tid, id) < 0)
+    if (u64_map_put(&p->threads, tid, id | (named ? 0 : KERNEL_NAME)) < 0)
         p->files->profile->profile_failed = true;
     return id;
 }

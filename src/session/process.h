@@ -48,7 +48,7 @@ struct session_process {
     bool ended;                              /* it was gone when its mappings were to be read */
     bool new_files;                          /* the last snapshot has a file that the one before lacks */
     string_id name, container, runtime_name; /* in the profile */
-    struct u64_map threads;                  /* tid → thread_id */
+    struct u64_map threads;                  /* tid → thread_id, and whether its name is only the kernel's */
 };
 
 /* Opens a process, reads its mappings and looks for a runtime. */
@@ -82,7 +82,8 @@ struct session_walk {
 /* Walks the streams of a thread in user space, loading tables as they are needed. */
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
 
-/* The profile's thread for a tid. `comm` may be NULL: then the target is asked. */
+/* The profile's thread for a tid: with the name that its program gave it, else `comm`, which may be NULL: then the
+ * target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);
 
 /* The mappings that were in force at `time_ns`, or the oldest that are known; and in *ret_before, which may be

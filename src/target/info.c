@@ -130,22 +130,28 @@ static char *read_command_line(int proc_fd) {
     return mem_strndup(text, (size_t)n);
 }
 
+pid_t proc_inner_id(const char *status, pid_t id) {
+    char *end;
+    for (const char *p = proc_field(status, "NSpid"); *p && *p != '\n'; p = end + strspn(end, " \t")) {
+        long v = strtol(p, &end, 10);
+        if (end == p)
+            break;
+        id = (pid_t)v;
+    }
+    return id;
+}
+
 int read_info(int proc_fd, pid_t pid, struct target_info *ret) {
     char status[4096];
     int rc = proc_read_text(proc_fd, "status", status, sizeof(status));
     if (rc < 0)
         return rc;
-    *ret = (struct target_info){.pid = pid, .ns_pid = pid};
+    *ret = (struct target_info){.pid = pid};
     ret->parent = (pid_t)atoi(proc_field(status, "PPid"));
     char *end;
     strtoul(proc_field(status, "Uid"), &end, 10); /* the real one; the effective one follows */
     ret->uid = (uid_t)strtoul(end, NULL, 10);
-    for (const char *p = proc_field(status, "NSpid"); *p && *p != '\n'; p = end + strspn(end, " \t")) {
-        long v = strtol(p, &end, 10);
-        if (end == p)
-            break;
-        ret->ns_pid = (pid_t)v; /* the last is the innermost */
-    }
+    ret->ns_pid = proc_inner_id(status, pid);
     proc_read_comm(proc_fd, "comm", ret->comm, sizeof(ret->comm));
     ret->command_line = read_command_line(proc_fd);
     read_cgroup(proc_fd, ret);

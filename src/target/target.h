@@ -104,6 +104,8 @@ int target_open_path(struct target *t, const char *path);
 int target_threads(struct target *t, pid_t **ret, size_t *ret_count);
 /* The thread's comm; "" when gone. */
 void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size);
+/* The thread's id as the target itself knows it: in its own namespace of process ids. */
+pid_t target_thread_inner_id(struct target *t, pid_t tid);
 /* Scheduler state letter ('R', 'S', 'D', …), 0 when gone. */
 char target_thread_state(struct target *t, pid_t tid);
 

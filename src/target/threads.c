@@ -18,6 +18,15 @@ void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size) {
     proc_read_comm(t->proc_fd, path, ret, size);
 }
 
+pid_t target_thread_inner_id(struct target *t, pid_t tid) {
+    char path[32], status[4096];
+    const struct target_info *info = target_get_info(t);
+    if (t->core || !info || info->ns_pid == t->pid) /* it is in ours */
+        return tid;
+    snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+    return proc_read_text(t->proc_fd, path, status, sizeof(status)) < 0 ? tid : proc_inner_id(status, tid);
+}
+
 char target_thread_state(struct target *t, pid_t tid) {
     char path[32];
     struct proc_stat st;

@@ -38,8 +38,8 @@ every = pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in P
 class Oracle:
     """The standing program, and what it says of itself."""
 
-    def __init__(self, command, script=TESTS / "targets/python_oracle.py", **more):
-        self.process = subprocess.Popen([*command, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
+    def __init__(self, command, script=TESTS / "targets/python_oracle.py", *arguments, **more):
+        self.process = subprocess.Popen([*command, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
         self.truth = json.loads(self.process.stdout.readline())
 
     def __enter__(self):

@@ -2,9 +2,9 @@
 
     pythonX python_oracle.py
 
-Prints one line of JSON when all threads stand: {"pid", "version", "threads": {tid: {"name", "frames": [[name,
-qualified name or null, file, line or null, first line, column or null], …]}}}, leaf first, then waits for its
-standard input to end. Runs on Python 3.6 and newer; what a build lacks (ctypes, asyncio) is left out.
+Prints one line of JSON when all threads stand: {"pid", "version", "threads": {tid: {"name", "thread" (its name
+for threading), "frames": [[name, qualified name or null, file, line or null, first line, column or null], …]}}},
+leaf first, then waits for its standard input to end. Runs on Python 3.6 and newer; what a build lacks (ctypes, asyncio) is left out.
 """
 import builtins
 import functools
@@ -440,8 +440,9 @@ def report():
     time.sleep(0.1)  # from the dictionary to the system call
     frames = sys._current_frames()
     threads = {}
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
     for tid, (name, ident) in standing.items():
-        threads[tid] = {"name": name, "frames": describe(frames[ident])}
+        threads[tid] = {"name": name, "thread": names[ident], "frames": describe(frames[ident])}
     text = json.dumps({"pid": os.getpid(), "version": "%d.%d.%d" % sys.version_info[:3], "threads": threads,
                        "failed": failed})
     sys.stdout.write(text + "\n")

@@ -12,6 +12,7 @@ static void detach(struct lang_process *lp) {
     if (!lp)
         return;
     python_names_free(lp->names);
+    python_thread_names_free(lp->thread_names);
     free(lp);
 }
 
@@ -53,8 +54,9 @@ static int attach(struct target *t, struct lang_process **ret, struct err *err) 
     if (lp) {
         lp->target = t;
         lp->names = python_names_new();
+        lp->thread_names = python_thread_names_new();
     }
-    rc = lp && lp->names ? attach_object(lp, &o, err) : err_nomem(err);
+    rc = lp && lp->names && lp->thread_names ? attach_object(lp, &o, err) : err_nomem(err);
     python_object_clear(&o);
     if (rc < 0) {
         detach(lp);
@@ -89,4 +91,5 @@ const struct lang lang_python = {
     .is_internal = python_is_internal,
     .merge = python_merge,
     .name_frame = python_name_frame,
+    .thread_name = python_thread_name,
 };

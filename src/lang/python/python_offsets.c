@@ -71,6 +71,7 @@ static void complete(struct python_layout *l) {
     l->runtime_key = keys[l->minor - 13];
     if (l->text_compact == NONE)
         l->text_compact = (uint16_t)(l->text_ascii + 16);
+    l->type_keys = (uint16_t)(l->object_type + (l->minor == 15 ? 880 : 872)); /* PyHeapTypeObject.ht_cached_keys */
     if (!l->free_threaded)
         l->frame_copy = l->code_copies = NONE;
     /* Free-threaded 3.14+ gives `interned` a byte of its own, and the other bits begin in the next. */

@@ -29,6 +29,7 @@ struct lang_process {
     uint64_t loop_bias;  /* address in the target - address in the file */
     bool python_program; /* the process runs the python command; not a program that embeds it */
     struct python_names *names;
+    struct python_thread_names *thread_names;
 };
 
 /* ---- python_detect.c ---- */
@@ -90,3 +91,9 @@ bool python_is_internal(const struct lang_process *lp, u64 address, const char *
 struct python_names *python_names_new(void);
 void python_names_free(struct python_names *n);
 frame_id python_name_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
+
+/* ---- python_thread_names.c ---- */
+
+struct python_thread_names *python_thread_names_new(void);
+void python_thread_names_free(struct python_thread_names *n);
+int python_thread_name(struct lang_process *lp, u32 tid, char *ret, size_t size);
