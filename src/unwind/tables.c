@@ -10,6 +10,9 @@
 enum record_kind { RECORD_ROWS, RECORD_PAGES, RECORD_MAPPINGS, RECORD_KINDS };
 static const u32 record_bytes[RECORD_KINDS] = {4, sizeof(struct table_page), sizeof(struct table_mapping)};
 
+/* 2 GiB of code: as much as can call itself. */
+enum { MAX_FILE_PAGES = 1 << (31 - TABLE_PAGE_SHIFT) };
+
 struct free_range {
     u32 at, count;
     u8 age; /* reclaim rounds survived; usable from 2 on */
@@ -47,17 +50,7 @@ static void *record_at(struct tables *t, u8 kind, u32 at) {
     return (char *)t->chunks[at / capacity] + (size_t)(at % capacity) * record_bytes[kind];
 }
 
-/* `count` records side by side in one chunk. 0 or -ENOMEM. */
-static int allocate(struct tables *t, u8 kind, u32 count, u32 *ret_at) {
-    u32 capacity = capacity_of(kind);
-    if (count > capacity)
-        return -ENOMEM;
-    for (u32 i = 0; i < t->n_chunks; i++)
-        if (t->kinds[i] == kind && capacity - t->used[i] >= count) {
-            *ret_at = i * capacity + t->used[i];
-            t->used[i] += count;
-            return 0;
-        }
+static int add_chunk(struct tables *t, u8 kind, u32 used) {
     if (t->n_chunks == TABLE_MAX_CHUNKS)
         return -ENOMEM;
     void *chunk = t->memory.new_chunk(t->memory.ctx, t->n_chunks);
@@ -65,8 +58,28 @@ static int allocate(struct tables *t, u8 kind, u32 count, u32 *ret_at) {
         return -ENOMEM;
     t->chunks[t->n_chunks] = chunk;
     t->kinds[t->n_chunks] = kind;
-    t->used[t->n_chunks] = count;
-    *ret_at = t->n_chunks++ * capacity;
+    t->used[t->n_chunks++] = used;
+    return 0;
+}
+
+/* `count` records with consecutive references: side by side in one chunk or, where they do not fit into one, in
+ * fresh ones. 0 or -ENOMEM. */
+static int allocate(struct tables *t, u8 kind, u32 count, u32 *ret_at) {
+    u32 capacity = capacity_of(kind);
+    for (u32 i = 0; i < t->n_chunks; i++)
+        if (t->kinds[i] == kind && capacity - t->used[i] >= count) {
+            *ret_at = i * capacity + t->used[i];
+            t->used[i] += count;
+            return 0;
+        }
+    *ret_at = t->n_chunks * capacity;
+    for (u32 left = count; left;) {
+        u32 here = MIN(left, capacity);
+        int rc = add_chunk(t, kind, here);
+        if (rc < 0)
+            return rc;
+        left -= here;
+    }
     return 0;
 }
 
@@ -169,8 +182,8 @@ int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables
         return -ENOMEM;
     u64 first = rows->rows[0].address >> TABLE_PAGE_SHIFT,
         last = rows->rows[rows->count - 1].address >> TABLE_PAGE_SHIFT;
-    if (last - first >= TABLE_PAGES_PER_CHUNK)
-        return -ENOMEM; /* more than 256 MiB of code */
+    if (last - first >= MAX_FILE_PAGES)
+        return -ENOMEM;
     struct tables_file f = {.first_page = first, .n_pages = (u32)(last - first + 1)};
     u16 *rule_map = mem_alloc(rows->n_rules * sizeof(*rule_map));
     if (!rule_map)
@@ -178,10 +191,9 @@ int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables
     for (size_t i = 0; i < rows->n_rules; i++)
         rule_map[i] = global_rule(t, &rows->rules[i]);
     int rc = allocate(t, RECORD_PAGES, f.n_pages, &f.pages_at);
-    struct table_page *pages = rc < 0 ? NULL : record_at(t, RECORD_PAGES, f.pages_at);
     size_t i = 0;
     for (u32 p = 0; rc == 0 && p < f.n_pages; p++)
-        rc = add_page(t, rows, rule_map, first + p, &i, &pages[p]);
+        rc = add_page(t, rows, rule_map, first + p, &i, record_at(t, RECORD_PAGES, f.pages_at + p));
     free(rule_map);
     if (rc < 0)
         return rc;
