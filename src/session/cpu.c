@@ -255,6 +255,8 @@ static void place_walk(struct capture *c, const struct sample_view *v, struct se
     struct session_process *p = in->process;
     if (s->walk.n_streams)
         in->walk = &s->walk;
+    if (own && s->stack_bytes)
+        session_process_read_names(own, &s->walk); /* finishing may load tables, and the process may end meanwhile */
     if (p && s->stack_bytes)
         in->walk = finish_walk(c, p, own ? p->target : NULL, v);
     if (own && in->walk) {

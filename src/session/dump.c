@@ -85,16 +85,6 @@ struct held_thread {
     struct walk_stack *walk; /* allocated only as far as its frames go; NULL when the thread ended */
 };
 
-/* Names of the runtime's frames are read from its memory, so they belong to the instant as well. */
-static void name_runtime_frames(struct dump *d, const struct walk_stack *w) {
-    struct session_process *p = d->process;
-    for (u32 i = 0; p->runtime && i < MIN(w->n_streams, (u32)WALK_MAX_STREAMS); i++) {
-        const struct walk_stream *s = &w->streams[i];
-        for (u32 k = s->first; s->lang == p->lang && k < MIN(s->first + walk_stream_kept(s), w->n_frames); k++)
-            langs[p->lang]->name_frame(p->runtime, d->profile, &w->frames[k]);
-    }
-}
-
 static void hold_thread(struct dump *d, struct held_thread *h) {
     struct target_registers registers;
     struct session_process *p = d->process;
@@ -118,7 +108,7 @@ static void hold_thread(struct dump *d, struct held_thread *h) {
         return;
     }
     memcpy(h->walk, d->walk, size);
-    name_runtime_frames(d, h->walk);
+    session_process_read_names(p, h->walk);
 }
 
 static void add_thread(struct dump *d, const struct held_thread *h) {

@@ -298,6 +298,14 @@ void session_process_walk(struct session_process *p, const struct session_walk *
     }
 }
 
+void session_process_read_names(struct session_process *p, const struct walk_stack *w) {
+    for (u32 i = 0; p->runtime && i < MIN(w->n_streams, (u32)WALK_MAX_STREAMS); i++) {
+        const struct walk_stream *s = &w->streams[i];
+        for (u32 k = s->first; s->lang == p->lang && k < MIN(s->first + walk_stream_kept(s), w->n_frames); k++)
+            langs[p->lang]->name_frame(p->runtime, p->files->profile, &w->frames[k]);
+    }
+}
+
 /* ---- threads ---- */
 
 /* A thread is seen before its program has said what it is called; in the map it is marked as such. */

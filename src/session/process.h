@@ -82,6 +82,10 @@ struct session_walk {
 /* Walks the streams of a thread in user space, loading tables as they are needed. */
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
 
+/* Reads the names of a walk's runtime frames, which are in the target's memory, while it is there: before what
+ * takes longer. */
+void session_process_read_names(struct session_process *p, const struct walk_stack *w);
+
 /* The profile's thread for a tid: with the name that its program gave it, else `comm`, which may be NULL: then the
  * target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);
