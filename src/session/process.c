@@ -147,7 +147,7 @@ bool session_process_load_tables(struct session_process *p, uint64_t pc) {
 
 /* Whether nearly every stack goes through a file. */
 static bool is_common(const struct session_process *p, size_t i) {
-    static const char *const common[] = {"/libc.so", "/libc-", "/libpthread", "/libpython", "/ld-linux", "/ld-musl"};
+    static const char *const common[] = {"/libc.so", "/libc-", "/libpthread", "/libpython", "/ld-musl"};
     const char *path = p->now.code[i].file->path;
     bool found = i == 0; /* the program itself is mapped lowest, as a rule */
     for (size_t k = 0; k < ARRAY_SIZE(common) && !found; k++)
@@ -155,11 +155,11 @@ static bool is_common(const struct session_process *p, size_t i) {
     return found;
 }
 
-/* Names take longest of all, so their loading begins first; a loader is on hardly any stack. */
+/* Names take longest of all, so their loading begins first. */
 static void prepare_names(const struct session_process *p) {
     for (size_t i = 0; i < p->now.count; i++) {
         struct session_file *f = p->now.code[i].file;
-        if (f && is_common(p, i) && !strstr(f->path, "/ld-"))
+        if (f && is_common(p, i))
             symbol_file_prepare(f->symbols);
     }
 }
