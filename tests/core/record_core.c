@@ -1,5 +1,5 @@
 /* Writes a small core file of a live Python process: only the pages that finding the interpreter, walking
- * every thread and naming its frames read, as `scry dump --core` will on a machine without the process's files.
+ * every thread, naming its frames and itself read, as `scry dump --core` will on a machine without the process's files.
  *
  *     record_core PID FILE
  *
@@ -118,6 +118,8 @@ static void walk_thread(struct lang_process *lp, const struct lang *lang, struct
     lang->walk(&w, config);
     for (u32 i = 0; i < stack.n_frames; i++)
         lang->name_frame(lp, p, &stack.frames[i]);
+    char name[64];
+    lang->thread_name(lp, (u32)tid, name, sizeof(name));
 }
 
 static int read_all(struct target *t, const pid_t *tids, size_t n, struct err *err) {

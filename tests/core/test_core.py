@@ -35,7 +35,7 @@ def expected(frames):
 
 
 @each
-def test_every_frame_of_a_recorded_core_is_the_interpreters_own(core, tmp_path):
+def test_every_frame_and_thread_name_of_a_recorded_core_is_the_interpreters_own(core, tmp_path):
     truth = json.loads(gzip.decompress(core.with_name(core.name.replace(".core.zst", ".json.gz")).read_bytes()))
     threads = {str(t["tid"]): t for t in dump(core, tmp_path)["threads"]}
     wrong = []
@@ -47,6 +47,8 @@ def test_every_frame_of_a_recorded_core_is_the_interpreters_own(core, tmp_path):
             pairs = [(f, w) for f, w in zip(found + [None] * 99, want + [None] * 99) if f != w]
             wrong.append((thread["name"], len(found), len(want), pairs[:3]))
     assert not wrong
+    assert {t: threads[t]["name"] for t in truth["threads"]} == {
+        t: thread["thread"] for t, thread in truth["threads"].items()}
     minor = ".".join(truth["version"].split(".")[:2])
     assert all(threads[tid]["runtime"].startswith(f"python {minor}") for tid in truth["threads"])
 

@@ -73,6 +73,9 @@ static void walk_thread(struct lang_process *lp, const struct lang *lang, struct
     lang->walk(&w, config);
     for (u32 i = 0; i < stack.n_frames; i++)
         lang->name_frame(lp, p, &stack.frames[i]);
+    char name[64] = "";
+    if (lang->thread_name(lp, (u32)tid, name, sizeof(name)) == 0 && !name[0])
+        abort();
     struct lang_streams streams = {.runtime = stack.frames, .n_runtime = stack.n_frames};
     lang->merge(lp, &streams, merged);
 }
