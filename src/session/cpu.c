@@ -12,6 +12,7 @@
 #include "session/assemble.h"
 #include "session/command.h"
 #include "session/mapped.h"
+#include "session/record_queue.h"
 #include "session/session.h"
 #include "session/stack_copy.h"
 #include "source/cpu/cpu.h"
@@ -43,7 +44,10 @@ struct capture {
     struct command command;
     uint64_t began_ns, self_cpu_ns;
     uint64_t last_house_ns, last_progress_ns;
-    struct walk_stack *walk; /* of walks finished in user space */
+    struct record_queue deferred; /* samples whose walk is to be finished */
+    struct walk_stack *walk;      /* of walks finished in user space */
+    size_t n_functions;           /* of the profile, and of processes, when the last poll ended */
+    uint64_t last_serial;
 };
 
 /* ---- processes ---- */
@@ -110,11 +114,13 @@ static struct session_process *open_ended(struct capture *c, const struct cpu_sa
     _cleanup_(freep) struct target_mapping *mappings = NULL;
     struct session_process *parent = parent_of(c, s->head.tgid, false);
     size_t n;
-    if (full(c) || mapped_log_list(&c->mapped, s->head.tgid, s->head.time_ns, &mappings, &n) < 0 ||
+    uint64_t since;
+    if (full(c) || mapped_log_list(&c->mapped, s->head.tgid, s->head.time_ns, &mappings, &n, &since) < 0 ||
         target_open_ended((pid_t)s->head.tgid, comm, mappings, n, parent ? parent->target : NULL, &target, NULL) < 0 ||
-        session_process_of(&c->files, target, s->head.time_ns, &p, NULL) < 0)
+        session_process_of(&c->files, target, since, &p, NULL) < 0)
         return NULL;
     p->ended = true;
+    p->now.taken_ns = since; /* whatever it became later */
     return add_process(c, p);
 }
 
@@ -255,8 +261,6 @@ static void place_walk(struct capture *c, const struct sample_view *v, struct se
     struct session_process *p = in->process;
     if (s->walk.n_streams)
         in->walk = &s->walk;
-    if (own && s->stack_bytes)
-        session_process_read_names(own, &s->walk); /* finishing may load tables, and the process may end meanwhile */
     if (p && s->stack_bytes)
         in->walk = finish_walk(c, p, own ? p->target : NULL, v);
     if (own && in->walk) {
@@ -292,6 +296,37 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
     profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)c->profile->period_ns});
 }
 
+/* ---- samples that can wait ---- */
+
+/* Finishing a walk may load tables, for longer than a short program lives or keeps its code. So first every
+ * sample that waits in the ring is asked for what its process may forget: which process it is, and the names
+ * of its runtime's frames. Returns whether the sample was put by. */
+static bool defer(struct capture *c, const struct sample_view *v, size_t size) {
+    const struct cpu_sample *s = v->sample;
+    if (!s->stack_bytes)
+        return false;
+    struct session_process *p = process_of(c, s, has_user_stack(c, s));
+    if (p)
+        session_process_read_names(p, &s->walk);
+    return record_queue_push(&c->deferred, s, size);
+}
+
+static void take_deferred(struct capture *c) {
+    struct queued_record *r = record_queue_pop(&c->deferred);
+    struct sample_view v;
+    if (r && view_sample((const struct cpu_record_head *)r->bytes, r->size, &v))
+        take_sample(c, &v);
+    free(r);
+}
+
+/* Before what is known of a process is forgotten. */
+static void take_all_deferred(struct capture *c) {
+    while (c->deferred.count)
+        take_deferred(c);
+}
+
+/* ---- records ---- */
+
 /* It mapped code: what is at an address may have changed. */
 static void take_mapping(struct capture *c, const struct cpu_mapped *mapped) {
     const struct cpu_record_head *record = &mapped->head;
@@ -311,6 +346,7 @@ static void take_mapping(struct capture *c, const struct cpu_mapped *mapped) {
 }
 
 static void take_exec(struct capture *c, u32 pid) {
+    take_all_deferred(c);
     uint64_t *parent = u64_map_get(&c->forked_by, pid);
     if (parent)
         *parent |= EXECED;
@@ -324,10 +360,11 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
     struct sample_view v;
     switch (record->type) {
     case CPU_RECORD_SAMPLE:
-        if (view_sample(record, size, &v))
+        if (view_sample(record, size, &v) && !defer(c, &v, size))
             take_sample(c, &v);
         break;
     case CPU_RECORD_FORK:
+        take_all_deferred(c);
         if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0)
             c->profile->profile_failed = true;
         u64_map_remove(&c->refused, record->child);
@@ -344,6 +381,7 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             take_mapping(c, (const struct cpu_mapped *)record);
         break;
     case CPU_RECORD_EXIT:
+        take_all_deferred(c);
         drop_process(c, record->tgid);
         u64_map_remove(&c->forked_by, record->tgid);
         u64_map_remove(&c->refused, record->tgid);
@@ -459,6 +497,15 @@ static void report_progress(struct capture *c, uint64_t now) {
                                                     .samples = c->profile->quality.samples_taken});
 }
 
+/* Functions that were never seen before, as in a program that starts, are often forgotten as soon as they have
+ * run: then every sample is looked at as it comes. */
+static void watch_closely(struct capture *c) {
+    bool more = c->profile->n_functions != c->n_functions || c->files.last_serial != c->last_serial;
+    c->n_functions = c->profile->n_functions;
+    c->last_serial = c->files.last_serial;
+    cpu_source_set_eager(c->source, more);
+}
+
 static int run(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     uint64_t end = o->duration > 0 ? c->began_ns + (uint64_t)(o->duration * 1e9) : UINT64_MAX;
@@ -468,12 +515,15 @@ static int run(struct capture *c, struct err *err) {
         if (now >= end || stop_requested(o) || targets_ended(c))
             return 0;
         uint64_t left_ms = (end - now) / 1000000 + 1;
-        int rc = cpu_source_poll(c->source, (int)MIN((uint64_t)wait_ms, left_ms), o->stop_fd, take_record, c);
+        int timeout = c->deferred.count ? 0 : (int)MIN((uint64_t)wait_ms, left_ms);
+        int rc = cpu_source_poll(c->source, timeout, o->stop_fd, take_record, c);
+        take_deferred(c);
         if (rc < 0)
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
             return err_nomem(err);
         wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(wait_ms * 2, POLL_LONG_MS);
+        watch_closely(c);
         keep_house(c, now);
         report_progress(c, now);
     }
@@ -529,6 +579,7 @@ static void capture_free(struct capture *c) {
     u64_map_free(&c->forked_by);
     u64_map_free(&c->refused);
     mapped_log_free(&c->mapped);
+    record_queue_free(&c->deferred);
     session_files_free(&c->files);
     tables_free(c->tables);
     cpu_source_close(c->source);
@@ -567,6 +618,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     if (rc < 0)
         return rc;
     cpu_source_poll(c.source, 0, -1, take_record, &c);
+    take_all_deferred(&c);
     setpriority(PRIO_PROCESS, 0, c.command.niceness);
     if (c.profile->profile_failed)
         return err_nomem(err);

@@ -49,6 +49,17 @@ static uint64_t image_begin(const struct mapped_log *log, u32 pid, uint64_t time
     return begin;
 }
 
+/* When the next one began; UINT64_MAX when it is the last. */
+static uint64_t image_end(const struct mapped_log *log, u32 pid, uint64_t begin) {
+    uint64_t end = UINT64_MAX;
+    for (size_t i = 0; i < MAPPED_EVENTS; i++) {
+        const struct mapped_event *e = &log->events[i];
+        if (e->new_image && e->pid == pid && e->time_ns > begin)
+            end = MIN(end, e->time_ns);
+    }
+    return end;
+}
+
 bool mapped_new_image(const struct mapped_log *log, u32 pid, uint64_t from_ns, uint64_t to_ns) {
     return log->events && image_begin(log, pid, to_ns) > from_ns;
 }
@@ -71,15 +82,16 @@ static size_t put(struct target_mapping *list, size_t n, const struct target_map
 }
 
 int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, struct target_mapping **ret,
-                    size_t *ret_count) {
+                    size_t *ret_count, uint64_t *ret_since) {
     uint64_t begin = log->events ? image_begin(log, pid, time_ns) : 0;
     if (!begin)
         return -ENOENT;
+    uint64_t end = image_end(log, pid, begin);
     _cleanup_(freep) const struct mapped_event **of_image = mem_alloc(MAPPED_EVENTS * sizeof(*of_image));
     size_t n = 0, count = 0;
     for (size_t i = 0; of_image && i < MAPPED_EVENTS; i++) {
         const struct mapped_event *e = &log->events[i];
-        if (!e->new_image && e->pid == pid && e->time_ns >= begin && e->time_ns <= time_ns)
+        if (!e->new_image && e->pid == pid && e->time_ns >= begin && e->time_ns < end)
             of_image[n++] = e;
     }
     if (of_image && n == 0)
@@ -92,6 +104,7 @@ int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, str
         count = put(list, count, &of_image[i]->mapping);
     *ret = list;
     *ret_count = count;
+    *ret_since = begin;
     return 0;
 }
 

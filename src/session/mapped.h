@@ -26,11 +26,11 @@ struct mapped_log {
 int mapped_log_add(struct mapped_log *log, const struct cpu_mapped *record);
 void mapped_log_free(struct mapped_log *log);
 
-/* The code that process `pid` had mapped at `time_ns` since its last exec, sorted by address; the caller frees
- * *ret, whose paths live as long as the log is not changed. 0, -ENOENT when its exec is not in the log, or
- * -ENOMEM. */
+/* The code that was mapped by the program that process `pid` ran at `time_ns`, up to its end or the next exec,
+ * sorted by address; the caller frees *ret, whose paths live as long as the log is not changed. *ret_since is
+ * when the program began. 0, -ENOENT when its exec is not in the log, or -ENOMEM. */
 int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, struct target_mapping **ret,
-                    size_t *ret_count);
+                    size_t *ret_count, uint64_t *ret_since);
 
 /* Whether process `pid` gave up its memory for a new program's in (from_ns, to_ns]. */
 bool mapped_new_image(const struct mapped_log *log, u32 pid, uint64_t from_ns, uint64_t to_ns);

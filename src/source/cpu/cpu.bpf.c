@@ -23,6 +23,7 @@ const volatile u32 max_misses = 64;      /* stack copies of one process until us
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 
 u64 taken[CPU_MAX_CPUS]; /* samples begun */
+u32 eager;               /* set by user space: wake it with every sample */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -274,7 +275,7 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
 
 static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
     u64 flags = BPF_RB_NO_WAKEUP;
-    if (wake || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
+    if (wake || eager || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
         flags = BPF_RB_FORCE_WAKEUP;
     barrier_var(size); /* the compiler must check and use one and the same register */
     if (size > sizeof(s->sample) + sizeof(s->tail))

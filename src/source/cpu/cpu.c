@@ -301,6 +301,10 @@ int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *t
     return rc < 0 && rc != -EINTR ? rc : s->taken_now;
 }
 
+void cpu_source_set_eager(struct cpu_source *s, bool eager) {
+    s->bpf->bss->eager = eager;
+}
+
 /* ---- what it cost ---- */
 
 static uint64_t map_bytes(int fd) {

@@ -48,6 +48,10 @@ void cpu_source_stop(struct cpu_source *s);
 typedef void cpu_take_fn(void *ctx, const struct cpu_record_head *record, size_t size);
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx);
 
+/* Whether a poll ends with every sample instead of with many: while there is something to learn from processes
+ * before they forget it. */
+void cpu_source_set_eager(struct cpu_source *s, bool eager);
+
 struct cpu_stats {
     uint64_t taken;        /* samples begun; those that never arrived are lost */
     uint64_t run_ns, runs; /* of the sampling program, all CPUs */

@@ -1,0 +1,27 @@
+/* Records of the sampler that wait to be taken up again, oldest first. Private to session/.
+ * May use: base/.
+ * Must not: know what is in them. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/mem.h"
+
+enum { RECORD_QUEUE_MAX = 256 };
+
+struct queued_record {
+    struct queued_record *next;
+    size_t size;
+    _Alignas(8) uint8_t bytes[];
+};
+
+struct record_queue { /* zero-initialise */
+    struct queued_record *first, *last;
+    size_t count;
+};
+
+/* Appends a copy. False when the queue or the memory is full. */
+bool record_queue_push(struct record_queue *q, const void *bytes, size_t size);
+/* Takes the oldest out, which the caller frees; NULL when there is none. */
+struct queued_record *record_queue_pop(struct record_queue *q);
+void record_queue_free(struct record_queue *q);
