@@ -218,7 +218,7 @@ static void push_runtime(struct assembler *a, const struct assemble_input *in, c
         push_cut(a, f);
         return;
     }
-    frame_id id = langs[in->process->lang]->name_frame(in->process->runtime, a->files->profile, f);
+    frame_id id = session_process_name_frame(in->process, f);
     if (id)
         push(a, id);
 }

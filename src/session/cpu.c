@@ -44,10 +44,9 @@ struct capture {
     struct command command;
     uint64_t began_ns, self_cpu_ns;
     uint64_t last_house_ns, last_progress_ns;
-    struct record_queue deferred; /* samples whose walk is to be finished */
-    struct walk_stack *walk;      /* of walks finished in user space */
-    size_t n_functions;           /* of the profile, and of processes, when the last poll ended */
-    uint64_t last_serial;
+    struct record_queue deferred;        /* samples whose walk is to be finished */
+    struct walk_stack *walk;             /* of walks finished in user space */
+    uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
 };
 
 /* ---- processes ---- */
@@ -500,8 +499,8 @@ static void report_progress(struct capture *c, uint64_t now) {
 /* Functions that were never seen before, as in a program that starts, are often forgotten as soon as they have
  * run: then every sample is looked at as it comes. */
 static void watch_closely(struct capture *c) {
-    bool more = c->profile->n_functions != c->n_functions || c->files.last_serial != c->last_serial;
-    c->n_functions = c->profile->n_functions;
+    bool more = c->files.runtime_names != c->runtime_names || c->files.last_serial != c->last_serial;
+    c->runtime_names = c->files.runtime_names;
     c->last_serial = c->files.last_serial;
     cpu_source_set_eager(c->source, more);
 }

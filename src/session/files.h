@@ -37,6 +37,7 @@ struct session_files {
     size_t n_frames, cap_frames;
     string_id kind_native;
     uint64_t last_serial;   /* of processes */
+    uint64_t runtime_names; /* functions that were learnt from a runtime */
     uint64_t tables_loaded; /* counts loads: another process may have loaded a shared file */
 };
 

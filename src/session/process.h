@@ -82,6 +82,8 @@ struct session_walk {
 /* Walks the streams of a thread in user space, loading tables as they are needed. */
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
 
+/* The profile's frame for a frame of the runtime; 0 = none is shown. Counts what was new in files->runtime_names. */
+frame_id session_process_name_frame(struct session_process *p, const struct raw_frame *f);
 /* Reads the names of a walk's runtime frames, which are in the target's memory, while it is there: before what
  * takes longer. */
 void session_process_read_names(struct session_process *p, const struct walk_stack *w);
