@@ -54,3 +54,30 @@ def test_threads_born_while_watching_are_followed(capture, tmp_path):
         c = capture(t, seconds=2, truth=False)
     assert c.holding("born", "run") + c.holding("born", "Thread.run") >= 0.9, c.total()
     assert rooted(c.profile) >= 0.99
+
+
+def test_python_threads_have_the_names_that_the_program_gives_them(capture, tmp_path):
+    """Also those that are born while it is watched, and one whose name comes after its first samples."""
+    source = tmp_path / "named.py"
+    source.write_text("import os, json, _thread, time\n"
+                      "def spin(seconds):\n"
+                      "    end = time.monotonic() + seconds\n"
+                      "    while time.monotonic() < end: sum(range(1000))\n"
+                      "def late():\n"
+                      "    spin(1.5)\n"
+                      "    import threading\n"
+                      "    threading.current_thread().name = 'named late'\n"
+                      "    spin(60)\n"
+                      "_thread.start_new_thread(late, ())\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "time.sleep(1.5)\n"
+                      "import threading\n"
+                      "for i in range(60):\n"
+                      "    t = threading.Thread(target=spin, args=(0.3,), name='born %d' % i); t.start(); t.join()\n")
+    with Target([pythons()[0], source]) as t:
+        found = threads_of(capture(t, seconds=5, truth=False).profile)
+    born = [name for name in found if name.startswith("born ")]
+    assert found.get("named late", 0) / sum(found.values()) > 0.4, found
+    assert len(born) >= 8, found
+    unnamed = sum(n for name, n in found.items() if name != "named late" and not name.startswith("born "))
+    assert unnamed / sum(found.values()) < 0.05, found
