@@ -26,8 +26,8 @@ struct symbol_file {
     struct debug_candidates found;     /* in the target's root, when the file was opened */
     struct debug_candidates found_alt;
     bool debug_tried, alt_tried, mini_tried, names_loaded, dwarf_tried;
-    bool preparing; /* `worker` loads names; until it is joined, only what it does not write may be used */
     pthread_t worker;
+    bool preparing; /* `worker` loads names; until it is joined, only what it does not write may be used */
     struct symbol_list symbols;
     struct symbol_names names;
     struct dwarf_file *dwarf;
