@@ -1,7 +1,10 @@
 /* The names that a Python program gave its threads: threading._active is a dictionary from the idents of running threads
  * to their Thread objects. An ident is pthread_self(), and so the address of the C library's record of the thread,
- * where glibc keeps the thread's id: at 720, the same in 2.17-2.43. With another C library, Thread._native_id (3.8+)
- * tells it; that is not asked first, because before 3.14 it is stale after a fork.
+ * which has the thread's id:
+ *   glibc  struct pthread: tid at 720 (nptl/descr.h; the same in 2.17-2.43)
+ *   musl   struct pthread: prev at 16, next at 24, a circle of all threads; tid at 48 (src/internal/pthread_impl.h; 1.2)
+ * With another C library, Thread._native_id (3.8+) tells it. That is not asked first, because before 3.14 it is stale
+ * after a fork, and with greenlets many Thread objects have the same.
  *
  * All are read at once, when a thread is asked for that the last reading did not have; how often is bounded by what
  * it costs. */
@@ -17,7 +20,10 @@ enum {
     MAX_INTERPRETERS = 64,
     MAX_READS = 200000, /* of one reading */
     MAX_BYTES = 64 << 20,
-    GLIBC_TID = 720,  /* struct pthread: `tid` */
+    GLIBC_TID = 720,
+    MUSL_PREVIOUS = 16,
+    MUSL_NEXT = 24,
+    MUSL_TID = 48,
     COST_SHARE = 200, /* a reading costs at most this fraction of time */
 };
 static const uint64_t SOONEST_NS = 20000000, LATEST_NS = 1000000000;
@@ -67,6 +73,14 @@ struct found {
     uint64_t native_id;
 };
 
+/* The kernel's id of the thread whose record in the C library this is; 0 when it cannot be read. */
+static uint32_t thread_id_of(struct python_reader *r, uint64_t pthread) {
+    uint32_t tid;
+    uint64_t next = python_word(r, pthread + MUSL_NEXT);
+    bool musl = next && python_word(r, next + MUSL_PREVIOUS) == pthread;
+    return python_read(r, pthread + (musl ? MUSL_TID : GLIBC_TID), &tid, sizeof(tid)) ? tid : 0;
+}
+
 static bool read_thread(struct reading *r, const struct python_entry *e, struct found *ret) {
     struct python_reader *reader = &r->reader;
     *ret = (struct found){0};
@@ -75,8 +89,7 @@ static bool read_thread(struct reading *r, const struct python_entry *e, struct 
     uint64_t name = python_find(reader, &r->attributes, &r->names->name);
     if (!python_short_text(reader, name, ret->name.text, sizeof(ret->name.text)) || !ret->name.text[0])
         return false;
-    if (!python_read(reader, e->hash + GLIBC_TID, &ret->pthread_tid, 4))
-        ret->pthread_tid = 0;
+    ret->pthread_tid = thread_id_of(reader, e->hash);
     if (reader->layout->minor >= 8)
         ret->native_id = python_integer(reader, python_find(reader, &r->attributes, &r->names->native_id));
     return true;
