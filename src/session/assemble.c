@@ -88,11 +88,15 @@ static void push_mark(struct assembler *a, const char *text) {
 
 /* ---- kernel frames ---- */
 
-static const char *kernel_name(struct assembler *a, uint64_t address, const char **ret_module) {
+void assembler_prepare_kernel(struct assembler *a) {
     struct err why = {0};
     if (!a->kernel_tried && symbol_kernel_open(&a->kernel, &why) < 0)
         profile_note(a->files->profile, "Kernel frames have no names: %s", why.text);
     a->kernel_tried = true;
+}
+
+static const char *kernel_name(struct assembler *a, uint64_t address, const char **ret_module) {
+    assembler_prepare_kernel(a);
     return a->kernel ? symbol_kernel_lookup(a->kernel, address, ret_module) : "";
 }
 

@@ -22,6 +22,8 @@ enum {
     POLL_SHORT_MS = 10, /* after something new was seen: what has no name yet may die soon */
     POLL_LONG_MS = 100,
     RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
+    WATCH_NS = 50000000,     /* a name was new: for so long every sample is looked at as it comes */
+    DEFER_NS = 200000000,    /* … but walks are not left unfinished for longer than this */
     REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
 };
 
@@ -47,6 +49,7 @@ struct capture {
     struct record_queue deferred;        /* samples whose walk is to be finished */
     struct walk_stack *walk;             /* of walks finished in user space */
     uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
+    uint64_t watch_until_ns, deferred_since_ns;
 };
 
 /* ---- processes ---- */
@@ -307,6 +310,8 @@ static bool defer(struct capture *c, const struct sample_view *v, size_t size) {
     struct session_process *p = process_of(c, s, has_user_stack(c, s));
     if (p)
         session_process_read_names(p, &s->walk);
+    if (c->deferred.count == 0)
+        c->deferred_since_ns = clock_monotonic_ns();
     return record_queue_push(&c->deferred, s, size);
 }
 
@@ -427,7 +432,10 @@ static int prepare_profile(struct capture *c, struct err *err) {
     c->walk = mem_alloc(sizeof(*c->walk));
     if (rc < 0 || !c->walk)
         return err_nomem(err);
-    return assembler_new(&c->files, &c->assembler, err);
+    rc = assembler_new(&c->files, &c->assembler, err);
+    if (rc == 0 && c->options->kernel)
+        assembler_prepare_kernel(c->assembler);
+    return rc;
 }
 
 /* The targets named on the command line must exist; what appears later may fail in silence. */
@@ -498,11 +506,20 @@ static void report_progress(struct capture *c, uint64_t now) {
 
 /* Functions that were never seen before, as in a program that starts, are often forgotten as soon as they have
  * run: then every sample is looked at as it comes. */
-static void watch_closely(struct capture *c) {
+static void watch_closely(struct capture *c, uint64_t now) {
     bool more = c->files.runtime_names != c->runtime_names || c->files.last_serial != c->last_serial;
     c->runtime_names = c->files.runtime_names;
     c->last_serial = c->files.last_serial;
-    cpu_source_set_eager(c->source, more);
+    if (more)
+        c->watch_until_ns = now + WATCH_NS;
+    cpu_source_set_eager(c->source, now < c->watch_until_ns);
+}
+
+/* Finishes one walk unless there is better to do: names that are new are read first, for a while. */
+static void finish_one(struct capture *c, uint64_t now) {
+    bool can_wait = now < c->watch_until_ns && now - c->deferred_since_ns < DEFER_NS;
+    if (!can_wait || c->deferred.count > RECORD_QUEUE_MAX / 2)
+        take_deferred(c);
 }
 
 static int run(struct capture *c, struct err *err) {
@@ -514,15 +531,17 @@ static int run(struct capture *c, struct err *err) {
         if (now >= end || stop_requested(o) || targets_ended(c))
             return 0;
         uint64_t left_ms = (end - now) / 1000000 + 1;
-        int timeout = c->deferred.count ? 0 : (int)MIN((uint64_t)wait_ms, left_ms);
-        int rc = cpu_source_poll(c->source, timeout, o->stop_fd, take_record, c);
-        take_deferred(c);
+        if (c->deferred.count)
+            wait_ms = now < c->watch_until_ns ? 1 : 0;
+        int rc = cpu_source_poll(c->source, (int)MIN((uint64_t)wait_ms, left_ms), o->stop_fd, take_record, c);
+        now = clock_monotonic_ns();
+        watch_closely(c, now);
+        finish_one(c, now);
         if (rc < 0)
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
             return err_nomem(err);
-        wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(wait_ms * 2, POLL_LONG_MS);
-        watch_closely(c);
+        wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(MAX(wait_ms * 2, 1), POLL_LONG_MS);
         keep_house(c, now);
         report_progress(c, now);
     }
