@@ -11,8 +11,10 @@
 
 #include "base/mem.h"
 
+/* A ring holds what one CPU maps while we load a file's tables: some 100 ms of a shell script that starts a command
+ * every millisecond, with ten mappings each. */
 enum {
-    DATA_PAGES = 8,
+    DATA_PAGES = 32,
     PAGE_BYTES = 4096,
     RING_BYTES = (DATA_PAGES + 1) * PAGE_BYTES,
     DATA_BYTES = DATA_PAGES * PAGE_BYTES
