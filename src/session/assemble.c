@@ -247,6 +247,12 @@ static const struct walk_stream *stream_of(const struct walk_stack *w, unsigned 
     return NULL;
 }
 
+/* A stack is as whole as its native part, unless the runtime's own list of frames broke off on the way. */
+static uint8_t end_of(uint8_t native_end, const struct walk_stream *runtime) {
+    bool broken = runtime && (runtime->end == WALK_END_CORRUPT || runtime->end == WALK_END_LIMIT);
+    return native_end == WALK_END_ROOT && broken ? runtime->end : native_end;
+}
+
 /* Pushes the user part of the stack and returns how its native walk ended. */
 static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     const struct walk_stream *native = stream_of(in->walk, 0);
@@ -269,7 +275,7 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     }
     if (in->trust && in->trust->lost)
         push(a, session_frame_of_text(a->files, "[code that was mapped for a moment]", FRAME_UNNAMED));
-    return end;
+    return end_of(end, runtime);
 }
 
 /* ---- the whole stack ---- */
@@ -319,15 +325,14 @@ static struct assembled build(struct assembler *a, const struct assemble_input *
     a->n_frames = 0;
     for (size_t i = 0; i < in->n_kernel; i++)
         push(a, kernel_frame(a, in->kernel[i], i == 0));
-    if (!in->kernel_thread) {
+    if (!in->kernel_thread)
         r.end = in->walk && in->process && in->snapshot ? push_user(a, in) : WALK_END_NONE;
-        if (in->missing) {
-            push_mark(a, in->missing);
-        } else if (r.end != WALK_END_ROOT) {
-            char text[160];
-            snprintf(text, sizeof(text), "[truncated: %s]", walk_end_sentence[MIN(r.end, WALK_END_COUNT - 1)]);
-            push_mark(a, text);
-        }
+    if (in->missing) {
+        push_mark(a, in->missing);
+    } else if (r.end != WALK_END_ROOT) {
+        char text[160];
+        snprintf(text, sizeof(text), "[truncated: %s]", walk_end_sentence[MIN(r.end, WALK_END_COUNT - 1)]);
+        push_mark(a, text);
     }
     for (size_t i = a->n_frames; i-- > 0;) {
         uint32_t flags = p->frames[a->frames[i]].flags;

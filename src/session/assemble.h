@@ -21,7 +21,7 @@ struct assemble_input {
     const uint64_t *kernel; /* kernel addresses, leaf first */
     size_t n_kernel;
     bool kernel_thread;
-    const char *missing; /* user space is missing for this reason; NULL = it is not */
+    const char *missing; /* stands for the user's frames: why they are missing; NULL = they are not */
 };
 
 struct assembled {

@@ -11,24 +11,19 @@
 #include "base/clock.h"
 #include "session/assemble.h"
 #include "session/command.h"
-#include "session/mapped.h"
+#include "session/process_table.h"
 #include "session/record_queue.h"
 #include "session/session.h"
 #include "session/stack_copy.h"
 #include "source/cpu/cpu.h"
 
 enum {
-    MAX_PROCESSES = 16384,
     POLL_SHORT_MS = 10, /* after something new was seen: what has no name yet may die soon */
     POLL_LONG_MS = 100,
-    RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
-    WATCH_NS = 50000000,     /* a name was new: for so long every sample is looked at as it comes */
-    DEFER_NS = 200000000,    /* … but walks are not left unfinished for longer than this */
-    REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
+    WATCH_NS = 50000000,  /* a name was new: for so long every sample is looked at as it comes */
+    MAX_WAITING = 64,     /* … unless there are more than this, */
+    DEFER_NS = 200000000, /* … but walks are not left unfinished for longer than this */
 };
-
-/* In `forked_by`. */
-static const uint64_t EXECED = 1ull << 32;
 
 struct capture {
     const struct session_options *options;
@@ -37,13 +32,9 @@ struct capture {
     struct tables *tables;
     struct session_files files;
     struct assembler *assembler;
-    struct u64_map by_pid;    /* pid → index into processes */
-    struct u64_map refused;   /* pid → when to try it again: it ended, or may not be read */
-    struct u64_map forked_by; /* pid → pid of its parent, with EXECED when it left the parent's memory */
-    struct mapped_log mapped;
-    struct session_process **processes;
-    size_t n_processes, cap_processes;
+    struct process_table processes;
     struct command command;
+    bool command_runs; /* it has been seen to exec */
     uint64_t began_ns, self_cpu_ns;
     uint64_t last_house_ns, last_progress_ns;
     struct record_queue deferred;        /* samples whose walk is to be finished */
@@ -51,96 +42,6 @@ struct capture {
     uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
     uint64_t watch_until_ns, deferred_since_ns;
 };
-
-/* ---- processes ---- */
-
-static struct session_process *known_process(struct capture *c, u32 pid) {
-    uint64_t *i = u64_map_get(&c->by_pid, pid);
-    return i ? c->processes[*i] : NULL;
-}
-
-static void publish(struct capture *c, struct session_process *p) {
-    cpu_source_set_process(c->source, (u32)p->pid, &p->table);
-    cpu_source_clear_misses(c->source, (u32)p->pid);
-    p->now.published_ns = clock_monotonic_ns();
-}
-
-static bool full(struct capture *c) {
-    if (c->n_processes < MAX_PROCESSES)
-        return false;
-    profile_note(c->profile, "More than %d processes were seen; the rest has no names", MAX_PROCESSES);
-    return true;
-}
-
-/* Takes over `p`. NULL when memory is out. */
-static struct session_process *add_process(struct capture *c, struct session_process *p) {
-    u32 pid = (u32)p->pid;
-    if (mem_grow((void **)&c->processes, &c->cap_processes, c->n_processes + 1, sizeof(struct session_process *)) < 0 ||
-        u64_map_put(&c->by_pid, pid, c->n_processes) < 0) {
-        session_process_close(p);
-        return NULL;
-    }
-    c->processes[c->n_processes++] = p;
-    publish(c, p);
-    return p;
-}
-
-static struct session_process *open_process(struct capture *c, u32 pid, struct err *err) {
-    struct session_process *p;
-    if (full(c) || session_process_open(&c->files, (pid_t)pid, &p, err) < 0)
-        return NULL;
-    return add_process(c, p);
-}
-
-/* The nearest ancestor that is known; with `same_code` only one whose memory the process started with and
- * still has. */
-static struct session_process *parent_of(struct capture *c, u32 pid, bool same_code) {
-    for (unsigned generations = 0; generations < 16; generations++) {
-        uint64_t *parent = u64_map_get(&c->forked_by, pid);
-        if (!parent || (same_code && *parent & EXECED))
-            return NULL;
-        struct session_process *p = known_process(c, (u32)*parent);
-        if (p)
-            return p;
-        pid = (u32)*parent;
-    }
-    return NULL;
-}
-
-/* A process that ended before it could be asked, from what the kernel told when it mapped its code. */
-static struct session_process *open_ended(struct capture *c, const struct cpu_sample *s) {
-    struct target *target;
-    struct session_process *p;
-    char comm[17] = {0};
-    memcpy(comm, s->head.comm, 16);
-    _cleanup_(freep) struct target_mapping *mappings = NULL;
-    struct session_process *parent = parent_of(c, s->head.tgid, false);
-    size_t n;
-    uint64_t since;
-    if (full(c) || mapped_log_list(&c->mapped, s->head.tgid, s->head.time_ns, &mappings, &n, &since) < 0 ||
-        target_open_ended((pid_t)s->head.tgid, comm, mappings, n, parent ? parent->target : NULL, &target, NULL) < 0 ||
-        session_process_of(&c->files, target, since, &p, NULL) < 0)
-        return NULL;
-    p->ended = true;
-    p->now.taken_ns = since; /* whatever it became later */
-    return add_process(c, p);
-}
-
-/* Forgets a process: it ended, or became another program. */
-static void drop_process(struct capture *c, u32 pid) {
-    uint64_t *i = u64_map_get(&c->by_pid, pid);
-    if (!i)
-        return;
-    size_t at = (size_t)*i, last = --c->n_processes;
-    cpu_source_forget_process(c->source, pid);
-    session_process_close(c->processes[at]);
-    u64_map_remove(&c->by_pid, pid);
-    if (at == last)
-        return;
-    c->processes[at] = c->processes[last];
-    if (u64_map_put(&c->by_pid, (uint64_t)c->processes[at]->pid, at) < 0)
-        c->profile->profile_failed = true;
-}
 
 /* ---- samples ---- */
 
@@ -178,7 +79,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
                                .exact = !(v->sample->flags & CPU_SAMPLE_INEXACT)};
     session_process_walk(p, &how, c->walk);
     if (p->table.mappings_at != published) /* another list is in another place */
-        publish(c, p);
+        process_table_publish(&c->processes, p);
     /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
     for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
         if (v->sample->walk.streams[i].lang)
@@ -196,45 +97,21 @@ static thread_id thread_of(struct capture *c, struct session_process *p, const s
     return profile_thread(c->profile, &t);
 }
 
-static void keep_fresh(struct capture *c, struct session_process *p, uint64_t now) {
-    bool changed = false;
-    if (now - p->refreshed_ns > REFRESH_NS)
-        changed = session_process_refresh(p);
-    if (session_process_attach_runtime(p, now) || changed)
-        publish(c, p);
-}
-
-/* Opens a process unless that failed a moment ago. */
-static struct session_process *try_process(struct capture *c, const struct cpu_sample *s, uint64_t now) {
-    u32 pid = s->head.tgid;
-    uint64_t *again = u64_map_get(&c->refused, pid);
-    if (again && now < *again)
-        return NULL;
-    struct session_process *p = open_process(c, pid, NULL);
-    if (!p)
-        p = open_ended(c, s);
-    if (!p && u64_map_put(&c->refused, pid, now + RETRY_NS) < 0)
-        c->profile->profile_failed = true;
-    return p;
+/* Until its exec the command is our own child, and our code is nobody's business. */
+static bool is_starting(const struct capture *c, const struct cpu_sample *s) {
+    return !c->command_runs && c->command.pid > 0 && s->head.tgid == (u32)c->command.pid;
 }
 
 /* Whether the sample has a user stack. In execve() the old one is gone before the new one is made. */
 static bool has_user_stack(const struct capture *c, const struct cpu_sample *s) {
-    bool replaced = s->flags & CPU_SAMPLE_EXECVE && mapped_new_image(&c->mapped, s->head.tgid, 0, s->head.time_ns);
-    return s->flags & CPU_SAMPLE_USER && !replaced;
+    bool replaced =
+        s->flags & CPU_SAMPLE_EXECVE && mapped_new_image(&c->processes.mapped, s->head.tgid, 0, s->head.time_ns);
+    return s->flags & CPU_SAMPLE_USER && !replaced && !is_starting(c, s);
 }
 
-/* The process whose code a sample ran, opened on first sight; NULL for kernel threads and for one that ended. */
+/* The process that a sample names, opened at first sight if its code is to be walked. */
 static struct session_process *process_of(struct capture *c, const struct cpu_sample *s, bool user) {
-    struct session_process *p = known_process(c, s->head.tgid);
-    if (!user)
-        return p;
-    uint64_t now = clock_monotonic_ns();
-    if (!p)
-        p = try_process(c, s, now);
-    if (p)
-        keep_fresh(c, p, now);
-    return p;
+    return user ? process_table_get(&c->processes, &s->head) : process_table_find(&c->processes, s->head.tgid);
 }
 
 /* The mappings that go with a walk: those of its time, or the present ones if it is finished now. NULL when these
@@ -242,7 +119,7 @@ static struct session_process *process_of(struct capture *c, const struct cpu_sa
 static const struct process_snapshot *snapshot_of(const struct capture *c, const struct session_process *p,
                                                   const struct cpu_sample *s) {
     const struct process_snapshot *at = session_process_at(p, s->stack_bytes ? UINT64_MAX : s->head.time_ns, NULL);
-    return mapped_new_image(&c->mapped, (u32)p->pid, s->head.time_ns, at->taken_ns) ? NULL : at;
+    return mapped_new_image(&c->processes.mapped, (u32)p->pid, s->head.time_ns, at->taken_ns) ? NULL : at;
 }
 
 /* The process that a sample belongs to, and the one whose code it ran: the same, or, where it has ended or is
@@ -253,7 +130,7 @@ static void find_processes(struct capture *c, const struct cpu_sample *s, bool u
     if (user && own && !snapshot_of(c, own, s))
         own = NULL;
     *ret_own = own;
-    *ret_code = own || !user ? own : parent_of(c, s->head.tgid, true);
+    *ret_code = own || !user ? own : process_table_parent(&c->processes, s->head.tgid, true);
 }
 
 /* The user part of a sample's stack. */
@@ -266,7 +143,7 @@ static void place_walk(struct capture *c, const struct sample_view *v, struct se
     if (p && s->stack_bytes)
         in->walk = finish_walk(c, p, own ? p->target : NULL, v);
     if (own && in->walk) {
-        *trust = mapped_trust(&c->mapped, p, in->walk, s->head.time_ns, s->stack_bytes);
+        *trust = mapped_trust(&c->processes.mapped, p, in->walk, s->head.time_ns, s->stack_bytes);
         in->trust = trust;
     }
     if (!in->walk)
@@ -286,6 +163,8 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
                                 .kernel_thread = !user};
     if (user)
         place_walk(c, v, own, &in, &trust);
+    else if (is_starting(c, s))
+        in.missing = "[starting the command]";
     if (code)
         in.snapshot = snapshot_of(c, code, s);
     struct assembled a = assemble(c->assembler, &in);
@@ -331,34 +210,6 @@ static void take_all_deferred(struct capture *c) {
 
 /* ---- records ---- */
 
-/* It mapped code: what is at an address may have changed. */
-static void take_mapping(struct capture *c, const struct cpu_mapped *mapped) {
-    const struct cpu_record_head *record = &mapped->head;
-    if (mapped_log_add(&c->mapped, mapped) < 0)
-        c->profile->profile_failed = true;
-    struct session_process *p = known_process(c, record->tgid);
-    /* A program that starts maps its libraries one after the other; one look sees them all. */
-    if (!p || record->time_ns < p->refreshed_ns || record->type != CPU_RECORD_MAP)
-        return;
-    bool changed = session_process_refresh(p);
-    if (p->ended && !p->runtime) /* its next sample opens it anew, from the log */
-        drop_process(c, record->tgid);
-    if (p->ended || !changed)
-        return;
-    p->now.since_ns = MIN(p->now.since_ns, record->time_ns);
-    publish(c, p);
-}
-
-static void take_exec(struct capture *c, u32 pid) {
-    take_all_deferred(c);
-    uint64_t *parent = u64_map_get(&c->forked_by, pid);
-    if (parent)
-        *parent |= EXECED;
-    u64_map_remove(&c->refused, pid);
-    drop_process(c, pid);
-    open_process(c, pid, NULL);
-}
-
 static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
     struct capture *c = ctx;
     struct sample_view v;
@@ -369,26 +220,21 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
         break;
     case CPU_RECORD_FORK:
         take_all_deferred(c);
-        if (u64_map_put(&c->forked_by, record->child, record->tgid) < 0)
-            c->profile->profile_failed = true;
-        u64_map_remove(&c->refused, record->child);
-        drop_process(c, record->child); /* a number used again */
-        if (known_process(c, record->tgid))
-            open_process(c, record->child, NULL);
+        process_table_forked(&c->processes, record->tgid, record->child);
         break;
     case CPU_RECORD_EXEC:
-        take_exec(c, record->tgid);
+        take_all_deferred(c);
+        process_table_execed(&c->processes, record->tgid);
+        c->command_runs |= record->tgid == (u32)c->command.pid;
         break;
     case CPU_RECORD_MAP:
     case CPU_RECORD_NEW_IMAGE:
         if (size >= sizeof(struct cpu_mapped))
-            take_mapping(c, (const struct cpu_mapped *)record);
+            process_table_mapped(&c->processes, (const struct cpu_mapped *)record);
         break;
     case CPU_RECORD_EXIT:
         take_all_deferred(c);
-        drop_process(c, record->tgid);
-        u64_map_remove(&c->forked_by, record->tgid);
-        u64_map_remove(&c->refused, record->tgid);
+        process_table_exited(&c->processes, record->tgid);
         break;
     default:
         break;
@@ -406,7 +252,7 @@ static int open_source(struct capture *c, struct err *err) {
         .filter = o->cgroup ? CPU_FILTER_CGROUP
                   : o->all  ? CPU_FILTER_ALL
                             : CPU_FILTER_PIDS,
-        .max_processes = o->all || o->cgroup ? MAX_PROCESSES : 4096,
+        .max_processes = o->all || o->cgroup ? PROCESS_TABLE_MAX : 4096,
         .verbose = o->verbose,
     };
     options.cgroup_fd = cgroup;
@@ -432,24 +278,38 @@ static int prepare_profile(struct capture *c, struct err *err) {
     c->walk = mem_alloc(sizeof(*c->walk));
     if (rc < 0 || !c->walk)
         return err_nomem(err);
+    c->processes = (struct process_table){.files = &c->files, .source = c->source};
     rc = assembler_new(&c->files, &c->assembler, err);
     if (rc == 0 && c->options->kernel)
         assembler_prepare_kernel(c->assembler);
     return rc;
 }
 
+/* What a target started before is as much part of it as what it will start. */
+static void add_descendants(struct capture *c, pid_t pid) {
+    _cleanup_(freep) pid_t *below = NULL;
+    size_t n = 0;
+    if (target_descendants(pid, &below, &n) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!process_table_find(&c->processes, (u32)below[i]) && process_table_open(&c->processes, (u32)below[i], NULL))
+            cpu_source_add_target(c->source, (u32)below[i]);
+}
+
 /* The targets named on the command line must exist; what appears later may fail in silence. */
 static int add_targets(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     for (size_t i = 0; i < o->n_pids; i++) {
-        if (known_process(c, (u32)o->pids[i]))
+        u32 pid = (u32)o->pids[i];
+        if (process_table_find(&c->processes, pid))
             continue; /* named twice */
-        if (!open_process(c, (u32)o->pids[i], err))
+        struct session_process *p = process_table_open(&c->processes, pid, err);
+        if (!p)
             return err && err->code ? err->code : -EIO;
-        cpu_source_add_target(c->source, (u32)o->pids[i]);
-        struct err *why = &known_process(c, (u32)o->pids[i])->attach_error;
-        if (why->code)
-            profile_note(c->profile, "%s", why->text);
+        cpu_source_add_target(c->source, pid);
+        if (p->attach_error.code)
+            profile_note(c->profile, "%s", p->attach_error.text);
+        add_descendants(c, o->pids[i]);
     }
     if (o->command) {
         int rc = command_prepare(o->command, &c->command, err);
@@ -469,16 +329,7 @@ static bool watches_pids(const struct session_options *o) {
 static bool targets_ended(struct capture *c) {
     if (c->options->command)
         return command_ended(&c->command);
-    return watches_pids(c->options) && c->n_processes == 0;
-}
-
-/* The word that a process ended can be missed: it ended before we listened, or the ring was full. */
-static void drop_ended(struct capture *c) {
-    for (size_t i = c->n_processes; i-- > 0;) {
-        struct session_process *p = c->processes[i];
-        if (p->ended || (watches_pids(c->options) && !target_thread_state(p->target, p->pid)))
-            drop_process(c, (u32)p->pid);
-    }
+    return watches_pids(c->options) && c->processes.count == 0;
 }
 
 /* What is due about once a second. */
@@ -487,7 +338,7 @@ static void keep_house(struct capture *c, uint64_t now) {
         return;
     c->last_house_ns = now;
     tables_reclaim(c->tables);
-    drop_ended(c);
+    process_table_drop_ended(&c->processes, watches_pids(c->options));
 }
 
 static bool stop_requested(const struct session_options *o) {
@@ -518,7 +369,7 @@ static void watch_closely(struct capture *c, uint64_t now) {
 /* Finishes one walk unless there is better to do: names that are new are read first, for a while. */
 static void finish_one(struct capture *c, uint64_t now) {
     bool can_wait = now < c->watch_until_ns && now - c->deferred_since_ns < DEFER_NS;
-    if (!can_wait || c->deferred.count > RECORD_QUEUE_MAX / 2)
+    if (!can_wait || c->deferred.count > MAX_WAITING)
         take_deferred(c);
 }
 
@@ -577,8 +428,9 @@ static void describe(struct capture *c) {
     p->host = profile_string(p, host);
     if (o->command)
         snprintf(text, sizeof(text), "%s", o->command[0]);
-    else if (o->n_pids == 1 && c->n_processes)
-        snprintf(text, sizeof(text), "%s (pid %d)", profile_str(p, c->processes[0]->name), (int)o->pids[0]);
+    else if (o->n_pids == 1 && c->processes.count)
+        snprintf(text, sizeof(text), "%s (pid %d)%s", profile_str(p, c->processes.all[0]->name), (int)o->pids[0],
+                 c->processes.count > 1 ? " and its children" : "");
     else if (o->n_pids)
         snprintf(text, sizeof(text), "%zu processes", o->n_pids);
     else
@@ -590,13 +442,7 @@ static void describe(struct capture *c) {
 static void capture_free(struct capture *c) {
     command_release(&c->command);
     assembler_free(c->assembler);
-    for (size_t i = 0; i < c->n_processes; i++)
-        session_process_close(c->processes[i]);
-    free(c->processes);
-    u64_map_free(&c->by_pid);
-    u64_map_free(&c->forked_by);
-    u64_map_free(&c->refused);
-    mapped_log_free(&c->mapped);
+    process_table_free(&c->processes);
     record_queue_free(&c->deferred);
     session_files_free(&c->files);
     tables_free(c->tables);

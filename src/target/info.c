@@ -166,3 +166,39 @@ int target_read_info(pid_t pid, struct target_info *ret) {
 int target_list(pid_t **ret, size_t *ret_count) {
     return proc_numbers(AT_FDCWD, "/proc", ret, ret_count);
 }
+
+static pid_t parent_of(pid_t pid) {
+    _cleanup_(closep) int fd = proc_open(pid);
+    struct proc_stat st;
+    return fd >= 0 && proc_read_stat(fd, "stat", &st) == 0 ? st.parent : -1;
+}
+
+/* Appends those of `pids` whose parent is `of`. */
+static size_t add_children(pid_t of, const pid_t *pids, const pid_t *parents, size_t n, pid_t *to, size_t count) {
+    for (size_t i = 0; i < n; i++)
+        if (parents[i] == of && count < n)
+            to[count++] = pids[i];
+    return count;
+}
+
+int target_descendants(pid_t pid, pid_t **ret, size_t *ret_count) {
+    _cleanup_(freep) pid_t *pids = NULL, *parents = NULL;
+    size_t n = 0, count = 0;
+    int rc = target_list(&pids, &n);
+    if (rc < 0)
+        return rc;
+    parents = mem_alloc((n + 1) * sizeof(*parents));
+    pid_t *found = mem_alloc((n + 1) * sizeof(*found));
+    if (!parents || !found) {
+        free(found);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++)
+        parents[i] = parent_of(pids[i]);
+    count = add_children(pid, pids, parents, n, found, 0);
+    for (size_t i = 0; i < count; i++)
+        count = add_children(found[i], pids, parents, n, found, count);
+    *ret = found;
+    *ret_count = count;
+    return 0;
+}

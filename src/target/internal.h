@@ -63,6 +63,7 @@ void proc_read_comm(int proc_fd, const char *name, char *ret, size_t size);
 struct proc_stat {
     char state;
     unsigned threads;
+    pid_t parent;
     uint64_t flags;
 };
 int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret);

@@ -120,10 +120,11 @@ int proc_read_stat(int proc_fd, const char *name, struct proc_stat *ret) {
     const char *p = strrchr(text, ')');
     unsigned long long flags;
     unsigned threads;
+    int parent;
     char state;
-    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u", &state, &flags,
-                     &threads) != 3)
+    if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u", &state, &parent,
+                     &flags, &threads) != 4)
         return -EBADMSG;
-    *ret = (struct proc_stat){.state = state, .threads = threads, .flags = flags};
+    *ret = (struct proc_stat){.state = state, .threads = threads, .parent = parent, .flags = flags};
     return 0;
 }

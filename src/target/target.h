@@ -46,6 +46,8 @@ int target_read_info(pid_t pid, struct target_info *ret);
 void target_info_clear(struct target_info *info);
 /* Every process id, sorted; caller frees. */
 int target_list(pid_t **ret, size_t *ret_count);
+/* The processes that run below `pid`: its children, theirs, and so on; each after its parent. Caller frees. */
+int target_descendants(pid_t pid, pid_t **ret, size_t *ret_count);
 
 /* Opens a control group of version 2: a directory of its file system, or a path within that, with or without the first
  * "/". A descriptor the caller closes, or negative errno with a sentence. */

@@ -60,6 +60,20 @@ def test_children_are_followed(capture):
     assert rooted(c.profile) >= 0.95
 
 
+def test_children_that_were_there_before_are_taken_along(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    parent = subprocess.Popen(["sh", "-c", f"sh -c '{target('shares')} 60 & wait' & wait"], stdout=subprocess.DEVNULL,
+                              start_new_session=True)
+    try:
+        time.sleep(0.5)
+        r = scry("cpu", "-p", parent.pid, "-d", 2, "-F", 499, "-o", path)
+        assert r.status == 0 and "and its children" in r.out, r
+        assert "alpha" in pprof.shares(pprof.read(path))
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
+
+
 def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
     with Target([target("execs"), 60, 2]) as t:
         c = capture(t, hz=1999)

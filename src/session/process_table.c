@@ -1,0 +1,198 @@
+#include "session/process_table.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+    RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
+    REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
+};
+
+/* In `forked_by`. */
+static const uint64_t EXECED = 1ull << 32;
+
+static void out_of_memory(struct process_table *t) {
+    t->files->profile->profile_failed = true;
+}
+
+void process_table_free(struct process_table *t) {
+    for (size_t i = 0; i < t->count; i++)
+        session_process_close(t->all[i]);
+    free(t->all);
+    u64_map_free(&t->by_pid);
+    u64_map_free(&t->refused);
+    u64_map_free(&t->forked_by);
+    mapped_log_free(&t->mapped);
+    *t = (struct process_table){0};
+}
+
+struct session_process *process_table_find(const struct process_table *t, u32 pid) {
+    uint64_t *i = u64_map_get(&t->by_pid, pid);
+    return i ? t->all[*i] : NULL;
+}
+
+void process_table_publish(struct process_table *t, struct session_process *p) {
+    cpu_source_set_process(t->source, (u32)p->pid, &p->table);
+    cpu_source_clear_misses(t->source, (u32)p->pid);
+    p->now.published_ns = clock_monotonic_ns();
+}
+
+struct session_process *process_table_parent(const struct process_table *t, u32 pid, bool same_code) {
+    for (unsigned generations = 0; generations < 16; generations++) {
+        uint64_t *parent = u64_map_get(&t->forked_by, pid);
+        if (!parent || (same_code && *parent & EXECED))
+            return NULL;
+        struct session_process *p = process_table_find(t, (u32)*parent);
+        if (p)
+            return p;
+        pid = (u32)*parent;
+    }
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+static bool full(struct process_table *t) {
+    if (t->count < PROCESS_TABLE_MAX)
+        return false;
+    profile_note(t->files->profile, "More than %d processes were seen; the rest has no names", PROCESS_TABLE_MAX);
+    return true;
+}
+
+/* Takes over `p`. NULL when memory is out. */
+static struct session_process *add(struct process_table *t, struct session_process *p) {
+    if (mem_grow((void **)&t->all, &t->capacity, t->count + 1, sizeof(struct session_process *)) < 0 ||
+        u64_map_put(&t->by_pid, (uint64_t)p->pid, t->count) < 0) {
+        session_process_close(p);
+        return NULL;
+    }
+    t->all[t->count++] = p;
+    process_table_publish(t, p);
+    return p;
+}
+
+struct session_process *process_table_open(struct process_table *t, u32 pid, struct err *err) {
+    struct session_process *p;
+    if (full(t) || session_process_open(t->files, (pid_t)pid, &p, err) < 0)
+        return NULL;
+    return add(t, p);
+}
+
+/* A process that ended before it could be asked, from what the kernel told when it mapped its code. */
+static struct session_process *open_ended(struct process_table *t, const struct cpu_record_head *record) {
+    struct target *target;
+    struct session_process *p, *parent = process_table_parent(t, record->tgid, false);
+    char comm[sizeof(record->comm) + 1] = {0};
+    memcpy(comm, record->comm, sizeof(record->comm));
+    _cleanup_(freep) struct target_mapping *mappings = NULL;
+    size_t n;
+    uint64_t since;
+    if (full(t) || mapped_log_list(&t->mapped, record->tgid, record->time_ns, &mappings, &n, &since) < 0 ||
+        target_open_ended((pid_t)record->tgid, comm, mappings, n, parent ? parent->target : NULL, &target, NULL) < 0 ||
+        session_process_of(t->files, target, since, &p, NULL) < 0)
+        return NULL;
+    p->ended = true;
+    p->now.taken_ns = since; /* whatever it became later */
+    return add(t, p);
+}
+
+/* Opens a process unless that failed a moment ago. */
+static struct session_process *open_either(struct process_table *t, const struct cpu_record_head *record,
+                                           uint64_t now) {
+    uint64_t *again = u64_map_get(&t->refused, record->tgid);
+    if (again && now < *again)
+        return NULL;
+    struct session_process *p = process_table_open(t, record->tgid, NULL);
+    if (!p)
+        p = open_ended(t, record);
+    if (!p && u64_map_put(&t->refused, record->tgid, now + RETRY_NS) < 0)
+        out_of_memory(t);
+    return p;
+}
+
+static void keep_fresh(struct process_table *t, struct session_process *p, uint64_t now) {
+    bool changed = false;
+    if (now - p->refreshed_ns > REFRESH_NS)
+        changed = session_process_refresh(p);
+    if (session_process_attach_runtime(p, now) || changed)
+        process_table_publish(t, p);
+}
+
+struct session_process *process_table_get(struct process_table *t, const struct cpu_record_head *record) {
+    struct session_process *p = process_table_find(t, record->tgid);
+    uint64_t now = clock_monotonic_ns();
+    if (!p)
+        p = open_either(t, record, now);
+    if (p)
+        keep_fresh(t, p, now);
+    return p;
+}
+
+/* ---- what happens to processes ---- */
+
+/* Forgets a process: it ended, or became another program. */
+static void drop(struct process_table *t, u32 pid) {
+    uint64_t *i = u64_map_get(&t->by_pid, pid);
+    if (!i)
+        return;
+    size_t at = (size_t)*i, last = --t->count;
+    cpu_source_forget_process(t->source, pid);
+    session_process_close(t->all[at]);
+    u64_map_remove(&t->by_pid, pid);
+    if (at == last)
+        return;
+    t->all[at] = t->all[last];
+    if (u64_map_put(&t->by_pid, (uint64_t)t->all[at]->pid, at) < 0)
+        out_of_memory(t);
+}
+
+void process_table_forked(struct process_table *t, u32 parent, u32 child) {
+    if (u64_map_put(&t->forked_by, child, parent) < 0)
+        out_of_memory(t);
+    u64_map_remove(&t->refused, child);
+    drop(t, child); /* a number used again */
+    if (process_table_find(t, parent))
+        process_table_open(t, child, NULL);
+}
+
+void process_table_execed(struct process_table *t, u32 pid) {
+    uint64_t *parent = u64_map_get(&t->forked_by, pid);
+    if (parent)
+        *parent |= EXECED;
+    u64_map_remove(&t->refused, pid);
+    drop(t, pid);
+    process_table_open(t, pid, NULL);
+}
+
+/* What is at an address may have changed. */
+void process_table_mapped(struct process_table *t, const struct cpu_mapped *mapped) {
+    const struct cpu_record_head *record = &mapped->head;
+    if (mapped_log_add(&t->mapped, mapped) < 0)
+        out_of_memory(t);
+    struct session_process *p = process_table_find(t, record->tgid);
+    /* A program that starts maps its libraries one after the other; one look sees them all. */
+    if (!p || record->time_ns < p->refreshed_ns || record->type != CPU_RECORD_MAP)
+        return;
+    bool changed = session_process_refresh(p);
+    if (p->ended && !p->runtime) /* its next sample opens it anew, from the log */
+        drop(t, record->tgid);
+    else if (changed) {
+        p->now.since_ns = MIN(p->now.since_ns, record->time_ns);
+        process_table_publish(t, p);
+    }
+}
+
+void process_table_exited(struct process_table *t, u32 pid) {
+    drop(t, pid);
+    u64_map_remove(&t->forked_by, pid);
+    u64_map_remove(&t->refused, pid);
+}
+
+void process_table_drop_ended(struct process_table *t, bool ask) {
+    for (size_t i = t->count; i-- > 0;) {
+        struct session_process *p = t->all[i];
+        if (p->ended || (ask && !target_thread_state(p->target, p->pid)))
+            drop(t, (u32)p->pid);
+    }
+}
