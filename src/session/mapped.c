@@ -7,6 +7,14 @@
 
 #include "base/mem.h"
 
+/* The event's place is needed for another. */
+static void forget(struct mapped_log *log, struct mapped_event *e) {
+    const uint64_t *last = e->new_image ? u64_map_get(&log->images, e->pid) : NULL;
+    if (last && *last == e->time_ns)
+        u64_map_remove(&log->images, e->pid);
+    free(e->path);
+}
+
 int mapped_log_add(struct mapped_log *log, const struct cpu_mapped *record) {
     if (!log->events)
         log->events = mem_zalloc(MAPPED_EVENTS, sizeof(*log->events));
@@ -16,8 +24,12 @@ int mapped_log_add(struct mapped_log *log, const struct cpu_mapped *record) {
         free(path);
         return -ENOMEM;
     }
+    if (new_image && u64_map_put(&log->images, record->head.tgid, record->head.time_ns) < 0) {
+        free(path);
+        return -ENOMEM;
+    }
     struct mapped_event *e = &log->events[log->next++ % MAPPED_EVENTS];
-    free(e->path);
+    forget(log, e);
     *e = (struct mapped_event){
         .time_ns = record->head.time_ns, .pid = record->head.tgid, .new_image = new_image, .path = path};
     if (!new_image)
@@ -35,6 +47,7 @@ void mapped_log_free(struct mapped_log *log) {
     for (size_t i = 0; log->events && i < MAPPED_EVENTS; i++)
         free(log->events[i].path);
     free(log->events);
+    u64_map_free(&log->images);
     *log = (struct mapped_log){0};
 }
 
@@ -61,7 +74,8 @@ static uint64_t image_end(const struct mapped_log *log, u32 pid, uint64_t begin)
 }
 
 bool mapped_new_image(const struct mapped_log *log, u32 pid, uint64_t from_ns, uint64_t to_ns) {
-    return log->events && image_begin(log, pid, to_ns) > from_ns;
+    const uint64_t *last = u64_map_get(&log->images, pid);
+    return last && *last > from_ns && (*last <= to_ns || image_begin(log, pid, to_ns) > from_ns);
 }
 
 static int by_time(const void *a, const void *b) {

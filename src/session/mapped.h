@@ -20,6 +20,7 @@ struct mapped_event {
 struct mapped_log {
     struct mapped_event *events; /* a ring of MAPPED_EVENTS, NULL before the first */
     size_t next;
+    struct u64_map images; /* pid → time of the last new image that is in the ring: most have none */
 };
 
 /* Takes a copy. 0 or -ENOMEM. */

@@ -73,10 +73,15 @@ static void a_process_whose_exec_was_not_seen_is_not_guessed_at(void **state) {
     assert_int_equal(mapped_log_list(&log, 7, 9, &list, &n, &since), -ENOENT);
     map(&log, 7, 2, 0x1000, 0x2000, "/library");
     assert_int_equal(mapped_log_list(&log, 7, 9, &list, &n, &since), -ENOENT);
+    assert_false(mapped_new_image(&log, 8, 0, 9));
     exec(&log, 8, 3);
+    assert_true(mapped_new_image(&log, 8, 0, 9));
+    assert_false(mapped_new_image(&log, 8, 3, 9));
+    assert_false(mapped_new_image(&log, 8, 0, 2));
     for (unsigned i = 0; i < MAPPED_EVENTS; i++)
         map(&log, 8, 4 + i, 0x1000, 0x2000, "/many");
     assert_int_equal(mapped_log_list(&log, 8, 1 << 20, &list, &n, &since), -ENOENT); /* its exec was forgotten */
+    assert_false(mapped_new_image(&log, 8, 0, 9));
     mapped_log_free(&log);
 }
 
