@@ -27,7 +27,6 @@ struct assembler {
     struct hash_index index;
     struct cached_stack *cache;
     size_t n_cache, cap_cache;
-    size_t frames_then; /* frames of the profile when it was last asked what was learned */
     /* Working memory of one sample; allocated once. */
     struct raw_frame *streams[2];
     struct lang_merged *merged;
@@ -66,12 +65,6 @@ void assembler_free(struct assembler *a) {
     free(a->merged);
     free(a->frames);
     free(a);
-}
-
-bool assembler_learned(struct assembler *a) {
-    size_t then = a->frames_then;
-    a->frames_then = a->files->profile->n_frames;
-    return a->frames_then != then;
 }
 
 static void push(struct assembler *a, frame_id frame) {

@@ -45,7 +45,3 @@ struct assembled assemble(struct assembler *a, const struct assemble_input *in);
 
 /* Counts a stack that became a sample in its profile's quality block. */
 void assembled_count(struct profile *p, const struct assembled *a);
-
-/* Whether assembling named something new since the last call: the capture then polls sooner, because
- * names of things that die must be read early. */
-bool assembler_learned(struct assembler *a);

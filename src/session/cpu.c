@@ -18,8 +18,7 @@
 #include "source/cpu/cpu.h"
 
 enum {
-    POLL_SHORT_MS = 10, /* after something new was seen: what has no name yet may die soon */
-    POLL_LONG_MS = 100,
+    POLL_MS = 25,         /* how late a sample is looked at, at most, when nothing is new */
     WATCH_NS = 50000000,  /* a name was new: for so long every sample is looked at as it comes */
     MAX_WAITING = 64,     /* … unless there are more than this, */
     DEFER_NS = 200000000, /* … but walks are not left unfinished for longer than this */
@@ -376,14 +375,12 @@ static void finish_one(struct capture *c, uint64_t now) {
 static int run(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     uint64_t end = o->duration > 0 ? c->began_ns + (uint64_t)(o->duration * 1e9) : UINT64_MAX;
-    int wait_ms = POLL_SHORT_MS;
     for (;;) {
         uint64_t now = clock_monotonic_ns();
         if (now >= end || stop_requested(o) || targets_ended(c))
             return 0;
         uint64_t left_ms = (end - now) / 1000000 + 1;
-        if (c->deferred.count)
-            wait_ms = now < c->watch_until_ns ? 1 : 0;
+        int wait_ms = c->deferred.count == 0 ? POLL_MS : now < c->watch_until_ns ? 1 : 0;
         int rc = cpu_source_poll(c->source, (int)MIN((uint64_t)wait_ms, left_ms), o->stop_fd, take_record, c);
         now = clock_monotonic_ns();
         watch_closely(c, now);
@@ -392,7 +389,6 @@ static int run(struct capture *c, struct err *err) {
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
             return err_nomem(err);
-        wait_ms = assembler_learned(c->assembler) ? POLL_SHORT_MS : MIN(MAX(wait_ms * 2, 1), POLL_LONG_MS);
         keep_house(c, now);
         report_progress(c, now);
     }

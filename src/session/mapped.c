@@ -24,7 +24,9 @@ int mapped_log_add(struct mapped_log *log, const struct cpu_mapped *record) {
         free(path);
         return -ENOMEM;
     }
-    if (new_image && u64_map_put(&log->images, record->head.tgid, record->head.time_ns) < 0) {
+    const uint64_t *last = u64_map_get(&log->images, record->head.tgid);
+    bool latest = new_image && (!last || *last < record->head.time_ns); /* rings of CPUs are read in turn */
+    if (latest && u64_map_put(&log->images, record->head.tgid, record->head.time_ns) < 0) {
         free(path);
         return -ENOMEM;
     }
