@@ -214,8 +214,12 @@ static size_t shared_frames(const struct folded_reader *r, const char *line, siz
 
 static int read_stack(struct folded_reader *r, const char *line, size_t n, stack_id *ret) {
     size_t shared = shared_frames(r, line, n);
-    stack_id s = shared ? r->frames[shared - 1].stack : 0;
-    size_t at = shared ? r->frames[shared - 1].end + 1 : 0;
+    stack_id s = 0;
+    size_t at = 0;
+    if (shared > 0 && r->frames) {
+        s = r->frames[shared - 1].stack;
+        at = r->frames[shared - 1].end + 1;
+    }
     r->before = line;
     r->before_length = n;
     for (r->n_frames = shared; at < n; r->n_frames++) {

@@ -103,7 +103,7 @@ int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, str
     if (!begin)
         return -ENOENT;
     uint64_t end = image_end(log, pid, begin);
-    _cleanup_(freep) const struct mapped_event **of_image = mem_alloc(MAPPED_EVENTS * sizeof(*of_image));
+    _cleanup_(freep) const struct mapped_event **of_image = mem_alloc(MAPPED_EVENTS * sizeof(struct mapped_event *));
     size_t n = 0, count = 0;
     for (size_t i = 0; of_image && i < MAPPED_EVENTS; i++) {
         const struct mapped_event *e = &log->events[i];
@@ -115,7 +115,8 @@ int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, str
     struct target_mapping *list = of_image ? mem_alloc(n * sizeof(*list)) : NULL;
     if (!list)
         return -ENOMEM;
-    qsort(of_image, n, sizeof(*of_image), by_time); /* rings of several CPUs were read one after the other */
+    qsort(of_image, n, sizeof(struct mapped_event *),
+          by_time); /* rings of several CPUs were read one after the other */
     for (size_t i = 0; i < n; i++)
         count = put(list, count, &of_image[i]->mapping);
     *ret = list;

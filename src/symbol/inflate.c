@@ -45,7 +45,7 @@ static int read_old_header(const uint8_t *bytes, size_t size, struct packed *ret
 
 int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, struct packed *ret) {
     size_t size;
-    struct packed p;
+    struct packed p = {0};
     const uint8_t *bytes = elf_image_bytes(e, s, &size);
     int rc = bytes ? (old ? read_old_header : read_header)(bytes, size, &p) : -EBADMSG;
     if (rc < 0)
@@ -60,7 +60,7 @@ int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t l
 
 int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, void **ret,
                     size_t *ret_size) {
-    struct packed p;
+    struct packed p = {0};
     int rc = packed_of(e, s, old, limit, &p);
     if (rc < 0)
         return rc;

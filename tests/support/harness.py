@@ -12,6 +12,10 @@ import subprocess
 import sys
 import time
 
+# A shell that starts this in the background makes it ignore Ctrl-C, and scry would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SCRY_BUILD", ROOT / "build"))
 SOURCES = ROOT / "tests/targets"

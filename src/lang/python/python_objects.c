@@ -72,7 +72,7 @@ static const void *read_bytes(struct python_reader *r, struct python_entries *e,
 
 /* Reads entries whose values, when `values` is not 0, are in a list of their own. */
 static bool read_entries(struct python_reader *r, uint64_t keys_at, uint64_t values, struct python_entries *ret) {
-    struct keys k;
+    struct keys k = {0};
     ret->count = 0;
     if (!keys_at || !(r->layout->minor >= 11 ? new_keys : old_keys)(r, keys_at, &k))
         return false;
