@@ -37,6 +37,24 @@ void analyse_verdict_text(struct buf *out, const struct analyse_verdict *v, cons
     }
 }
 
+void analyse_remarks_json(struct json *j, const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    json_key(j, "truncated");
+    json_array(j);
+    for (size_t i = 0; i < q->n_truncated; i++) {
+        json_object(j);
+        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
+        json_ku64(j, "count", q->truncated[i].count);
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_key(j, "notes");
+    json_array(j);
+    for (size_t i = 0; i < q->n_notes; i++)
+        json_string(j, profile_str(p, q->notes[i]));
+    json_array_end(j);
+}
+
 void analyse_verdict_json(struct json *j, const struct analyse_verdict *v) {
     json_key(j, "verdict");
     json_object(j);

@@ -23,6 +23,8 @@ void analyse_verdict_text(struct buf *out, const struct analyse_verdict *v, cons
 void analyse_threads_text(struct buf *out, const struct profile *p, const struct analyse_threads *t,
                           const struct analyse_style *style);
 
-/* As members of the object that `j` is in: "verdict", "processes" and "threads". */
+/* As members of the object that `j` is in: "truncated" ([{"reason", "count"}]) and "notes"; "verdict";
+ * "processes" and "threads". */
+void analyse_remarks_json(struct json *j, const struct profile *p);
 void analyse_verdict_json(struct json *j, const struct analyse_verdict *v);
 void analyse_threads_json(struct json *j, const struct profile *p, const struct analyse_threads *t, size_t limit);

@@ -428,24 +428,6 @@ void summary_paths(struct buf *out, const struct profile *p, const struct analys
 
 /* ---- JSON ---- */
 
-static void quality_counts_json(struct json *j, const struct profile *p) {
-    const struct profile_quality *q = &p->quality;
-    json_key(j, "truncated");
-    json_array(j);
-    for (size_t i = 0; i < q->n_truncated; i++) {
-        json_object(j);
-        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
-        json_ku64(j, "count", q->truncated[i].count);
-        json_object_end(j);
-    }
-    json_array_end(j);
-    json_key(j, "notes");
-    json_array(j);
-    for (size_t i = 0; i < q->n_notes; i++)
-        json_string(j, profile_str(p, q->notes[i]));
-    json_array_end(j);
-}
-
 static void quality_json(struct json *j, const struct profile *p) {
     const struct profile_quality *q = &p->quality;
     json_key(j, "quality");
@@ -466,7 +448,7 @@ static void quality_json(struct json *j, const struct profile *p) {
         json_null(j);
     else
         json_double(j, q->slowdown_bound);
-    quality_counts_json(j, p);
+    analyse_remarks_json(j, p);
     json_object_end(j);
 }
 

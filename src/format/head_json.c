@@ -1,5 +1,7 @@
 #include "format/head_json.h"
 
+#include "analyse/summary.h"
+
 void value_types_json(struct json *j, const char *key, const struct profile *p) {
     json_key(j, key);
     json_array(j);
@@ -12,24 +14,6 @@ void value_types_json(struct json *j, const char *key, const struct profile *p) 
     json_array_end(j);
 }
 
-void remarks_json(struct json *j, const struct profile *p) {
-    const struct profile_quality *q = &p->quality;
-    json_key(j, "truncated");
-    json_array(j);
-    for (size_t i = 0; i < q->n_truncated; i++) {
-        json_object(j);
-        json_kstring(j, "reason", profile_str(p, q->truncated[i].reason));
-        json_ku64(j, "count", q->truncated[i].count);
-        json_object_end(j);
-    }
-    json_array_end(j);
-    json_key(j, "notes");
-    json_array(j);
-    for (size_t i = 0; i < q->n_notes; i++)
-        json_string(j, profile_str(p, q->notes[i]));
-    json_array_end(j);
-}
-
 void quality_json(struct json *j, const struct profile *p) {
     const struct profile_quality *q = &p->quality;
     json_key(j, "quality");
@@ -38,6 +22,6 @@ void quality_json(struct json *j, const struct profile *p) {
 #include "format/quality.def"
 #undef QUALITY
     json_kdouble(j, "slowdown_bound", q->slowdown_bound);
-    remarks_json(j, p);
+    analyse_remarks_json(j, p);
     json_object_end(j);
 }

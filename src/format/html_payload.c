@@ -100,7 +100,7 @@ static void add_quality(const struct profile *p, struct json *j) {
     json_ku64(j, "probeTime", q->probe_ns);
     json_ku64(j, "probeRuns", q->probe_runs);
     json_kdouble(j, "slowdown", q->slowdown_bound);
-    remarks_json(j, p);
+    analyse_remarks_json(j, p);
     json_object_end(j);
 }
 
