@@ -7,6 +7,11 @@
 
 #include "base/mem.h"
 
+/* How many places of the ring hold an event. */
+static size_t recorded(const struct mapped_log *log) {
+    return MIN(log->next, (size_t)MAPPED_EVENTS);
+}
+
 /* The event's place is needed for another. */
 static void forget(struct mapped_log *log, struct mapped_event *e) {
     const uint64_t *last = e->new_image ? u64_map_get(&log->images, e->pid) : NULL;
@@ -46,7 +51,7 @@ int mapped_log_add(struct mapped_log *log, const struct cpu_mapped *record) {
 }
 
 void mapped_log_free(struct mapped_log *log) {
-    for (size_t i = 0; log->events && i < MAPPED_EVENTS; i++)
+    for (size_t i = 0; i < recorded(log); i++)
         free(log->events[i].path);
     free(log->events);
     u64_map_free(&log->images);
@@ -56,7 +61,7 @@ void mapped_log_free(struct mapped_log *log) {
 /* When the image that `pid` ran at `time_ns` began; 0 when that is not known. */
 static uint64_t image_begin(const struct mapped_log *log, u32 pid, uint64_t time_ns) {
     uint64_t begin = 0;
-    for (size_t i = 0; i < MAPPED_EVENTS; i++) {
+    for (size_t i = 0, n = recorded(log); i < n; i++) {
         const struct mapped_event *e = &log->events[i];
         if (e->new_image && e->pid == pid && e->time_ns <= time_ns)
             begin = MAX(begin, e->time_ns);
@@ -67,7 +72,7 @@ static uint64_t image_begin(const struct mapped_log *log, u32 pid, uint64_t time
 /* When the next one began; UINT64_MAX when it is the last. */
 static uint64_t image_end(const struct mapped_log *log, u32 pid, uint64_t begin) {
     uint64_t end = UINT64_MAX;
-    for (size_t i = 0; i < MAPPED_EVENTS; i++) {
+    for (size_t i = 0, n = recorded(log); i < n; i++) {
         const struct mapped_event *e = &log->events[i];
         if (e->new_image && e->pid == pid && e->time_ns > begin)
             end = MIN(end, e->time_ns);
@@ -103,9 +108,10 @@ int mapped_log_list(const struct mapped_log *log, u32 pid, uint64_t time_ns, str
     if (!begin)
         return -ENOENT;
     uint64_t end = image_end(log, pid, begin);
-    _cleanup_(freep) const struct mapped_event **of_image = mem_alloc(MAPPED_EVENTS * sizeof(struct mapped_event *));
+    size_t all = recorded(log);
+    _cleanup_(freep) const struct mapped_event **of_image = mem_alloc(all * sizeof(struct mapped_event *));
     size_t n = 0, count = 0;
-    for (size_t i = 0; of_image && i < MAPPED_EVENTS; i++) {
+    for (size_t i = 0; of_image && i < all; i++) {
         const struct mapped_event *e = &log->events[i];
         if (!e->new_image && e->pid == pid && e->time_ns >= begin && e->time_ns < end)
             of_image[n++] = e;
@@ -135,7 +141,7 @@ static bool covers(const struct mapped_event *e, u32 pid, uint64_t address) {
 static const struct target_mapping *mapped_between(const struct mapped_log *log, u32 pid, uint64_t address,
                                                    uint64_t from, uint64_t to) {
     const struct mapped_event *last = NULL;
-    for (size_t i = 0; i < MAPPED_EVENTS; i++) {
+    for (size_t i = 0, n = recorded(log); i < n; i++) {
         const struct mapped_event *e = &log->events[i];
         if (covers(e, pid, address) && e->time_ns >= from && e->time_ns <= to && (!last || e->time_ns > last->time_ns))
             last = e;
