@@ -19,6 +19,8 @@
 #include "lang/python/python_process.h"
 #include "target/internal.h"
 
+#include "../support/core_thread.h"
+
 int __real_target_read(struct target *t, uint64_t address, void *dst, size_t size);
 int __wrap_target_read(struct target *t, uint64_t address, void *dst, size_t size);
 int __wrap_target_open_mapping(struct target *t, const struct target_mapping *m, struct err *err);
@@ -94,30 +96,11 @@ int __wrap_python_identify_unseen(const struct python_object *o, struct lang_pro
 
 /* ---- reading as a dump does ---- */
 
-struct recording_host {
-    struct walk_host host; /* must be first */
-    struct target *target;
-};
-
-static int read_target(struct walk_host *host, u64 address, void *dst, size_t size) {
-    return target_read(((struct recording_host *)host)->target, address, dst, size);
-}
-
 static void walk_thread(struct lang_process *lp, const struct lang *lang, struct profile *p, struct target *t,
                         pid_t tid) {
     static struct walk_stack stack;
-    struct target_registers registers;
-    u8 config[LANG_CONFIG_BYTES] = {0};
-    if (target_thread_registers(t, tid, &registers, NULL) < 0)
+    if (!core_thread_walk(lp, lang, p, t, tid, &stack))
         return;
-    lang->config(lp, config);
-    struct recording_host host = {.host = {.read = read_target}, .target = t};
-    struct walk_state state = {.leaf = {.tls_base = registers.tls_base}};
-    struct walk w = {.host = &host.host, .stack = &stack, .state = &state, .tid = (u32)tid};
-    stack.n_streams = stack.n_frames = 0;
-    lang->walk(&w, config);
-    for (u32 i = 0; i < stack.n_frames; i++)
-        lang->name_frame(lp, p, &stack.frames[i]);
     char name[64];
     lang->thread_name(lp, (u32)tid, name, sizeof(name));
 }

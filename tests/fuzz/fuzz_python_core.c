@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "lang/lang.h"
 
+#include "../support/core_thread.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One recorded core, unpacked. */
@@ -48,31 +50,12 @@ static void load(int number) {
 
 /* ---- what a dump does ---- */
 
-struct fuzz_host {
-    struct walk_host host; /* must be first */
-    struct target *target;
-};
-
-static int read_target(struct walk_host *host, u64 address, void *dst, size_t size) {
-    return target_read(((struct fuzz_host *)host)->target, address, dst, size);
-}
-
 static void walk_thread(struct lang_process *lp, const struct lang *lang, struct profile *p, struct target *t,
                         pid_t tid) {
     static struct walk_stack stack;
     static struct lang_merged merged[WALK_CAPACITY];
-    struct target_registers registers;
-    u8 config[LANG_CONFIG_BYTES] = {0};
-    if (target_thread_registers(t, tid, &registers, NULL) < 0)
+    if (!core_thread_walk(lp, lang, p, t, tid, &stack))
         return;
-    lang->config(lp, config);
-    struct fuzz_host host = {.host = {.read = read_target}, .target = t};
-    struct walk_state state = {.leaf = {.tls_base = registers.tls_base}};
-    struct walk w = {.host = &host.host, .stack = &stack, .state = &state, .tid = (u32)tid};
-    stack.n_streams = stack.n_frames = 0;
-    lang->walk(&w, config);
-    for (u32 i = 0; i < stack.n_frames; i++)
-        lang->name_frame(lp, p, &stack.frames[i]);
     char name[64] = "";
     if (lang->thread_name(lp, (u32)tid, name, sizeof(name)) == 0 && !name[0])
         abort();
