@@ -96,6 +96,31 @@ def test_commands_that_end_before_they_can_be_asked_have_names(tmp_path):
     assert loader >= 0.1 * whole, pprof.shares(p)  # what such commands do is to load their libraries
 
 
+def test_what_scry_cannot_look_at_in_time_is_whole_all_the_same(tmp_path):
+    """Code is mapped and used while scry is stopped: half a second of stacks that the kernel has no tables for."""
+    path = tmp_path / "x.pb.gz"
+    source = tmp_path / "late.py"
+    source.write_text("import os, json, signal\n"
+                      "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "signal.sigwait([signal.SIGUSR1])\n"
+                      "import _bz2\n"
+                      "data = os.urandom(1 << 20)\n"
+                      "print('{}', flush=True)\n"
+                      "while True: _bz2.BZ2Compressor(9).compress(data)\n")
+    with Target([pythons()[0], source]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 2.5, "-F", 999, "-o", path)
+        wait_until_sampling(s)
+        s.send_signal(signal.SIGSTOP)
+        t.ask()
+        time.sleep(0.5)
+        s.send_signal(signal.SIGCONT)
+        _, err = s.communicate(timeout=30)
+    profile = pprof.read(path)
+    assert pprof.count(profile) > 300 and "_bz2" in str(pprof.shares(profile)), err
+    assert sum(share for name, share in pprof.shares(profile).items() if name.startswith("[truncated")) <= 0.01, err
+
+
 def test_a_process_that_is_named_twice_is_one(tmp_path):
     path = tmp_path / "x.pb.gz"
     with Target([target("shares"), 60]) as t:

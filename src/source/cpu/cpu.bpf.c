@@ -19,7 +19,8 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
-const volatile u32 max_misses = 64;      /* stack copies of one process until user space has improved something */
+const volatile u32 max_misses = 64; /* stack copies of one process until user space has improved something, */
+const volatile u32 max_waits = 400; /* … and while it is to load what was not there yet */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 
 u64 taken[CPU_MAX_CPUS]; /* samples begun */
@@ -216,14 +217,14 @@ static __always_inline int walk_user(struct cpu_scratch *s, struct table_process
     return end;
 }
 
-/* Whether this process may still ship stack copies. */
-static __always_inline int may_miss(u32 tgid) {
+/* Whether this process may still ship stack copies, of which user space allows `max` in a row. */
+static __always_inline int may_miss(u32 tgid, u32 max) {
     u32 one = 1, *count = bpf_map_lookup_elem(&misses, &tgid);
     if (!count) {
         bpf_map_update_elem(&misses, &tgid, &one, BPF_ANY);
         return 1;
     }
-    if (*count >= max_misses)
+    if (*count >= max)
         return 0;
     (*count)++;
     return 1;
@@ -256,17 +257,24 @@ static long copy_page(u32 i, void *arg) {
     return 0;
 }
 
+/* Less when the ring fills up: a cut stack is better than a lost sample. */
+static __always_inline u32 pages_to_copy(void) {
+    u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+    return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? 4 : 0;
+}
+
 /* Ships the stack from the red zone on, or from the stack pointer when there is nothing below it yet.
  * Returns how many bytes were added. */
 static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
     struct cpu_sample *sample = &s->sample;
     u64 sp = sample->regs.value[ARCH_STACK_POINTER];
     struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = sp - CPU_RED_ZONE_BYTES};
-    bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
+    u32 pages = pages_to_copy();
+    bpf_loop(pages, copy_page, &copy, 0);
     sample->stack_below = CPU_RED_ZONE_BYTES;
     if (copy.copied == 0) {
         copy.from = sp;
-        bpf_loop(CPU_STACK_PAGES, copy_page, &copy, 0);
+        bpf_loop(pages, copy_page, &copy, 0);
         sample->stack_below = 0;
     }
     sample->stack_bytes = copy.copied;
@@ -311,10 +319,11 @@ static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct t
     struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
     if (!process) {
         sample->flags |= CPU_SAMPLE_UNKNOWN;
-        return may_miss(tgid);
+        return may_miss(tgid, max_waits);
     }
     int end = walk_user(s, process, sample->head.tid);
-    return !walk_is_final((u8)end) && may_miss(tgid);
+    int awaited = end == WALK_END_NO_TABLE || end == WALK_END_UNMAPPED;
+    return !walk_is_final((u8)end) && may_miss(tgid, awaited ? max_waits : max_misses);
 }
 
 SEC("perf_event")

@@ -84,6 +84,7 @@ static int configure(struct cpu_source *s) {
     b->rodata->own_tgid = (u32)getpid();
     b->rodata->want_kernel = s->options.kernel;
     b->rodata->max_misses = MAX(256u, s->options.frequency / 4);
+    b->rodata->max_waits = MAX(512u, 4 * s->options.frequency);
     b->rodata->wake_bytes = ring_bytes(s->options.frequency) / 4;
     int cpus = libbpf_num_possible_cpus();
     if (cpus < 0)
