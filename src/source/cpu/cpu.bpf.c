@@ -19,8 +19,8 @@ const volatile u32 filter_mode = CPU_FILTER_PIDS;
 const volatile u32 pid_namespace = 0; /* inode of scry's own, 0 when it is the initial one */
 const volatile u32 own_tgid = 0;
 const volatile u8 want_kernel = 1;
-const volatile u32 max_misses = 64; /* stack copies of one process until user space has improved something, */
-const volatile u32 max_waits = 400; /* … and while it is to load what was not there yet */
+const volatile u32 max_misses = 64;      /* stack copies of one process until user space has improved something, */
+const volatile u32 max_waits = 400;      /* … and while it is to load what was not there yet */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 
 u64 taken[CPU_MAX_CPUS]; /* samples begun */
