@@ -76,6 +76,11 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     return f;
 }
 
+/* Whether that can be done. */
+static bool load_lazily(struct session_files *fs, struct session_file *f) {
+    return fs->lazily && cfi_has_index(f->symbols) && tables_add_file_lazily(fs->tables, f->symbols, &f->tables) == 0;
+}
+
 bool session_file_load_tables(struct session_files *fs, struct session_file *f) {
     if (f->tables_state != FILE_TABLES_UNKNOWN)
         return f->tables_state == FILE_TABLES_LOADED;
@@ -83,6 +88,10 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f) 
     fs->tables_loaded++;
     if (!f->symbols)
         return false;
+    if (load_lazily(fs, f)) {
+        f->tables_state = FILE_TABLES_LOADED;
+        return true;
+    }
     _cleanup_(cfi_rows_free) struct cfi_rows rows = {0};
     int rc = cfi_compile_file(f->symbols, &rows, NULL);
     symbol_file_release_pages(f->symbols);

@@ -250,23 +250,34 @@ static int read_entry(struct compiler *c, struct reader body, bool wide) {
     return rc == -ENOMEM ? rc : 0;
 }
 
+/* The entry where `r` stands, which then stands behind it. Returns -ENOMEM only. */
+static int read_next(struct compiler *c, struct reader *r) {
+    u64 length = reader_u32(r);
+    bool wide = length == 0xffffffff;
+    if (wide)
+        length = reader_u64(r);
+    if (length == 0) /* a terminator; linkers may leave one in the middle */
+        return 0;
+    const u8 *body = reader_bytes(r, length);
+    return body ? read_entry(c, reader_of(body, length), wide) : 0;
+}
+
 static int read_entries(struct compiler *c) {
     struct reader r = reader_of(c->section->data, c->section->size);
-    while (!r.failed && reader_left(&r) >= 4) {
-        u64 length = reader_u32(&r);
-        bool wide = length == 0xffffffff;
-        if (wide)
-            length = reader_u64(&r);
-        if (length == 0) /* a terminator; linkers may leave one in the middle */
-            continue;
-        const u8 *body = reader_bytes(&r, length);
-        if (!body)
-            return 0;
-        int rc = read_entry(c, reader_of(body, length), wide);
-        if (rc < 0)
-            return rc;
+    int rc = 0;
+    while (rc == 0 && !r.failed && reader_left(&r) >= 4)
+        rc = read_next(c, &r);
+    return rc;
+}
+
+static int read_some_entries(struct compiler *c, const u64 *offsets, size_t n) {
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct reader r = reader_of(c->section->data, c->section->size);
+        if (reader_bytes(&r, offsets[i]))
+            rc = read_next(c, &r);
     }
-    return 0;
+    return rc;
 }
 
 /* ---- running a call-frame program ---- */
@@ -535,8 +546,22 @@ static int compile_all(struct compiler *c) {
     return end ? cfi_add_row(c->out, end, 0) : 0;
 }
 
+static void compiler_free(struct compiler *c) {
+    free(c->cies);
+    u64_map_free(&c->cie_index);
+    free(c->fdes);
+}
+
+int cfi_compile_some(const struct cfi_section *section, const u64 *offsets, size_t n, struct cfi_rows *ret) {
+    _cleanup_(compiler_free) struct compiler c = {.section = section, .out = ret};
+    struct unwind_rule none = {0};
+    cfi_rule(ret, &none); /* rule 0 */
+    int rc = read_some_entries(&c, offsets, n);
+    return rc < 0 ? rc : compile_all(&c);
+}
+
 int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct err *err) {
-    struct compiler c = {.section = section, .out = ret};
+    _cleanup_(compiler_free) struct compiler c = {.section = section, .out = ret};
     struct unwind_rule none = {0};
     cfi_rule(ret, &none); /* rule 0 */
     int rc = read_entries(&c);
@@ -544,9 +569,6 @@ int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct 
         rc = compile_all(&c);
     if (rc == 0 && c.n_fdes == 0)
         rc = -EBADMSG;
-    free(c.cies);
-    u64_map_free(&c.cie_index);
-    free(c.fdes);
     if (rc == -ENOMEM)
         return err_nomem(err);
     return rc < 0 ? err_set(err, rc, NULL, "The call-frame information is not readable") : 0;

@@ -47,10 +47,26 @@ struct cfi_section {
  * entries are skipped and counted. Work and memory are linear in the section's size. */
 int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct err *err);
 
+/* The same for the entries at the given offsets of the section, which need not be in order. 0 or -ENOMEM; where
+ * nothing can be read there are no rows. */
+int cfi_compile_some(const struct cfi_section *section, const u64 *offsets, size_t n, struct cfi_rows *ret);
+
 /* The whole file: .eh_frame; .debug_frame, of the file or its debug file, for what .eh_frame leaves out; and
  * linkage stubs that have neither. */
 int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err);
 
+/* A stretch of code of a file: exactly the rows of cfi_compile_file() for the addresses [start, end), found by the
+ * index that linkers make for those who throw exceptions (.eh_frame_hdr). Rows outside are not to be believed, but
+ * that the last before `start` holds there. Asked for a file of which cfi_has_index() was true. 0 or -ENOMEM. */
+int cfi_compile_part(struct symbol_file *f, u64 start, u64 end, struct cfi_rows *ret);
+/* Whether that index is there and speaks for all that the file has. */
+bool cfi_has_index(struct symbol_file *f);
+
 /* Adds a rule to rows->rules and returns its index; 0 when memory is out. Private to unwind/. */
 u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule);
 int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule);
+/* Adds the rules of linkage stubs that have none, of those sections that reach into [start, end). 0 or -ENOMEM.
+ * Private too. */
+int cfi_add_stubs(struct symbol_file *f, u64 start, u64 end, struct cfi_rows *rows);
+/* Where the sections of linkage stubs lie that reach into [*start, *end): makes that so long that it holds them. */
+void cfi_widen_to_stubs(struct symbol_file *f, u64 *start, u64 *end);

@@ -28,13 +28,29 @@ static int insert_range(struct cfi_rows *rows, u64 start, u64 end, const struct 
     return 0;
 }
 
+static const struct {
+    const char *section;
+    bool lazy;
+} stubs[] = {{".plt", true}, {".plt.sec", false}, {".plt.got", false}};
+
+static bool stubs_in(struct symbol_file *f, size_t i, u64 start, u64 end, struct symbol_section *ret) {
+    return symbol_file_section(f, stubs[i].section, ret) == 0 && ret->size >= 16 && ret->address < end &&
+           ret->address + ret->size > start;
+}
+
+void cfi_widen_to_stubs(struct symbol_file *f, u64 *start, u64 *end) {
+    struct symbol_section s;
+    u64 from = *start, to = *end;
+    for (size_t i = 0; i < ARRAY_SIZE(stubs); i++)
+        if (stubs_in(f, i, from, to, &s)) {
+            *start = MIN(*start, s.address);
+            *end = MAX(*end, s.address + s.size);
+        }
+}
+
 /* Stubs of dynamic linking that their linker gave no information: on entry nothing is pushed; a lazy
  * stub pushes its index after the jump and its first 6 (or, with endbr64, 4 + 5) bytes. */
-static int add_stubs(struct symbol_file *f, struct cfi_rows *rows) {
-    static const struct {
-        const char *section;
-        bool lazy;
-    } stubs[] = {{".plt", true}, {".plt.sec", false}, {".plt.got", false}};
+int cfi_add_stubs(struct symbol_file *f, u64 from, u64 to, struct cfi_rows *rows) {
     const struct unwind_rule entry = {
         .kind = RULE_CFA_REG,
         .cfa_reg = 7,
@@ -44,7 +60,7 @@ static int add_stubs(struct symbol_file *f, struct cfi_rows *rows) {
     };
     for (size_t i = 0; i < ARRAY_SIZE(stubs); i++) {
         struct symbol_section s;
-        if (symbol_file_section(f, stubs[i].section, &s) < 0 || s.size < 16)
+        if (!stubs_in(f, i, from, to, &s))
             continue;
         struct unwind_rule rule = entry;
         u64 start = s.address;
@@ -139,7 +155,7 @@ int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *er
         return err_nomem(err);
     if (rc == -ENOENT)
         return err_set(err, rc, NULL, "The file has no call-frame information");
-    if (rc == 0 && (add_stubs(f, ret) < 0 || cover_code(f, ret) < 0))
+    if (rc == 0 && (cfi_add_stubs(f, 0, UINT64_MAX, ret) < 0 || cover_code(f, ret) < 0))
         return err_nomem(err);
     return rc;
 }

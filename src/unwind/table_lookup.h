@@ -2,6 +2,7 @@
  * May use: unwind/table.h. The host defines, before including this file,
  *     const void *table_chunk(struct walk *w, u32 chunk);          NULL when there is none
  *     const struct unwind_rule *table_rules(struct walk *w);       TABLE_MAX_RULES of them, or NULL
+ *     void table_want_page(struct walk *w, u32 page_at);           fills the page if that was put off till now
  * Must not: branch on data at every step of a bisection. The verifier would follow both ways each time; so
  * a step is taken by masking, and the steps are unrolled. How many are left does not depend on what is read, so
  * that the steps' loads are all that the processor has to wait for. Chunks are read with masked indices: a stale
@@ -57,6 +58,7 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
 static __always_inline u32 table_find_rule_index(struct walk *w, const struct table_mapping *m, u64 address) {
     u64 at = address - m->bias;
     u32 page_at = m->pages_at + (u32)((at >> TABLE_PAGE_SHIFT) - ((m->start - m->bias) >> TABLE_PAGE_SHIFT));
+    table_want_page(w, page_at);
     const struct table_page *pages = table_chunk(w, page_at / TABLE_PAGES_PER_CHUNK);
     if (!pages)
         return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bisect.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -18,6 +19,13 @@ struct free_range {
     u8 age; /* reclaim rounds survived; usable from 2 on */
 };
 
+/* A file whose pages are filled on demand. */
+struct lazy_file {
+    struct symbol_file *symbols;
+    struct tables_file file;
+    u8 *filled; /* a bit for each page */
+};
+
 struct tables {
     struct tables_memory memory;
     void *chunks[TABLE_MAX_CHUNKS];
@@ -28,6 +36,8 @@ struct tables {
     u32 n_rules;
     struct free_range *free_mappings;
     size_t n_free, cap_free;
+    struct lazy_file *lazy;
+    size_t n_lazy, cap_lazy;
     struct tables_statistics statistics;
 };
 
@@ -102,6 +112,9 @@ void tables_free(struct tables *t) {
         return;
     for (u32 i = 0; i < t->n_chunks; i++)
         t->memory.free_chunk(t->memory.ctx, i, t->chunks[i]);
+    for (size_t i = 0; i < t->n_lazy; i++)
+        free(t->lazy[i].filled);
+    free(t->lazy);
     hash_index_free(&t->rule_index);
     free(t->free_mappings);
     free(t);
@@ -177,29 +190,85 @@ static int add_page(struct tables *t, const struct cfi_rows *rows, const u16 *ru
     return 0;
 }
 
+/* The pages of the code from `start` to `last`, of which nothing is known yet. */
+static int add_pages(struct tables *t, u64 start, u64 last, struct tables_file *ret) {
+    u64 first_page = start >> TABLE_PAGE_SHIFT, last_page = last >> TABLE_PAGE_SHIFT;
+    if (last_page - first_page >= MAX_FILE_PAGES)
+        return -ENOMEM;
+    *ret = (struct tables_file){.first_page = first_page, .n_pages = (u32)(last_page - first_page + 1)};
+    return allocate(t, RECORD_PAGES, ret->n_pages, &ret->pages_at);
+}
+
+/* Their indices here; NULL when memory is out. */
+static u16 *map_rules(struct tables *t, const struct cfi_rows *rows) {
+    u16 *map = mem_alloc(rows->n_rules * sizeof(*map));
+    for (size_t i = 0; map && i < rows->n_rules; i++)
+        map[i] = global_rule(t, &rows->rules[i]);
+    return map;
+}
+
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) {
     if (rows->count == 0)
         return -ENOMEM;
-    u64 first = rows->rows[0].address >> TABLE_PAGE_SHIFT,
-        last = rows->rows[rows->count - 1].address >> TABLE_PAGE_SHIFT;
-    if (last - first >= MAX_FILE_PAGES)
-        return -ENOMEM;
-    struct tables_file f = {.first_page = first, .n_pages = (u32)(last - first + 1)};
-    u16 *rule_map = mem_alloc(rows->n_rules * sizeof(*rule_map));
+    struct tables_file f;
+    u16 *rule_map = map_rules(t, rows);
     if (!rule_map)
         return -ENOMEM;
-    for (size_t i = 0; i < rows->n_rules; i++)
-        rule_map[i] = global_rule(t, &rows->rules[i]);
-    int rc = allocate(t, RECORD_PAGES, f.n_pages, &f.pages_at);
+    int rc = add_pages(t, rows->rows[0].address, rows->rows[rows->count - 1].address, &f);
     size_t i = 0;
     for (u32 p = 0; rc == 0 && p < f.n_pages; p++)
-        rc = add_page(t, rows, rule_map, first + p, &i, record_at(t, RECORD_PAGES, f.pages_at + p));
+        rc = add_page(t, rows, rule_map, f.first_page + p, &i, record_at(t, RECORD_PAGES, f.pages_at + p));
     free(rule_map);
     if (rc < 0)
         return rc;
     t->statistics.pages += f.n_pages;
     *ret = f;
     return 0;
+}
+
+/* ---- files on demand ---- */
+
+int tables_add_file_lazily(struct tables *t, struct symbol_file *f, struct tables_file *ret) {
+    uint64_t start, end;
+    struct lazy_file new = {.symbols = f};
+    if (symbol_file_code_range(f, &start, &end) < 0 ||
+        mem_grow((void **)&t->lazy, &t->cap_lazy, t->n_lazy + 1, sizeof(*t->lazy)) < 0)
+        return -ENOMEM;
+    int rc = add_pages(t, start, end - 1, &new.file);
+    if (rc < 0)
+        return rc;
+    new.filled = mem_zalloc(new.file.n_pages / 8 + 1, 1);
+    if (!new.filled)
+        return -ENOMEM;
+    t->statistics.pages += new.file.n_pages;
+    t->lazy[t->n_lazy++] = new;
+    *ret = new.file;
+    return 0;
+}
+
+/* Where memory is out nothing is known of the page, as of code without information. */
+static void fill_page(struct tables *t, const struct lazy_file *l, u32 page_at) {
+    u64 page = l->file.first_page + (page_at - l->file.pages_at), start = page << TABLE_PAGE_SHIFT;
+    _cleanup_(cfi_rows_free) struct cfi_rows rows = {0};
+    if (cfi_compile_part(l->symbols, start, start + TABLE_MAX_ROWS, &rows) < 0 || rows.count == 0)
+        return;
+    _cleanup_(freep) u16 *rule_map = map_rules(t, &rows);
+    size_t i = bisect(k, rows.count, rows.rows[k].address < start);
+    if (rule_map)
+        (void)add_page(t, &rows, rule_map, page, &i, record_at(t, RECORD_PAGES, page_at));
+}
+
+void tables_want_page(struct tables *t, u32 page_at) {
+    for (size_t i = 0; i < t->n_lazy; i++) {
+        struct lazy_file *l = &t->lazy[i];
+        u32 n = page_at - l->file.pages_at;
+        if (n >= l->file.n_pages)
+            continue;
+        if (!(l->filled[n / 8] >> n % 8 & 1))
+            fill_page(t, l, page_at);
+        l->filled[n / 8] |= (u8)(1 << n % 8);
+        return;
+    }
 }
 
 /* ---- mapping lists ---- */

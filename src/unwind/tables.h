@@ -29,6 +29,12 @@ struct tables_file {
  * then become RULE_NONE; tables_statistics() counts both. 0 or -ENOMEM. */
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) _must_check_;
 
+/* The same for a file with an index (cfi_has_index()), whose rows are compiled page by page when a walk in user
+ * space first looks there: for who walks a few stacks once. `f` must stay open. 0 or -ENOMEM. */
+int tables_add_file_lazily(struct tables *t, struct symbol_file *f, struct tables_file *ret) _must_check_;
+/* Fills a page of such a file, if it is one and was not. */
+void tables_want_page(struct tables *t, u32 page_at);
+
 static inline bool tables_file_covers(const struct tables_file *f, u64 address) {
     return address >> TABLE_PAGE_SHIFT >= f->first_page && (address >> TABLE_PAGE_SHIFT) - f->first_page < f->n_pages;
 }

@@ -122,9 +122,11 @@ struct walk_host;
 #ifndef __bpf__
 /* A host in user space. read() copies exactly `size` bytes or returns a negative errno. */
 struct unwind_rule;
+struct tables;
 struct walk_host {
     int (*read)(struct walk_host *host, u64 address, void *dst, size_t size);
-    const void *const *table_chunks; /* set by walk_native() */
+    struct tables *tables; /* this and the next two: set by walk_native() */
+    const void *const *table_chunks;
     const struct unwind_rule *table_rules;
 };
 #endif

@@ -8,9 +8,14 @@ static inline const struct unwind_rule *table_rules(struct walk *w) {
     return w->host->table_rules;
 }
 
+static inline void table_want_page(struct walk *w, u32 page_at) {
+    tables_want_page(w->host->tables, page_at);
+}
+
 #include "unwind/native_walk.h"
 
-int walk_native(struct walk *w, const struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact) {
+int walk_native(struct walk *w, struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact) {
+    w->host->tables = tables;
     w->host->table_chunks = tables_chunks(tables);
     w->host->table_rules = tables_rules(tables);
     return native_walk(w, mappings_at, n_mappings, exact);

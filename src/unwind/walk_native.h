@@ -9,4 +9,4 @@
 /* See native_walk() in unwind/native_walk.h; w->host->read reads the target. Sets w->host's tables.
  * w->state was zeroed, apart from `leaf`.
  * Returns enum walk_end; w->state->regs is then that of the last frame. */
-int walk_native(struct walk *w, const struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact);
+int walk_native(struct walk *w, struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact);

@@ -109,6 +109,9 @@ static __always_inline const struct unwind_rule *table_rules(struct walk *w) {
     return t ? t->rules : NULL;
 }
 
+static __always_inline void table_want_page(struct walk *w, u32 page_at) {
+}
+
 #include "unwind/native_walk.h"
 
 #include "lang_walks.h"

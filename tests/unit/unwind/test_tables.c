@@ -15,6 +15,8 @@ static const void *table_chunk(struct walk *w, u32 chunk) {
 static const struct unwind_rule *table_rules(struct walk *w) {
     return shared_rules;
 }
+static void table_want_page(struct walk *w, u32 page_at) {
+}
 #include "unwind/table_lookup.h"
 
 /* A row at every `distance` of `bytes` of code, whose rule says which it is, modulo 1000. */
