@@ -35,6 +35,13 @@ PYTHONS = interpreters()
 every = pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in PYTHONS])
 
 
+def needs_several_interpreters(command):
+    """Skips where one cannot be made: a program that has the interpreter in it may lack the functions for it."""
+    ask = "try: import _interpreters\nexcept ImportError: import _xxsubinterpreters"
+    if subprocess.run([*command, "-c", ask], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this interpreter can make no others")
+
+
 class Oracle:
     """The standing program, and what it says of itself."""
 

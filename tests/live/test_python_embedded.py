@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness  # noqa: E402
-from test_python import PYTHONS, Oracle, assert_equal_stacks, expected, probe  # noqa: E402
+from test_python import PYTHONS, Oracle, assert_equal_stacks, expected, needs_several_interpreters, probe  # noqa: E402
 
 TARGETS = pathlib.Path(__file__).resolve().parents[1] / "targets"
 WITHOUT_BPF = True  # conftest: these tests need neither root nor BPF
@@ -28,6 +28,7 @@ SEVERAL = [p for p in PYTHONS if minor_of(p[0]) >= 8]
 @pytest.mark.parametrize("options", [[], ["--no-slot"]], ids=["slot", "lists"])
 @pytest.mark.parametrize("version,command", SEVERAL, ids=[v for v, _ in SEVERAL])
 def test_stacks_go_through_all_interpreters_of_a_thread(version, command, options):
+    needs_several_interpreters(command)
     with Oracle(command, TARGETS / "python_interpreters.py") as oracle:
         seen = probe(*options, oracle.process.pid)
     wrong = []

@@ -19,8 +19,8 @@ MAIN = {"all_of_it", "<module>", "Thread.run", "Thread._bootstrap_inner", "Threa
 
 
 def is_stripped(command):
-    """Debian's interpreters have no names for their static functions."""
-    return "ld-linux" in command[0] or command[0].startswith("/usr/bin")
+    """Debian's interpreters, and those in wheels, have no names for their static functions."""
+    return "ld-linux" in command[0] or command[0].startswith("/usr/bin") or "-wheel/" in command[0]
 
 
 def short(name):

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness  # noqa: E402
-from test_python import PYTHONS, Oracle, every  # noqa: E402
+from test_python import PYTHONS, Oracle, every, needs_several_interpreters  # noqa: E402
 
 TARGETS = pathlib.Path(__file__).resolve().parents[1] / "targets"
 SCRIPT = TARGETS / "python_thread_names.py"
@@ -77,6 +77,7 @@ SEVERAL = [p for p in PYTHONS if minor_of(p[0]) >= 8]
 
 @pytest.mark.parametrize("version,command", SEVERAL, ids=[v for v, _ in SEVERAL])
 def test_threads_of_another_interpreter_have_names(version, command):
+    needs_several_interpreters(command)
     with Program(command, "interpreter") as program:
         want = expected(program)
         assert {"of both", "of another interpreter"} <= set(want.values())
