@@ -1,5 +1,5 @@
-/* Functions, lines and inlined calls from DWARF 2 to 5, through libdw. Opening reads the root of each unit
- * for the addresses it covers; the first look into a unit makes a table of its functions; the tree below a
+/* Functions, lines and inlined calls from DWARF 2 to 5, through libdw. Opening finds out which
+ * addresses each unit covers (dwarf_units.c); the first look into a unit makes a table of its functions; the tree below a
  * function is walked only where the address lies.
  *
  * libdw checks bounds but not effort: siblings may form rings, and one list of ranges may belong to a
@@ -9,61 +9,15 @@
 #include "symbol/dwarf_internal.h"
 
 enum {
-    MAX_UNITS = 4 << 20,
     MAX_DEPTH = 256,
     MAX_SCOPES_DEEP = 32,
-    WORK_OPEN = 64 << 20, /* steps: entries looked at, ranges read */
-    WORK_LOOKUP = 8 << 20,
-    RELEASE_EVERY = 4 << 20, /* bytes of units between giving pages back */
-    MIN_HELD = 4 << 20,      /* of lines in libdw, when units are few, */
-    MAX_HELD = 64 << 20,     /* and when they are many */
-    MAX_KEPT = 32 << 20,     /* of lines in units */
+    WORK_LOOKUP = 8 << 20, /* steps: entries looked at, ranges read */
+    MIN_HELD = 4 << 20,    /* of lines in libdw, when units are few, */
+    MAX_HELD = 64 << 20,   /* and when they are many */
+    MAX_KEPT = 32 << 20,   /* of lines in units */
 };
 
 /* ---- opening ---- */
-
-static int add_ranges(struct dwarf_file *d, Dwarf_Die *die, uint32_t what, struct dwarf_ranges *list) {
-    Dwarf_Addr base = 0, low, high;
-    ptrdiff_t at = 0;
-    while ((at = dwarf_ranges(die, at, &base, &low, &high)) > 0) {
-        if (--d->work < 0)
-            return -EBADMSG;
-        if (low == 0) /* discarded by the linker */
-            continue;
-        if (dwarf_ranges_add(list, low, high, what) < 0)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static bool has_code(uint8_t type) {
-    return type == DW_UT_compile || type == DW_UT_skeleton || type == DW_UT_partial;
-}
-
-/* Only the root of each unit is read. */
-static int read_units(struct dwarf_file *d) {
-    Dwarf_CU *cu = NULL;
-    Dwarf_Die die;
-    Dwarf_Off released = 0;
-    uint8_t type;
-    d->work = WORK_OPEN;
-    while (dwarf_get_units(d->dwarf, cu, &cu, NULL, &type, &die, NULL) == 0 && d->n_units < MAX_UNITS) {
-        if (!has_code(type))
-            continue;
-        if (mem_grow((void **)&d->units, &d->cap_units, d->n_units + 1, sizeof(*d->units)) < 0)
-            return -ENOMEM;
-        d->units[d->n_units] = (struct dwarf_unit){.die = dwarf_dieoffset(&die)};
-        int rc = add_ranges(d, &die, (uint32_t)d->n_units, &d->ranges);
-        if (rc < 0)
-            return rc;
-        if (d->units[d->n_units++].die - released > RELEASE_EVERY) {
-            released = d->units[d->n_units - 1].die;
-            elf_image_release_pages(d->image);
-        }
-    }
-    elf_image_release_pages(d->image);
-    return d->ranges.count ? dwarf_ranges_finish(&d->ranges) : -ENOENT;
-}
 
 static Dwarf *open_image(const struct elf_image *image, Elf **ret_elf) {
     elf_version(EV_CURRENT);
@@ -81,7 +35,7 @@ int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, 
         d->alt = open_image(alt, &d->alt_elf);
     if (d->alt)
         dwarf_setalt(d->dwarf, d->alt);
-    int rc = d->dwarf ? read_units(d) : -EBADMSG;
+    int rc = d->dwarf ? dwarf_units_read(d) : -EBADMSG;
     if (rc < 0) {
         dwarf_file_close(d);
         return rc;
@@ -161,7 +115,7 @@ static int collect_one(struct collector *c, Dwarf_Die *die, uint32_t scope, unsi
     if (offset >= UINT32_MAX)
         return 0;
     if (tag == DW_TAG_subprogram)
-        return add_ranges(c->file, die, (uint32_t)offset, &c->unit->functions);
+        return dwarf_add_ranges(c->file, die, (uint32_t)offset, &c->unit->functions);
     if (!c->scopes || !may_hold_functions(tag))
         return 0;
     uint32_t inner = (uint32_t)c->unit->n_scopes;
@@ -195,7 +149,7 @@ static void release_pages(struct dwarf_file *d, Dwarf_Die *root, size_t more) {
     if (dwarf_nextcu(d->dwarf, start, &next, NULL, NULL, NULL, NULL) == 0 && next > start)
         d->touched += next - start;
     d->touched += more;
-    if (d->touched < RELEASE_EVERY)
+    if (d->touched < DWARF_RELEASE_EVERY)
         return;
     d->touched = 0;
     elf_image_release_pages(d->image);

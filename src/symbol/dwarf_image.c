@@ -10,9 +10,9 @@
 
 enum { MAX_INFLATED = 1 << 30, MAX_WANTED = 16 };
 
-static const char *const wanted[] = {".debug_info",     ".debug_abbrev",   ".debug_line",
-                                     ".debug_str",      ".debug_line_str", ".debug_ranges",
-                                     ".debug_rnglists", ".debug_addr",     ".debug_str_offsets"};
+static const char *const wanted[] = {".debug_info",        ".debug_abbrev", ".debug_line",     ".debug_str",
+                                     ".debug_line_str",    ".debug_ranges", ".debug_rnglists", ".debug_addr",
+                                     ".debug_str_offsets", ".debug_aranges"};
 
 static const Elf64_Shdr *section_either(const struct elf_image *e, const char *name, bool *ret_old) {
     char old[32];

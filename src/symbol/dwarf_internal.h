@@ -48,6 +48,14 @@ struct dwarf_file {
     uint64_t touched; /* bytes of units read since pages were given back */
 };
 
+enum { DWARF_RELEASE_EVERY = 4 << 20 }; /* bytes of units between giving pages back */
+
+/* Finds the units that have code, and where it is: d->units and d->ranges. 0, -ENOENT when none has, -EBADMSG,
+ * -ENOMEM. */
+int dwarf_units_read(struct dwarf_file *d);
+/* Adds the ranges of an entry. -ENOMEM, or -EBADMSG when that is too much work. */
+int dwarf_add_ranges(struct dwarf_file *d, Dwarf_Die *die, uint32_t what, struct dwarf_ranges *list);
+
 /* Reads what a unit's functions and scopes are, once. `program` is how long a line program will be read as well. */
 void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root, size_t program);
 
