@@ -34,6 +34,15 @@ static int by_low(const void *a, const void *b) {
     return x->what < y->what ? -1 : x->what > y->what;
 }
 
+/* Where compilers and linkers leave them in order, which is nearly everywhere, there is nothing to do. */
+static void sort(struct dwarf_ranges *r) {
+    size_t i = 1;
+    while (i < r->count && by_low(&r->all[i - 1], &r->all[i]) <= 0)
+        i++;
+    if (i < r->count)
+        qsort(r->all, r->count, sizeof(*r->all), by_low);
+}
+
 static bool overlap(const struct dwarf_ranges *r) {
     for (size_t i = 1; i < r->count; i++)
         if (r->all[i].low < end_of(&r->all[i - 1]))
@@ -95,7 +104,7 @@ static int make_disjoint(struct dwarf_ranges *r) {
 int dwarf_ranges_finish(struct dwarf_ranges *r) {
     if (r->count == 0)
         return 0;
-    qsort(r->all, r->count, sizeof(*r->all), by_low);
+    sort(r);
     if (overlap(r) && make_disjoint(r) < 0)
         return -ENOMEM;
     struct dwarf_range *fit = mem_realloc(r->all, r->count * sizeof(*r->all));

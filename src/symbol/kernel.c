@@ -6,6 +6,7 @@
 
 #include "base/bisect.h"
 #include "base/file.h"
+#include "base/sort.h"
 #include "symbol/internal.h"
 
 enum {
@@ -15,10 +16,10 @@ enum {
 };
 
 struct kernel_function {
-    uint64_t address;
-    uint32_t name;   /* offset into text */
-    uint16_t module; /* index into modules */
-    uint16_t rank;   /* of names at one address the highest wins */
+    uint64_t address; /* must be first: they are sorted by it */
+    uint32_t name;    /* offset into text */
+    uint16_t module;  /* index into modules */
+    uint16_t rank;    /* of names at one address the highest wins */
 };
 
 struct symbol_kernel {
@@ -192,13 +193,20 @@ static int add_function(struct symbol_kernel *k, const struct line *line) {
     return 0;
 }
 
-static int by_address(const void *a, const void *b) {
-    const struct kernel_function *x = a, *y = b;
-    if (x->address != y->address)
-        return x->address < y->address ? -1 : 1;
-    if (x->rank != y->rank)
-        return x->rank > y->rank ? -1 : 1;
-    return x->name < y->name ? -1 : x->name > y->name;
+/* Of several functions at one address the first of the best; they stand in the order of the list. */
+static int sort(struct symbol_kernel *k) {
+    size_t n = 1;
+    if (sort_by_key(k->all, k->count, sizeof(*k->all)) < 0)
+        return -ENOMEM;
+    for (size_t i = 1; i < k->count; i++) {
+        struct kernel_function *last = &k->all[n - 1];
+        if (k->all[i].address != last->address)
+            k->all[n++] = k->all[i];
+        else if (k->all[i].rank > last->rank)
+            *last = k->all[i];
+    }
+    k->count = n;
+    return 0;
 }
 
 /* What memory does not hold has no name. */
@@ -210,14 +218,8 @@ static void load(struct symbol_kernel *k) {
         each_line(k->fd, add_function, k);
     }
     close(TAKE_FD(k->fd));
-    if (k->count == 0)
-        return;
-    qsort(k->all, k->count, sizeof(*k->all), by_address);
-    size_t n = 1;
-    for (size_t i = 1; i < k->count; i++)
-        if (k->all[i].address != k->all[n - 1].address)
-            k->all[n++] = k->all[i];
-    k->count = n;
+    if (k->count && sort(k) < 0)
+        k->count = 0;
 }
 
 const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, const char **ret_module) {

@@ -5,18 +5,20 @@
 #include <string.h>
 
 #include "base/bisect.h"
+#include "base/sort.h"
 #include "symbol/dwarf_ranges.h"
 #include "symbol/symtab.h"
 
 enum { MAX_SYMBOLS = 64 << 20 };
 #define NAME_OFFSET_MASK ((1u << SYMBOL_SOURCE_SHIFT) - 1)
 
-int symbol_builder_add(struct symbol_builder *b, const struct symbol_candidate *c) {
-    if (b->count >= MAX_SYMBOLS)
+int symbol_builder_add(struct symbol_builder *b, const struct symbol_entry *s, unsigned rank) {
+    if (b->count >= MAX_SYMBOLS || s->address >> (64 - SYMBOL_RANK_BITS))
         return 0;
     if (mem_grow((void **)&b->all, &b->capacity, b->count + 1, sizeof(*b->all)) < 0)
         return -ENOMEM;
-    b->all[b->count++] = *c;
+    b->all[b->count] = *s;
+    b->all[b->count++].address = s->address << SYMBOL_RANK_BITS | (SYMBOL_MAX_RANK - rank);
     return 0;
 }
 
@@ -59,26 +61,16 @@ static int add_table(struct symbol_list *list, struct symbol_builder *b, const s
         const char *name;
         if (!symbol_table_entry(&t, i, &s, &name) || s.st_name > NAME_OFFSET_MASK || !is_function(e, &s, name))
             continue;
-        struct symbol_candidate c = {.address = s.st_value,
+        struct symbol_entry entry = {.address = s.st_value,
                                      .size = (uint32_t)MIN(s.st_size, (uint64_t)UINT32_MAX),
-                                     .name = source << SYMBOL_SOURCE_SHIFT | s.st_name,
-                                     .rank = rank_of(&s, name)};
-        if (symbol_builder_add(b, &c) < 0)
+                                     .name = source << SYMBOL_SOURCE_SHIFT | s.st_name};
+        if (symbol_builder_add(b, &entry, rank_of(&s, name)) < 0)
             return -ENOMEM;
     }
     return 0;
 }
 
 /* ---- putting it together ---- */
-
-static int by_address(const void *a, const void *b) {
-    const struct symbol_candidate *x = a, *y = b;
-    if (x->address != y->address)
-        return x->address < y->address ? -1 : 1;
-    if (x->rank != y->rank)
-        return x->rank > y->rank ? -1 : 1;
-    return x->name < y->name ? -1 : x->name > y->name;
-}
 
 /* Where code is, to know where it ends: a symbol without a size does not reach into the next section. Sections
  * lie inside segments, so they win. 0 or -ENOMEM. */
@@ -103,43 +95,56 @@ static uint64_t code_end(const struct dwarf_ranges *code, uint64_t address) {
     return r ? r->low + r->size : address;
 }
 
-/* Keeps the best name of each address; a missing size becomes the way to the next symbol. */
-static void keep_best(struct symbol_builder *b, const struct dwarf_ranges *code) {
+/* Keeps the best name of each address, of equally good ones the first of the strings; the rank goes. */
+static void keep_best(struct symbol_builder *b) {
+    struct symbol_entry *best = NULL;
+    uint64_t key = 0; /* of the best, with its rank */
     size_t n = 0;
-    for (size_t i = 0; i < b->count; i++)
-        if (n == 0 || b->all[i].address != b->all[n - 1].address)
-            b->all[n++] = b->all[i];
-        else
-            b->all[n - 1].size = MAX(b->all[n - 1].size, b->all[i].size);
-    b->count = n;
-    for (size_t i = 0; i < n; i++) {
-        struct symbol_candidate *c = &b->all[i];
-        if (c->size)
+    for (size_t i = 0; i < b->count; i++) {
+        struct symbol_entry s = b->all[i];
+        if (!best || s.address >> SYMBOL_RANK_BITS != best->address) {
+            key = s.address;
+            best = &b->all[n++];
+            *best = s;
+            best->address >>= SYMBOL_RANK_BITS;
             continue;
-        uint64_t end = code_end(code, c->address);
-        if (i + 1 < n)
+        }
+        best->size = MAX(best->size, s.size);
+        if (s.address == key)
+            best->name = MIN(best->name, s.name);
+    }
+    b->count = n;
+}
+
+/* A missing size becomes the way to the next symbol. */
+static void fill_sizes(struct symbol_builder *b, const struct dwarf_ranges *code) {
+    for (size_t i = 0; i < b->count; i++) {
+        struct symbol_entry *s = &b->all[i];
+        if (s->size)
+            continue;
+        uint64_t end = code_end(code, s->address);
+        if (i + 1 < b->count)
             end = MIN(end, b->all[i + 1].address);
-        c->size = end > c->address ? (uint32_t)MIN(end - c->address, (uint64_t)UINT32_MAX) : 0;
+        s->size = end > s->address ? (uint32_t)MIN(end - s->address, (uint64_t)UINT32_MAX) : 0;
     }
 }
 
+/* Hands the entries over to the list. */
 static int finish(struct symbol_list *list, struct symbol_builder *b, const struct elf_image *e) {
+    struct dwarf_ranges code = {0};
     if (b->count == 0)
         return 0;
-    qsort(b->all, b->count, sizeof(*b->all), by_address);
-    struct dwarf_ranges code = {0};
-    int rc = collect_code(e, &code);
-    if (rc == 0)
-        keep_best(b, &code);
-    dwarf_ranges_free(&code);
-    if (rc < 0)
-        return rc;
-    list->all = mem_alloc(b->count * sizeof(*list->all));
-    if (!list->all)
+    if (sort_by_key(b->all, b->count, sizeof(*b->all)) < 0 || collect_code(e, &code) < 0) {
+        dwarf_ranges_free(&code);
         return -ENOMEM;
+    }
+    keep_best(b);
+    fill_sizes(b, &code);
+    dwarf_ranges_free(&code);
+    struct symbol_entry *fit = mem_realloc(b->all, b->count * sizeof(*b->all));
+    list->all = fit ? fit : b->all;
     list->count = b->count;
-    for (size_t i = 0; i < b->count; i++)
-        list->all[i] = (struct symbol_entry){b->all[i].address, b->all[i].size, b->all[i].name};
+    b->all = NULL;
     return 0;
 }
 

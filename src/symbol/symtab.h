@@ -17,18 +17,16 @@ bool symbol_table_open(const struct elf_image *e, uint32_t type, struct symbol_t
 /* False when there is no such entry or its name lies outside. The name is in the image. */
 bool symbol_table_entry(const struct symbol_table *t, size_t i, Elf64_Sym *ret, const char **ret_name);
 
-/* While a list is built, an entry carries what decides between names of one address. */
-struct symbol_candidate {
-    uint64_t address;
-    uint32_t size, name;
-    uint32_t rank; /* higher wins */
-};
+/* While a list is built, the low byte of an entry's address is how well its name is known: what sorts first is
+ * the best name of its address. Code lies below 2^56. */
+enum { SYMBOL_RANK_BITS = 8, SYMBOL_MAX_RANK = (1 << SYMBOL_RANK_BITS) - 1 };
 
 struct symbol_builder {
-    struct symbol_candidate *all;
+    struct symbol_entry *all;
     size_t count, capacity;
 };
 
-int symbol_builder_add(struct symbol_builder *b, const struct symbol_candidate *c); /* 0 or -ENOMEM */
+/* A higher rank is better. 0 or -ENOMEM. */
+int symbol_builder_add(struct symbol_builder *b, const struct symbol_entry *s, unsigned rank);
 /* Adds "name@plt" for linkage stubs; the names become a source of the list. 0 or -ENOMEM. */
 int symbol_builder_add_stubs(struct symbol_list *list, struct symbol_builder *b, const struct elf_image *e);

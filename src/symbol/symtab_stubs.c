@@ -72,11 +72,11 @@ static int add_stub(struct stub_adder *a, uint64_t address, uint32_t size, uint3
     const char *name;
     if (!symbol_table_entry(&a->symbols, symbol, &s, &name) || !name[0])
         return 0;
-    struct symbol_candidate c = {
-        .address = address, .size = size, .name = a->source << SYMBOL_SOURCE_SHIFT | (uint32_t)a->names.len, .rank = 1};
+    struct symbol_entry stub = {
+        .address = address, .size = size, .name = a->source << SYMBOL_SOURCE_SHIFT | (uint32_t)a->names.len};
     buf_addf(&a->names, "%.500s@plt", name);
     buf_addc(&a->names, '\0');
-    return a->names.failed ? 0 : symbol_builder_add(a->builder, &c);
+    return a->names.failed ? 0 : symbol_builder_add(a->builder, &stub, 1);
 }
 
 static int add_section(struct stub_adder *a, const struct elf_image *e, const char *section) {

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/reader.h"
+#include "base/sort.h"
 #include "unwind/cfi_state.h"
 
 enum { MAX_REMEMBERED = 16 };
@@ -89,11 +90,11 @@ struct cie {
     size_t program_size;
 };
 
+/* 24 bytes: there are millions in a large file. */
 struct fde {
-    u64 start, end;
-    u32 cie;
-    const u8 *program;
-    size_t program_size;
+    u64 start; /* must be first: they are sorted by it */
+    u32 size, cie;
+    u32 program, program_size; /* offset in the section */
 };
 
 struct compiler {
@@ -222,15 +223,17 @@ static int read_fde(struct compiler *c, struct reader r, u64 cie_offset) {
     struct fde f = {.cie = cie};
     u8 encoding = c->section->eh_frame ? c->cies[cie].fde_encoding : 0;
     f.start = encoded_pointer(c, &r, encoding);
-    f.end = f.start + encoded_pointer(c, &r, encoding & 0x0f);
+    u64 size = encoded_pointer(c, &r, encoding & 0x0f), end = f.start + size;
     if (c->cies[cie].augmented)
         reader_bytes(&r, reader_uleb(&r));
-    f.program = r.pos;
-    f.program_size = reader_left(&r);
-    if (r.failed || f.end <= f.start || f.end >> 63)
+    u64 program = (u64)(r.pos - (const u8 *)c->section->data);
+    if (r.failed || end <= f.start || end >> 63 || size > UINT32_MAX || program + reader_left(&r) > UINT32_MAX)
         return -EBADMSG;
-    if (c->section->code_end && (f.start < c->section->code_start || f.end > c->section->code_end))
+    if (c->section->code_end && (f.start < c->section->code_start || end > c->section->code_end))
         return 0;
+    f.size = (u32)size;
+    f.program = (u32)program;
+    f.program_size = (u32)reader_left(&r);
     if (mem_grow((void **)&c->fdes, &c->cap_fdes, c->n_fdes + 1, sizeof(f)) < 0)
         return -ENOMEM;
     c->fdes[c->n_fdes++] = f;
@@ -500,33 +503,21 @@ static int compile_fde(struct compiler *c, const struct fde *f) {
     int rc = enter_cie(c, cie);
     if (rc < 0)
         return rc == -EBADMSG ? give_up(c, f->start) : rc;
-    struct machine m = {.c = c, .cie = cie, .state = c->initial, .at = f->start, .end = f->end, .emits = true};
-    rc = run(&m, f->program, f->program_size);
+    struct machine m = {
+        .c = c, .cie = cie, .state = c->initial, .at = f->start, .end = f->start + f->size, .emits = true};
+    rc = run(&m, (const u8 *)c->section->data + f->program, f->program_size);
     if (rc == -EBADMSG)
         return give_up(c, m.at);
-    if (m.at < f->end)
+    if (m.at < m.end)
         emit(&m);
     return rc < 0 ? rc : m.error;
-}
-
-static int by_start(const void *a, const void *b) {
-    const struct fde *x = a, *y = b;
-    return x->start < y->start ? -1 : x->start > y->start;
-}
-
-/* Linkers leave them nearly so, compilers in short files quite. */
-static void sort_fdes(struct compiler *c) {
-    size_t i = 1;
-    while (i < c->n_fdes && c->fdes[i - 1].start <= c->fdes[i].start)
-        i++;
-    if (i < c->n_fdes)
-        qsort(c->fdes, c->n_fdes, sizeof(*c->fdes), by_start);
 }
 
 /* Rows of all functions in address order; between functions that do not touch there is no rule. */
 static int compile_all(struct compiler *c) {
     u64 end = 0;
-    sort_fdes(c);
+    if (sort_by_key(c->fdes, c->n_fdes, sizeof(*c->fdes)) < 0)
+        return -ENOMEM;
     for (size_t i = 0; i < c->n_fdes; i++) {
         const struct fde *f = &c->fdes[i];
         if (f->start < end) { /* overlaps the one before */
@@ -541,7 +532,7 @@ static int compile_all(struct compiler *c) {
         if (rc < 0)
             c->out->statistics.broken++;
         c->out->statistics.functions++;
-        end = f->end;
+        end = f->start + f->size;
     }
     return end ? cfi_add_row(c->out, end, 0) : 0;
 }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/reader.h"
+#include "base/sort.h"
 
 static void arena_returns_zeroed_aligned_memory(void **state) {
     struct arena a = {0};
@@ -23,6 +24,52 @@ static void arena_returns_zeroed_aligned_memory(void **state) {
         memset(p, 0xff, n);
     }
     arena_free(&a);
+}
+
+struct sorted {
+    uint64_t key;
+    uint32_t number, more[3]; /* 24 bytes; what is last may be left out */
+};
+
+static int by_key_and_number(const void *a, const void *b) {
+    const struct sorted *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static uint64_t shape(unsigned kind, uint64_t i, size_t count) {
+    uint64_t random = hash_mix(kind, i);
+    const uint64_t shapes[] = {
+        i, count - i, random, random % 10, random << 40, i ^ 1, 7, UINT64_MAX - (random & 0xfff)};
+    return shapes[kind];
+}
+
+static void records_are_sorted_as_by_the_c_library_whatever_their_order(void **state) {
+    static const size_t counts[] = {0, 1, 2, 100, 5000};
+    for (unsigned kind = 0; kind < 8; kind++)
+        for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
+            struct sorted *ours = mem_zalloc(counts[c] + 1, sizeof(*ours)),
+                          *theirs = mem_zalloc(counts[c] + 1, sizeof(*ours));
+            for (size_t i = 0; i < counts[c]; i++)
+                ours[i] = theirs[i] = (struct sorted){.key = shape(kind, i, counts[c]), .number = (uint32_t)i};
+            assert_int_equal(sort_by_key(ours, counts[c], sizeof(*ours)), 0);
+            qsort(theirs, counts[c], sizeof(*theirs), by_key_and_number);
+            assert_memory_equal(ours, theirs, (counts[c] + 1) * sizeof(*ours));
+            free(ours);
+            free(theirs);
+        }
+}
+
+static void records_in_order_need_no_memory_to_be_sorted(void **state) {
+    uint64_t keys[] = {1, 2, 2, 900, UINT64_MAX}, back[] = {2, 1};
+    mem_fail_after(0);
+    assert_int_equal(sort_by_key(keys, ARRAY_SIZE(keys), sizeof(keys[0])), 0);
+    assert_int_equal(sort_by_key(back, 2, sizeof(back[0])), -ENOMEM);
+    mem_fail_after(-1);
+    assert_int_equal(back[0], 2);
+    assert_int_equal(sort_by_key(back, 2, sizeof(back[0])), 0);
+    assert_int_equal(back[0], 1);
 }
 
 static void buffer_stays_failed_past_its_limit(void **state) {
@@ -160,6 +207,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_returns_zeroed_aligned_memory),
         cmocka_unit_test(a_new_file_takes_the_place_of_no_other),
+        cmocka_unit_test(records_are_sorted_as_by_the_c_library_whatever_their_order),
+        cmocka_unit_test(records_in_order_need_no_memory_to_be_sorted),
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
         cmocka_unit_test(maps_keep_what_they_are_given_until_it_is_removed),
         cmocka_unit_test(reader_never_passes_its_end),
