@@ -43,36 +43,100 @@ def test_stacks_go_through_all_interpreters_of_a_thread(version, command, option
 
 # ---- inside of another program ----
 
-ASK = "import sys, sysconfig as s; print(s.get_config_var('LDLIBRARY'), s.get_config_var('LIBDIR'), s.get_path('include'), sys.prefix, sep='\\n')"
+ASK = """
+import sys, sysconfig as s
+print(s.get_config_var("LDLIBRARY"), s.get_config_var("LIBRARY"), s.get_path("include"), sys.prefix, sep="\\n")
+print(s.get_config_var("LIBS"), s.get_config_var("SYSLIBS"), "-ldl -lutil -lm")
+"""
 
 
-def embedded(version, command, folder, by_dlopen):
+def find(folder, name):
+    return next((p for p in sorted(folder.glob(f"lib*/**/{name}")) if p.exists()), None) if name else None
+
+
+def link_options(prefix, way, shared, static, libraries):
+    """What the linker is told, or None when there is no such library."""
+    found = find(prefix, static if way == "static" else shared)
+    if not found or (way != "static" and ".so" not in shared):
+        return None
+    if way == "dlopened":
+        return [f'-DEMBEDS_LIBRARY="{found}"', "-ldl"]
+    if way == "linked":
+        return [str(found), f"-Wl,-rpath,{found.parent}"]
+    return ["-no-pie", "-rdynamic", str(found), *libraries.split()]
+
+
+def embedded(version, command, folder, way):
     """Builds the program; returns its command and environment, or says why not."""
-    if len(command) > 1:
-        pytest.skip("this interpreter is unpacked, not installed")
-    library, where, include, prefix = subprocess.run([*command, "-c", ASK], text=True, stdout=subprocess.PIPE,
-                                                     check=True).stdout.split("\n")[:4]
-    library = pathlib.Path(where, library)
-    if ".so" not in library.name or not library.exists() or not pathlib.Path(include, "Python.h").exists():
+    shared, static, include, prefix, libraries = subprocess.run([*command, "-c", ASK], text=True, stdout=subprocess.PIPE,
+                                                                check=True).stdout.splitlines()
+    options = link_options(pathlib.Path(prefix), way, shared, static, libraries)
+    if not options or not pathlib.Path(include, "Python.h").exists():
         pytest.skip("its library or its headers are not installed")
     program = folder / "embeds"
-    options = [f'-DEMBEDS_LIBRARY="{library}"', "-ldl"] if by_dlopen else [str(library), f"-Wl,-rpath,{where}"]
-    compiler = shlex.split(os.environ.get("CC", shutil.which("cc") or "gcc"))
-    subprocess.run([*compiler, "-O2", "-w", f"-I{include}", TARGETS / "embeds.c", "-o", program, *options], check=True)
-    return [str(program)], dict(os.environ, PYTHONHOME=prefix)
+    musl = version.endswith("-musl")
+    compiler = ["musl-gcc"] if musl else shlex.split(os.environ.get("CC", shutil.which("cc") or "gcc"))
+    subprocess.run([*compiler, "-O2", "-w", f"-I{include}", f"-I{prefix}/include", TARGETS / "embeds.c", "-o", program, *options,
+                    "-Wl,--allow-shlib-undefined"], check=True)
+    if subprocess.run([*command[:-1], program], stderr=subprocess.DEVNULL).returncode != 2:
+        pytest.skip("its C library is older than ours")
+    return [*command[:-1], str(program)], dict(os.environ, PYTHONHOME=prefix)
 
 
-@pytest.mark.parametrize("by_dlopen", [False, True], ids=["linked", "dlopened"])
-@pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in PYTHONS])
-def test_an_embedding_program_has_the_interpreters_frames(version, command, by_dlopen, tmp_path):
-    program, environment = embedded(version, command, tmp_path, by_dlopen)
+def assert_own_frames_are_rootward(pid, truth, names):
+    """What an embedding program does itself stays to be seen, rootward of its Python."""
+    dump = harness.scry("dump", "-p", pid, "--json")
+    assert dump.status == 0, dump
+    main = next(t for t in dump.json["threads"] if t["tid"] == truth["pid"])
+    seen = [f["function"] for f in main["frames"]]
+    python = [f["function"].rsplit(".", 1)[-1] for f in main["frames"] if f["kind"] == "python"]
+    assert python == [frame[0] for frame in truth["threads"][str(truth["pid"])]["frames"]]
+    last = max(i for i, f in enumerate(main["frames"]) if f["kind"] == "python")
+    assert any(name in names for name in seen[last + 1:]), seen
+
+
+def ways(version, command):
+    """Debian's archives want libraries that need not be here, those of other releases another C library too."""
+    if version.endswith("-musl"):
+        return ["static"]
+    return ["linked", "dlopened"] if len(command) > 1 or command[0].startswith("/usr/bin/") else ["linked", "dlopened", "static"]
+
+
+EMBEDDED = [(version, command, way) for version, command in PYTHONS if "-wheel/" not in command[0] for way in ways(version, command)]
+WHEELS = [p for p in PYTHONS if "-wheel/" in p[1][0]]
+
+
+@pytest.mark.parametrize("version,command,way", EMBEDDED, ids=[f"{v}-{way}" for v, _, way in EMBEDDED])
+def test_an_embedding_program_has_the_interpreters_frames(version, command, way, tmp_path):
+    program, environment = embedded(version, command, tmp_path, way)
     with Oracle(program, env=environment) as oracle:
         assert_equal_stacks(probe(oracle.process.pid), oracle.truth)
-        dump = harness.scry("dump", "-p", oracle.process.pid, "--json")
-    assert dump.status == 0, dump
-    main = next(t for t in dump.json["threads"] if t["tid"] == oracle.truth["pid"])
-    names = [f["function"] for f in main["frames"]]
-    python = [f["function"].rsplit(".", 1)[-1] for f in main["frames"] if f["kind"] == "python"]
-    assert python == [frame[0] for frame in oracle.truth["threads"][str(oracle.truth["pid"])]["frames"]]
-    # What an embedding program does itself stays to be seen, rootward of its Python.
-    assert "main" in names and names.index("main") > names.index(python[-1]), names
+        if not version.endswith("-musl"):  # Debian's musl says nothing of its call frames
+            assert_own_frames_are_rootward(oracle.process.pid, oracle.truth, {"main"})
+
+
+STARTS = """
+import runpy, sys
+def init():
+    pass
+def run(*_):
+    del sys.argv[0]
+    sys.path.append(sys.path[0] + "/lib-dynload")
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("version,command", WHEELS, ids=[v for v, _ in WHEELS])
+def test_a_script_made_into_a_program_has_the_interpreters_frames(version, command, tmp_path):
+    """As cx_Freeze makes them: the interpreter is in the program, which is stripped and starts it by itself."""
+    root, program, library = pathlib.Path(command[0]).parent, tmp_path / "embeds", tmp_path / "lib"
+    name = pathlib.Path(command[0]).name
+    shutil.copy(root / "bin" / name, program)
+    library.mkdir()
+    for module in "__init__embeds.py", "__startup__.py":  # the former since 0.7
+        (library / module).write_text(STARTS)
+    (library / "library.dat").write_text("library")
+    (library / "library").symlink_to(root / "lib" / name)
+    with Oracle([str(program)]) as oracle:
+        assert_equal_stacks(probe(oracle.process.pid), oracle.truth)
+        assert_own_frames_are_rootward(oracle.process.pid, oracle.truth, {"[embeds]", "__libc_start_main", "_start"})

@@ -8,12 +8,18 @@
 #include "lang/python/python_process.h"
 #include "lang/python/python_walk.h"
 
+enum { MAX_INTERPRETERS = 16 }; /* files that hold one */
+
 static void detach(struct lang_process *lp) {
     if (!lp)
         return;
     python_names_free(lp->names);
     python_thread_names_free(lp->thread_names);
     free(lp);
+}
+
+static bool is_command(const char *base) {
+    return fnmatch("python[0-9.]*", base, 0) == 0 || strcmp(base, "python") == 0;
 }
 
 /* Notes the interpreter's own code, and whether the process is a python command. */
@@ -25,12 +31,13 @@ static void note_code(struct lang_process *lp, const struct python_object *o) {
         if (!(m->protection & PROT_EXEC) || m->path[0] != '/')
             continue;
         const char *base = strrchr(m->path, '/') + 1;
-        lp->python_program =
-            lp->python_program || fnmatch("python[0-9.]*", base, 0) == 0 || strcmp(base, "python") == 0;
+        lp->python_program = lp->python_program || is_command(base);
         if (m->device == o->mapping.device && m->inode == o->mapping.inode && strcmp(m->path, o->mapping.path) == 0 &&
             lp->n_code < PYTHON_MAX_CODE)
             lp->code[lp->n_code++] = (struct python_range){m->start, m->end};
     }
+    const char *base = strrchr(o->mapping.path, '/');
+    lp->only_python = base && (is_command(base + 1) || strncmp(base + 1, "libpython", 9) == 0);
 }
 
 static int attach_object(struct lang_process *lp, const struct python_object *o, struct err *err) {
@@ -45,19 +52,34 @@ static int attach_object(struct lang_process *lp, const struct python_object *o,
     return 0;
 }
 
+/* Attaches to the first interpreter that has been started. When none has, says so of the first. */
+static int attach_any(struct lang_process *lp, struct err *err) {
+    struct err why = {0};
+    int rc = -ENOENT;
+    for (unsigned skip = 0; skip < MAX_INTERPRETERS; skip++) {
+        struct python_object o = {0};
+        struct err *to = skip ? &why : err;
+        int found = python_detect(lp->target, skip, &o, to);
+        if (found < 0)
+            return skip ? rc : found;
+        rc = attach_object(lp, &o, to);
+        python_object_clear(&o);
+        if (rc != -EAGAIN)
+            break;
+    }
+    if (rc < 0 && why.code && err)
+        *err = why;
+    return rc;
+}
+
 static int attach(struct target *t, struct lang_process **ret, struct err *err) {
-    struct python_object o = {0};
-    int rc = python_detect(t, &o, err);
-    if (rc < 0)
-        return rc;
     struct lang_process *lp = mem_zalloc(1, sizeof(*lp));
     if (lp) {
         lp->target = t;
         lp->names = python_names_new();
         lp->thread_names = python_thread_names_new();
     }
-    rc = lp && lp->names && lp->thread_names ? attach_object(lp, &o, err) : err_nomem(err);
-    python_object_clear(&o);
+    int rc = lp && lp->names && lp->thread_names ? attach_any(lp, err) : err_nomem(err);
     if (rc < 0) {
         detach(lp);
         return rc;

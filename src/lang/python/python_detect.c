@@ -67,7 +67,7 @@ static bool same_file(const struct target_mapping *a, const struct target_mappin
 
 /* Mappings of one file mostly stand together; files named after Python are tried first, so that the
  * others need not be opened in the ordinary case. */
-static bool try_all(struct target *t, bool named, struct python_object *ret) {
+static bool try_all(struct target *t, bool named, unsigned *skip, struct python_object *ret) {
     size_t n;
     const struct target_mapping *all = target_mappings(t, &n), *last = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -76,14 +76,17 @@ static bool try_all(struct target *t, bool named, struct python_object *ret) {
         if (m->path[0] != '/' || !(m->protection & PROT_EXEC) || (last && same_file(m, last)))
             continue;
         last = m;
-        if ((strstr(base, "python") != NULL) == named && try_mapping(t, m, ret))
+        if ((strstr(base, "python") != NULL) != named || !try_mapping(t, m, ret))
+            continue;
+        if ((*skip)-- == 0)
             return true;
+        python_object_clear(ret);
     }
     return false;
 }
 
-int python_detect(struct target *t, struct python_object *ret, struct err *err) {
-    if (try_all(t, true, ret) || try_all(t, false, ret) || python_detect_unseen(t, ret))
+int python_detect(struct target *t, unsigned skip, struct python_object *ret, struct err *err) {
+    if (try_all(t, true, &skip, ret) || try_all(t, false, &skip, ret) || (skip == 0 && python_detect_unseen(t, ret)))
         return 0;
     return err_set(err, -ENOENT, NULL, "No Python interpreter is mapped");
 }

@@ -29,10 +29,11 @@ static u32 next_record(const struct lang_streams *in, u32 i) {
     return i;
 }
 
-/* Rootward of the oldest Python frame the interpreter's own code only started it, whatever it is called. */
+/* Rootward of the oldest Python frame the interpreter's own code only started it, whatever it is called; not so where
+ * its file is also a program of its own. */
 static bool only_starts(const struct merge *m, u32 i) {
     const struct raw_frame *f = &m->in->native[i];
-    return m->frame > 0 && m->frame >= m->in->n_runtime && raw_kind(f) == RAW_NATIVE &&
+    return m->lp->only_python && m->frame > 0 && m->frame >= m->in->n_runtime && raw_kind(f) == RAW_NATIVE &&
            python_in_ranges(m->lp->code, m->lp->n_code, raw_address(f));
 }
 

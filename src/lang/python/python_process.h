@@ -28,6 +28,7 @@ struct lang_process {
     unsigned n_loops;
     uint64_t loop_bias;  /* address in the target - address in the file */
     bool python_program; /* the process runs the python command; not a program that embeds it */
+    bool only_python;    /* the file that holds the interpreter is python or libpython; not an embedding program */
     struct python_names *names;
     struct python_thread_names *thread_names;
 };
@@ -42,8 +43,9 @@ struct python_object {
     uint64_t runtime; /* address of _PyRuntime, 0 when it has none (3.6) */
 };
 
-/* Looks through every file the process has mapped. -ENOENT when none holds an interpreter. */
-int python_detect(struct target *t, struct python_object *ret, struct err *err);
+/* Looks through every file the process has mapped, and passes over the first `skip` interpreters: a program that holds
+ * one may load modules that bring another, which is never started. -ENOENT when there are no more. */
+int python_detect(struct target *t, unsigned skip, struct python_object *ret, struct err *err);
 void python_object_clear(struct python_object *o);
 /* Address of a symbol in the target, 0 when it is not known. */
 uint64_t python_symbol(const struct python_object *o, const char *name);

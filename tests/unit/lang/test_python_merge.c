@@ -47,6 +47,17 @@ static void a_truncated_native_stack_keeps_every_python_frame(void **state) {
     assert_string_equal(merged(&lp, &in), "02");
 }
 
+static void what_started_python_is_folded_unless_the_program_is_its_own(void **state) {
+    (void)state;
+    struct lang_process lp = {
+        .config = {.loops = PYTHON_LOOPS_SHIM}, .code = {{45, 60}}, .n_code = 1, .only_python = true};
+    const struct raw_frame python[] = {PYTHON(1), LOOP(0x1180)};
+    struct lang_streams in = {.native = native, .n_native = 5, .runtime = python, .n_runtime = 2, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&lp, &in), "n0LnnL");
+    lp.only_python = false;
+    assert_string_equal(merged(&lp, &in), "n0Lnnn");
+}
+
 static void a_loop_that_has_just_begun_gets_no_frames_of_another(void **state) {
     (void)state;
     const struct lang_process counted = {.config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{16, 24}}, .n_loops = 1};
@@ -68,6 +79,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_stand_leafward_of_the_frame_that_holds_their_record),
         cmocka_unit_test(a_truncated_native_stack_keeps_every_python_frame),
+        cmocka_unit_test(what_started_python_is_folded_unless_the_program_is_its_own),
         cmocka_unit_test(a_loop_that_has_just_begun_gets_no_frames_of_another),
     };
     return RUN_TESTS(tests);
