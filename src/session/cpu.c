@@ -193,18 +193,29 @@ static bool defer(struct capture *c, const struct sample_view *v, size_t size) {
     return record_queue_push(&c->deferred, s, size);
 }
 
-static void take_deferred(struct capture *c) {
-    struct queued_record *r = record_queue_pop(&c->deferred);
+/* Takes over `r`, which may be NULL. */
+static void take_waiting(struct capture *c, struct queued_record *r) {
     struct sample_view v;
     if (r && view_sample((const struct cpu_record_head *)r->bytes, r->size, &v))
         take_sample(c, &v);
     free(r);
 }
 
-/* Before what is known of a process is forgotten. */
 static void take_all_deferred(struct capture *c) {
     while (c->deferred.count)
-        take_deferred(c);
+        take_waiting(c, record_queue_pop(&c->deferred));
+}
+
+/* Before what is known of a process is forgotten. */
+static void take_deferred_of(struct capture *c, u32 pid) {
+    struct record_queue all = c->deferred;
+    c->deferred = (struct record_queue){0};
+    for (struct queued_record *r = record_queue_pop(&all); r; r = record_queue_pop(&all)) {
+        if (process_table_depends(&c->processes, ((const struct cpu_record_head *)r->bytes)->tgid, pid))
+            take_waiting(c, r);
+        else
+            record_queue_append(&c->deferred, r);
+    }
 }
 
 /* ---- records ---- */
@@ -218,11 +229,11 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             take_sample(c, &v);
         break;
     case CPU_RECORD_FORK:
-        take_all_deferred(c);
+        take_deferred_of(c, record->child);
         process_table_forked(&c->processes, record->tgid, record->child);
         break;
     case CPU_RECORD_EXEC:
-        take_all_deferred(c);
+        take_deferred_of(c, record->tgid);
         process_table_execed(&c->processes, record->tgid);
         c->command_runs |= record->tgid == (u32)c->command.pid;
         break;
@@ -232,7 +243,7 @@ static void take_record(void *ctx, const struct cpu_record_head *record, size_t 
             process_table_mapped(&c->processes, (const struct cpu_mapped *)record);
         break;
     case CPU_RECORD_EXIT:
-        take_all_deferred(c);
+        take_deferred_of(c, record->tgid);
         process_table_exited(&c->processes, record->tgid);
         break;
     default:
@@ -369,7 +380,7 @@ static void watch_closely(struct capture *c, uint64_t now) {
 static void finish_one(struct capture *c, uint64_t now) {
     bool can_wait = now < c->watch_until_ns && now - c->deferred_since_ns < DEFER_NS;
     if (!can_wait || c->deferred.count > MAX_WAITING)
-        take_deferred(c);
+        take_waiting(c, record_queue_pop(&c->deferred));
 }
 
 static int run(struct capture *c, struct err *err) {

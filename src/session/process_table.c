@@ -7,6 +7,7 @@
 enum {
     RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
     REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
+    GENERATIONS = 16,        /* ancestors that are asked for what a process no longer tells */
 };
 
 /* In `forked_by`. */
@@ -38,8 +39,18 @@ void process_table_publish(struct process_table *t, struct session_process *p) {
     p->now.published_ns = clock_monotonic_ns();
 }
 
+bool process_table_depends(const struct process_table *t, u32 pid, u32 on) {
+    for (unsigned generation = 0; pid != on && generation < GENERATIONS; generation++) {
+        uint64_t *parent = u64_map_get(&t->forked_by, pid);
+        if (!parent)
+            return false;
+        pid = (u32)*parent;
+    }
+    return pid == on;
+}
+
 struct session_process *process_table_parent(const struct process_table *t, u32 pid, bool same_code) {
-    for (unsigned generations = 0; generations < 16; generations++) {
+    for (unsigned generation = 0; generation < GENERATIONS; generation++) {
         uint64_t *parent = u64_map_get(&t->forked_by, pid);
         if (!parent || (same_code && *parent & EXECED))
             return NULL;

@@ -34,6 +34,8 @@ struct session_process *process_table_open(struct process_table *t, u32 pid, str
 /* The nearest ancestor that is known; with `same_code` only one whose memory the process started with and still
  * has. */
 struct session_process *process_table_parent(const struct process_table *t, u32 pid, bool same_code);
+/* Whether what is known of `on` may be needed to understand a sample of `pid`: it is the same, or an ancestor. */
+bool process_table_depends(const struct process_table *t, u32 pid, u32 on);
 
 /* Tells the sampler what changed in p->table. */
 void process_table_publish(struct process_table *t, struct session_process *p);

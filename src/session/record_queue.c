@@ -2,19 +2,23 @@
 
 #include <string.h>
 
-bool record_queue_push(struct record_queue *q, const void *bytes, size_t size) {
-    struct queued_record *r = q->count < RECORD_QUEUE_MAX ? mem_alloc(sizeof(*r) + size) : NULL;
-    if (!r)
-        return false;
+void record_queue_append(struct record_queue *q, struct queued_record *r) {
     r->next = NULL;
-    r->size = size;
-    memcpy(r->bytes, bytes, size);
     if (q->last)
         q->last->next = r;
     else
         q->first = r;
     q->last = r;
     q->count++;
+}
+
+bool record_queue_push(struct record_queue *q, const void *bytes, size_t size) {
+    struct queued_record *r = q->count < RECORD_QUEUE_MAX ? mem_alloc(sizeof(*r) + size) : NULL;
+    if (!r)
+        return false;
+    r->size = size;
+    memcpy(r->bytes, bytes, size);
+    record_queue_append(q, r);
     return true;
 }
 

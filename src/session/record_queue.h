@@ -22,6 +22,8 @@ struct record_queue { /* zero-initialise */
 
 /* Appends a copy. False when the queue or the memory is full. */
 bool record_queue_push(struct record_queue *q, const void *bytes, size_t size);
+/* Appends one that was taken out of a queue. */
+void record_queue_append(struct record_queue *q, struct queued_record *r);
 /* Takes the oldest out, which the caller frees; NULL when there is none. */
 struct queued_record *record_queue_pop(struct record_queue *q);
 void record_queue_free(struct record_queue *q);
