@@ -24,14 +24,16 @@ enum {
     MUSL_PREVIOUS = 16,
     MUSL_NEXT = 24,
     MUSL_TID = 48,
-    COST_SHARE = 200, /* a reading costs at most this fraction of time */
+    COST_SHARE = 200, /* readings cost at most this fraction of a core */
 };
 static const uint64_t SOONEST_NS = 20000000, LATEST_NS = 1000000000;
 
 struct python_thread_names {
-    uint64_t next_ns, interval_ns; /* when the next reading may be; what passes after a fruitless one */
+    uint64_t soonest_ns;           /* when the next reading may be, for a thread that is new */
+    uint64_t next_ns, interval_ns; /* … for one that was asked for before; what passes after a fruitless one */
+    uint64_t readings;             /* how many there were */
     struct u64_map by_tid;         /* index into names */
-    struct u64_map unknown;        /* threads that were asked for since the last reading in vain */
+    struct u64_map unknown;        /* threads that have no name → how many readings there were when we last looked */
     struct thread_name {
         char text[64];
     } * names;
@@ -158,8 +160,8 @@ static void read_all(struct lang_process *lp) {
     struct reading r = {.reader = {.target = lp->target, .layout = &lp->layout, .reads = MAX_READS, .bytes = MAX_BYTES},
                         .names = n};
     u64_map_free(&n->by_tid);
-    u64_map_free(&n->unknown);
     n->count = 0;
+    n->readings++;
     uint64_t interpreter = python_word(&r.reader, lp->interpreters);
     for (unsigned i = 0; interpreter && i < MAX_INTERPRETERS; i++) {
         read_interpreter(&r, interpreter);
@@ -177,20 +179,23 @@ static const char *find(const struct python_thread_names *n, uint32_t tid) {
 int python_thread_name(struct lang_process *lp, u32 tid, char *ret, size_t size) {
     struct python_thread_names *n = lp->thread_names;
     uint64_t start = clock_monotonic_ns();
-    bool due = start >= n->next_ns && lp->layout.interpreter_modules != PYTHON_NONE;
-    if (!due && u64_map_get(&n->unknown, tid))
+    const uint64_t *looked = u64_map_get(&n->unknown, tid);
+    bool due = start >= (looked ? n->next_ns : n->soonest_ns) && lp->layout.interpreter_modules != PYTHON_NONE;
+    if (!due && looked && *looked == n->readings)
         return -ENOENT;
     uint32_t inner = (uint32_t)target_thread_inner_id(lp->target, (pid_t)tid);
     const char *name = find(n, inner);
     if (!name && due) {
+        uint64_t used = clock_cpu_ns();
         read_all(lp);
         name = find(n, inner);
-        uint64_t end = clock_monotonic_ns(), rest = (end - start) * COST_SHARE;
+        uint64_t end = clock_monotonic_ns(), rest = (clock_cpu_ns() - used) * COST_SHARE;
         n->interval_ns = name ? SOONEST_NS : MIN(MAX(2 * n->interval_ns, SOONEST_NS), LATEST_NS);
         n->next_ns = end + MAX(n->interval_ns, rest);
+        n->soonest_ns = end + MAX(SOONEST_NS, rest);
     }
     if (!name)
-        return u64_map_put(&n->unknown, tid, 1) < 0 ? -ENOMEM : -ENOENT;
+        return u64_map_put(&n->unknown, tid, n->readings) < 0 ? -ENOMEM : -ENOENT;
     snprintf(ret, size, "%s", name);
     return 0;
 }
