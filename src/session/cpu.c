@@ -18,7 +18,8 @@
 #include "source/cpu/cpu.h"
 
 enum {
-    POLL_MS = 25,         /* how late a sample is looked at, at most, when nothing is new */
+    POLL_MS = 25,         /* how late a sample is looked at, at most, */
+    QUIET_POLL_MS = 100,  /* … and when nothing was new for a second */
     WATCH_NS = 50000000,  /* a name was new: for so long every sample is looked at as it comes */
     MAX_WAITING = 64,     /* … unless there are more than this, */
     DEFER_NS = 200000000, /* … but walks are not left unfinished for longer than this */
@@ -40,6 +41,7 @@ struct capture {
     struct walk_stack *walk;             /* of walks finished in user space */
     uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
     uint64_t watch_until_ns, deferred_since_ns;
+    uint64_t news_ns; /* when there was last a new name, or a process began or ended */
 };
 
 /* ---- samples ---- */
@@ -180,14 +182,17 @@ static void take_sample(struct capture *c, const struct sample_view *v) {
 
 /* Finishing a walk may load tables, for longer than a short program lives or keeps its code. So first every
  * sample that waits in the ring is asked for what its process may forget: which process it is, and the names
- * of its runtime's frames. Returns whether the sample was put by. */
+ * of its thread and of its runtime's frames. Returns whether the sample was put by. */
 static bool defer(struct capture *c, const struct sample_view *v, size_t size) {
     const struct cpu_sample *s = v->sample;
     if (!s->stack_bytes)
         return false;
     struct session_process *p = process_of(c, s, has_user_stack(c, s));
-    if (p)
+    if (p) {
         session_process_read_names(p, &s->walk);
+        if (snapshot_of(c, p, s))
+            thread_of(c, p, s);
+    }
     if (c->deferred.count == 0)
         c->deferred_since_ns = clock_monotonic_ns();
     return record_queue_push(&c->deferred, s, size);
@@ -223,6 +228,8 @@ static void take_deferred_of(struct capture *c, u32 pid) {
 static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
     struct capture *c = ctx;
     struct sample_view v;
+    if (record->type == CPU_RECORD_FORK || record->type == CPU_RECORD_EXEC || record->type == CPU_RECORD_EXIT)
+        c->news_ns = record->time_ns;
     switch (record->type) {
     case CPU_RECORD_SAMPLE:
         if (view_sample(record, size, &v) && !defer(c, &v, size))
@@ -371,8 +378,10 @@ static void watch_closely(struct capture *c, uint64_t now) {
     bool more = c->files.runtime_names != c->runtime_names || c->files.last_serial != c->last_serial;
     c->runtime_names = c->files.runtime_names;
     c->last_serial = c->files.last_serial;
-    if (more)
+    if (more) {
         c->watch_until_ns = now + WATCH_NS;
+        c->news_ns = now;
+    }
     cpu_source_set_eager(c->source, now < c->watch_until_ns);
 }
 
@@ -383,6 +392,13 @@ static void finish_one(struct capture *c, uint64_t now) {
         take_waiting(c, record_queue_pop(&c->deferred));
 }
 
+/* For how long to wait for samples. */
+static uint64_t wait_ms(const struct capture *c, uint64_t now) {
+    if (c->deferred.count)
+        return now < c->watch_until_ns ? 1 : 0;
+    return now < c->news_ns + 1000000000 ? POLL_MS : QUIET_POLL_MS;
+}
+
 static int run(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     uint64_t end = o->duration > 0 ? c->began_ns + (uint64_t)(o->duration * 1e9) : UINT64_MAX;
@@ -391,8 +407,7 @@ static int run(struct capture *c, struct err *err) {
         if (now >= end || stop_requested(o) || targets_ended(c))
             return 0;
         uint64_t left_ms = (end - now) / 1000000 + 1;
-        int wait_ms = c->deferred.count == 0 ? POLL_MS : now < c->watch_until_ns ? 1 : 0;
-        int rc = cpu_source_poll(c->source, (int)MIN((uint64_t)wait_ms, left_ms), o->stop_fd, take_record, c);
+        int rc = cpu_source_poll(c->source, (int)MIN(wait_ms(c, now), left_ms), o->stop_fd, take_record, c);
         now = clock_monotonic_ns();
         watch_closely(c, now);
         finish_one(c, now);

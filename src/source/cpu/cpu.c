@@ -36,12 +36,26 @@ struct cpu_source {
     void *take_ctx;
     int taken_now;
     uint64_t drained_ns; /* the maps' records up to here were handed on */
+    uint64_t foreign_ns; /* when they were of other processes alone; 0 when the last were not */
 };
+
+/* On a busy host other processes map code all the time: that wakes us no more often than this. */
+enum { FOREIGN_MAPS_MS = 20 };
 
 /* ---- opening ---- */
 
+static bool follows(struct cpu_source *s, u32 pid) {
+    u32 one;
+    struct table_process process;
+    return s->options.filter == CPU_FILTER_ALL ||
+           bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &one) == 0 ||
+           bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.processes), &pid, &process) == 0;
+}
+
 static void on_mapped(void *ctx, const struct cpu_mapped *record) {
     struct cpu_source *s = ctx;
+    if (s->foreign_ns == s->drained_ns && follows(s, record->head.tgid))
+        s->foreign_ns = 0;
     s->take(s->take_ctx, &record->head, sizeof(*record));
     s->taken_now++;
 }
@@ -50,8 +64,9 @@ static void on_mapped(void *ctx, const struct cpu_mapped *record) {
 static void drain_maps_until(struct cpu_source *s, uint64_t time_ns) {
     if (!s->maps || time_ns <= s->drained_ns)
         return;
-    s->drained_ns = clock_monotonic_ns();
-    cpu_maps_drain(s->maps, on_mapped, s);
+    s->drained_ns = s->foreign_ns = clock_monotonic_ns();
+    if (cpu_maps_drain(s->maps, on_mapped, s) == 0)
+        s->foreign_ns = 0;
 }
 
 static int on_record(void *ctx, void *data, size_t size) {
@@ -288,10 +303,13 @@ void cpu_source_stop(struct cpu_source *s) {
 }
 
 int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *take, void *ctx) {
+    bool listen = s->maps && clock_monotonic_ns() - s->foreign_ns > FOREIGN_MAPS_MS * 1000000ull;
     /* poll() passes over negative descriptors. */
     struct pollfd fds[3] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
                             {.fd = fd, .events = POLLIN},
-                            {.fd = s->maps ? cpu_maps_fd(s->maps) : -1, .events = POLLIN}};
+                            {.fd = listen ? cpu_maps_fd(s->maps) : -1, .events = POLLIN}};
+    if (s->maps && !listen)
+        timeout_ms = MIN(timeout_ms, FOREIGN_MAPS_MS);
     s->take = take;
     s->take_ctx = ctx;
     s->taken_now = 0;

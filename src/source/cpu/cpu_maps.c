@@ -166,7 +166,8 @@ static bool read_record(const struct maps_ring *r, uint64_t at, const struct rec
     return start->header.type == PERF_RECORD_COMM && start->header.misc & PERF_RECORD_MISC_COMM_EXEC;
 }
 
-void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
+size_t cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
+    size_t n = 0;
     for (size_t i = 0; i < m->count; i++) {
         struct maps_ring *r = &m->rings[i];
         uint64_t head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE), tail = r->page->data_tail;
@@ -179,7 +180,9 @@ void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
             if (read_record(r, tail, &start, &record))
                 take(ctx, &record);
             tail += start.header.size;
+            n++;
         }
         __atomic_store_n(&r->page->data_tail, head, __ATOMIC_RELEASE);
     }
+    return n;
 }

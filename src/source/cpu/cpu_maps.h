@@ -20,6 +20,7 @@ DEFINE_CLEANUP(struct cpu_maps, cpu_maps_close)
 int cpu_maps_fd(const struct cpu_maps *m);
 
 /* Calls `take` once per record with a CPU_RECORD_MAP or CPU_RECORD_NEW_IMAGE, which is valid during the call.
- * Records of one CPU come in the order of their times; those of several do not. */
+ * Records of one CPU come in the order of their times; those of several do not. Returns how many were read,
+ * those that do not matter to anybody with them. */
 typedef void cpu_mapped_fn(void *ctx, const struct cpu_mapped *record);
-void cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx);
+size_t cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx);
