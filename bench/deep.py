@@ -10,7 +10,7 @@ def kept(command, arm, hz, name="descend"):
     with Target(command) as t:
         r = Running(arm, t.pid, hz, 2)
         r.wait()
-    counts = [names.count(name) for names, _ in lib.stacks_of(arm, r.file)]
+    counts = [names.count(name) for names, _ in lib.stacks_of(arm, r.file, [t.pid])]
     return counts
 
 
@@ -18,10 +18,11 @@ def main():
     args = lib.options(__doc__, seconds=3, pairs=3, hz=99)
     rows = []
     for name, command, depth, arms in (
-            ("C", [target("recurse"), 3600], 4000, ["scry", "perf -g", "perf dwarf"]),
-            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 4000, ["scry", "austin"]),
-            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 900, ["scry", "py-spy", "austin"])):
+            ("C", [target("recurse"), 3600], 4000, ["scry", "perf -g", "perf dwarf", "samply with names"]),
+            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 4000, ["scry", "austin", "OTel"]),
+            ("Python", [pythons()[0], SOURCES / "recurse.py", 3600], 900, ["scry", "py-spy", "austin", "OTel"])):
         for arm in lib.available(arms, args.arms):
+            lib.progress(f"{name} {depth}", arm)
             counts = kept([*command, depth], arm, args.hz)
             full = 100 * sum(c == depth for c in counts) / max(1, len(counts))
             rows.append((f"{name} {depth}", arm, len(counts), f"{lib.median(counts):g}", f"{full:.1f}"))
@@ -32,7 +33,7 @@ def main():
                                 ("Python, 900 deep", [pythons()[0], SOURCES / "recurse.py", 3600, 900],
                                  ["scry", "py-spy", "py-spy --nonblocking", "austin"])):
         found = lib.interleave(lambda c=command: [Target(c)], lib.available(arms, args.arms), args.hz, args.seconds,
-                               args.pairs)
+                               args.pairs, what=(name,))
         rows += [(name, arm, lib.spread(w), lib.spread(c)) for arm, (w, c, _) in found.items()]
     lib.table(f"Speed kept at {args.hz} Hz", ("target", "profiler", "per wall second", "per CPU second"), rows)
 

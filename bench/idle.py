@@ -9,9 +9,9 @@ def main():
     args = lib.options(__doc__, seconds=4, pairs=3, hz=99)
     command = [pythons()[0], SOURCES / "threads.py", 3600, 50]
     arms = lib.available(["scry", "py-spy", "py-spy --nonblocking", "austin -s"], args.arms)
-    speeds = lib.interleave(lambda: [Target(command)], arms, args.hz, args.seconds, args.pairs)
+    speeds = lib.interleave(lambda: [Target(command)], arms, args.hz, args.seconds, args.pairs, what=("speed",))
     rows = []
-    for arm in arms:
+    for arm in lib.in_turn(arms, 1, "what it shows"):
         with Target(command) as t:
             r = Running(arm, t.pid, args.hz, 3)
             r.wait()

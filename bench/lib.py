@@ -6,7 +6,10 @@ counts its rounds; arms alternate A B A B …, and a figure is the median of the
 with its range. Absolute figures belong to one machine, ratios travel.
 """
 import argparse
+import atexit
 import collections
+import contextlib
+import gzip
 import json
 import os
 import pathlib
@@ -27,6 +30,10 @@ from harness import SOURCES, Target, cpu_ns, cpu_ticks, pythons, scry_path, targ
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "scry-bench"
 VENV = CACHE / "venv/bin"
+SAMPLY = str(CACHE / "samply/bin/samply")
+OTEL = os.environ.get("SCRY_BENCH_OTEL") or str(CACHE / "bin/ebpf-profiler")
+PYTHON315 = CACHE / "python3.15/bin/python3.15"
+BEGAN = time.monotonic()
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="scry-bench-"))
 
 
@@ -41,7 +48,27 @@ def options(doc, **defaults):
     return parser.parse_args()
 
 
+def progress(*what):
+    """One line for whoever waits: the time since the start and what is measured now."""
+    print(f"[{time.monotonic() - BEGAN:5.0f} s] {pathlib.Path(sys.argv[0]).stem}: {', '.join(map(str, what))}",
+          file=sys.stderr, flush=True)
+
+
+def in_turn(arms, pairs, *what):
+    """Every arm once, `pairs` times over, and says which is next."""
+    for pair in range(pairs):
+        for arm in arms:
+            progress(*what, arm, f"{pair + 1} of {pairs}")
+            yield arm
+
+
+def pythons_and_315():
+    """The interpreters to measure on, and bench/setup's 3.15, which brings a sampler of its own."""
+    return [*pythons(), *([str(PYTHON315)] if PYTHON315.exists() and str(PYTHON315) not in pythons() else [])]
+
+
 # ---- the profilers ----
+# pid may be several, comma-separated, for those that take it.
 
 def perf(*more, event="cpu-clock"):
     return lambda pid, hz, seconds, out: [
@@ -51,7 +78,7 @@ def perf(*more, event="cpu-clock"):
 
 def scry_cpu(*more, ending=".pb.gz"):
     def command(pid, hz, seconds, out):
-        return [str(scry_path()), "cpu", "-p", str(pid), "-F", str(hz), "-o", f"{out}{ending}", "--json", "--internal", *more,
+        return [str(scry_path()), "cpu", *sum((["-p", p] for p in str(pid).split(",")), []), "-F", str(hz), "-o", f"{out}{ending}", "--json", "--internal", *more,
                 *(["-d", str(seconds)] if seconds else [])]
     return command
 
@@ -68,6 +95,32 @@ def austin(*more):
         str(out), *more, "-p", str(pid)]
 
 
+def samply(*more):
+    """Attached, it records until Ctrl-C whatever -d says. Names are made by its viewer, unless it is asked for them."""
+    return lambda pid, hz, seconds, out: [SAMPLY, "record", "-s", "-n", "-r", str(hz), "-o", f"{out}.json.gz", *more, "-p", str(pid)]
+
+
+def tachyon(*more):
+    """CPython 3.15's own sampler; it works on the same version only."""
+    return lambda pid, hz, seconds, out: [
+        str(PYTHON315), "-m", "profiling.sampling", "attach", "-a", "-r", str(hz), *(["-d", str(int(seconds))] if seconds else []),
+        "--collapsed", "-o", str(out), *more, str(pid)]
+
+
+def otel(_pid, hz, _seconds, _out):
+    """The OpenTelemetry eBPF profiler, of the whole host: it can do no less. Running gives it a collector."""
+    command = [OTEL, "-disable-tls", "-samples-per-second", str(hz), "-reporter-interval", "1s"]
+    if not any(pathlib.Path(p, "events").exists() for p in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")):
+        # It needs a tracefs: one of its own, so that nothing changes for the others.
+        command = ["unshare", "-m", "sh", "-c", 'mount -t tracefs none /sys/kernel/tracing && exec "$@"', "sh", *command]
+    return command
+
+
+def bpftrace(pid, hz, _seconds, out):
+    only = " || ".join(f"pid == {p}" for p in str(pid).split(","))
+    return ["bpftrace", "-o", str(out), "-e", f"profile:hz:{hz} /{only}/ {{ @[ustack, kstack] = count() }}"]
+
+
 PROFILERS = {
     "scry": scry_cpu(),
     "perf -g": perf("-g"),
@@ -77,21 +130,66 @@ PROFILERS = {
     "py-spy --native": py_spy("--native"),
     "austin": austin(),
     "austin -s": austin("-s"),
+    "samply": samply(),
+    "samply with names": samply("--unstable-presymbolicate"),
+    "profiling.sampling": tachyon(),
+    "OTel": otel,
+    "bpftrace": bpftrace,
 }
+PORT = 11417
 
 
-def available(names, only=None):
-    """Those of the arms that can run here; says which cannot."""
+def program_of(name):
+    """What has to be installed for an arm."""
+    return OTEL if name == "OTel" else PROFILERS[name](1, 1, 1, WORK / "x")[0]
+
+
+@contextlib.contextmanager
+def setting(path, value):
+    """A kernel setting for a while; nothing happens where it cannot be written."""
+    path = pathlib.Path(path)
+    try:
+        before = path.read_text()
+        path.write_text(value)
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        path.write_text(before)
+
+
+def available(names, only=None, python=None):
+    """Those of the arms that can run here, on an interpreter of 3.15 with its own sampler; says which cannot."""
+    names = [*names, *(["profiling.sampling"] if python and str(python) == str(PYTHON315) else [])]
     kept = []
     for name in names:
-        program = PROFILERS[name](1, 1, 1, WORK / "x")[0] if name in PROFILERS else None
+        program = program_of(name) if name in PROFILERS else None
         if only and name not in only.split(","):
             continue
         if program and not (shutil.which(program) or os.access(program, os.X_OK)):
-            print(f"({name}: {program} is not here; see bench/setup)", file=sys.stderr)
+            if name not in MISSING:
+                print(f"({name}: {program} is not here; see bench/setup)", file=sys.stderr)
+            MISSING.add(name)
             continue
         kept.append(name)
     return kept
+
+
+def family(pid):
+    """The process and its descendants, now."""
+    found, todo = set(), [str(pid)]
+    while todo:
+        one = todo.pop()
+        found.add(one)
+        for tasks in pathlib.Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                todo += tasks.read_text().split()
+    return found
+
+
+MISSING = set()
 
 
 class Running:
@@ -100,10 +198,34 @@ class Running:
     def __init__(self, name, pid, hz=99, seconds=None, command=None):
         self.name, self.out = name, WORK / f"{name.replace(' ', '_')}-{time.monotonic_ns()}"
         self.command = command or PROFILERS[name](pid, hz, seconds, self.out)
+        self.around, self.seconds, self.targets = contextlib.ExitStack(), seconds, str(pid).split(",")
+        if name.startswith("samply"):
+            # It takes a machine without a cycle counter for a lack of permission while this is above 1.
+            self.around.enter_context(setting("/proc/sys/kernel/perf_event_paranoid", "1"))
+        if name == "OTel":
+            self.receive()
         self.started = time.monotonic()
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
         self.pid, self.stopped = self.process.pid, None
+
+    def receive(self):
+        """Starts the collector that the profiler sends to."""
+        here = pathlib.Path(__file__).resolve().parent
+        receiver = subprocess.Popen([VENV / "python3", here / "otlp-receiver", str(PORT), self.out])
+        self.around.callback(receiver.wait)
+        self.around.callback(receiver.terminate)
+        self.command = [*self.command, "-collection-agent", f"127.0.0.1:{PORT}"]
+        time.sleep(0.7)
+
+    def warm(self, seconds=1.5):
+        """Waits until it is at work: so many seconds. OTel has its programs checked by the kernel and then reads the files
+        of every process of the host, which takes long on a busy machine: until it has shown a stack of the target."""
+        while self.name == "OTel" and self.process.poll() is None and time.monotonic() < self.started + 120:
+            if self.out.exists() and otlp_stacks(self.out, set().union(*map(family, self.targets))):
+                break
+            time.sleep(0.3)
+        time.sleep(seconds)
 
     def cpu(self):
         """CPU seconds so far, with the helpers it started."""
@@ -117,8 +239,9 @@ class Running:
         m = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{self.pid}/status").read_text())
         return int(m.group(1)) << 10 if m else 0
 
-    def bpf(self):
-        """(bytes of BPF maps, run time of BPF programs in ns, runs), by what the process holds open."""
+    def bpf(self, sampling=False):
+        """(bytes of BPF maps, run time of BPF programs in ns, runs), by the kernel's own count for what the process
+        holds open; with `sampling` of the programs alone that perf events start."""
         maps, run_ns, runs, seen = 0, 0, 0, set()
         for info in pathlib.Path(f"/proc/{self.pid}/fdinfo").iterdir():
             try:
@@ -128,7 +251,8 @@ class Running:
             if "map_id" in fields and fields["map_id"] not in seen:
                 seen.add(fields["map_id"])
                 maps += int(fields.get("memlock", "0"))
-            if "prog_id" in fields and "p" + fields["prog_id"] not in seen:
+            if "prog_id" in fields and "p" + fields["prog_id"] not in seen and (
+                    not sampling or fields.get("prog_type", "").strip() == "7"):
                 seen.add("p" + fields["prog_id"])
                 run_ns += int(fields.get("run_time_ns", "0"))
                 runs += int(fields.get("run_cnt", "0"))
@@ -146,15 +270,21 @@ class Running:
             self.stdout, self.stderr = self.process.communicate()
             self.stderr += f"\n(killed after {timeout} s)"
         self.stopped = time.monotonic() - begin
+        self.around.close()
         return self.stopped
 
     def wait(self, timeout=300):
+        if self.seconds and self.name.startswith(("samply", "OTel", "bpftrace")):  # they know no end of their own
+            self.warm(0)
+            time.sleep(self.seconds)
+            self.stop()
+            return time.monotonic() - self.started
         self.stdout, self.stderr = self.process.communicate(timeout=timeout)
         return time.monotonic() - self.started
 
     @property
     def file(self):
-        for ending in ("", ".pb.gz"):
+        for ending in ("", ".pb.gz", ".json.gz"):
             path = pathlib.Path(f"{self.out}{ending}")
             if path.exists():
                 return path
@@ -162,14 +292,6 @@ class Running:
 
     def summary(self):
         return json.loads(self.stdout) if self.stdout.strip().startswith("{") else {}
-
-
-def bpf_stats(on):
-    try:
-        pathlib.Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1" if on else "0")
-        return True
-    except OSError:
-        return False
 
 
 # ---- what the profilers wrote ----
@@ -181,8 +303,109 @@ def clean(name):
     return name.rsplit(".", 1)[-1] if re.fullmatch(r"[A-Z]\w*\.\w+", name) else name
 
 
-def stacks_of(name, path):
-    """[(frames leaf first, weight)] of what a profiler wrote."""
+def samply_stacks(path):
+    """[(frames leaf first, weight)] of the Firefox profiler's format, named by the file of symbols beside it if there is one."""
+    profile = json.loads(gzip.decompress(path.read_bytes()))
+    symbols, beside = {}, path.with_name(path.name.replace(".json.gz", ".json.syms.json"))
+    if beside.exists():
+        known = json.loads(beside.read_text())
+        for lib in known["data"]:
+            symbols[lib["debug_name"]] = [(s["rva"], s["rva"] + s["size"], known["string_table"][s["symbol"]])
+                                          for s in lib["symbol_table"]]
+    found = []
+    for thread in profile["threads"]:
+        stacks, frames, funcs = thread["stackTable"], thread["frameTable"], thread["funcTable"]
+        strings, names = thread["stringArray"], {}
+
+        def name_of(frame):
+            if frame not in names:
+                func = frames["func"][frame]
+                resource = funcs["resource"][func]
+                lib = thread["resourceTable"]["lib"][resource] if resource is not None and resource >= 0 else None
+                at = frames["address"][frame]
+                names[frame] = next((n for low, high, n in symbols.get(
+                    profile["libs"][lib]["debugName"] if lib is not None else None, ()) if low <= at < high),
+                    strings[funcs["name"][func]])
+            return clean(names[frame])
+
+        weights = thread["samples"].get("weight") or [1] * thread["samples"]["length"]
+        for stack, weight in zip(thread["samples"]["stack"], weights):
+            one = []
+            while stack is not None:
+                one.append(name_of(stacks["frame"][stack]))
+                stack = stacks["prefix"][stack]
+            if one:
+                found.append((one, weight))
+    return found
+
+
+def otlp_stacks(path, pids=None):
+    """[(frames leaf first, samples)] of what bench/otlp-receiver took, of some processes or of all. A frame without a name,
+    which every native one is, is (file, address in the file). Field numbers: opentelemetry-proto, profiles/v1development."""
+    fields, numbers, data, at, found = pprof._fields, pprof._numbers, path.read_bytes(), 0, []
+    pids = {str(p) for p in pids} if pids else None
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at:at + 4], "little")
+        message, at = list(fields(data[at + 4:at + 4 + size])), at + 4 + size
+        tables = collections.defaultdict(list)
+        for _, dictionary in (m for m in message if m[0] == 2):
+            for field, value in fields(dictionary):
+                tables[field].append(value)
+        strings = [s.decode(errors="replace") for s in tables[5]]
+        mappings = [strings[dict(fields(m)).get(4, 0)] for m in tables[1]]
+        functions = [strings[dict(fields(f)).get(1, 0)] for f in tables[3]]
+        locations = []
+        for raw in tables[2]:
+            one = collections.defaultdict(list)
+            for field, value in fields(raw):
+                one[field].append(value)
+            lines = [functions[dict(fields(line)).get(1, 0)] for line in one[3]]
+            locations.append([clean(n) for n in lines if n] or [(mappings[(one[1] or [0])[0]], (one[2] or [0])[0])])
+        stacks = []
+        for raw in tables[7]:
+            indices = []
+            for field, value in fields(raw):
+                if field == 1:
+                    numbers(indices, value)
+            stacks.append([name for i in indices for name in locations[i]])
+        for _, resource in (m for m in message if m[0] == 1):
+            of = collections.defaultdict(list)
+            for field, value in fields(resource):
+                of[field].append(value)
+            pid = next((str(dict(fields(dict(fields(a))[2])).get(3)) for r in of[1] for n, a in fields(r)
+                        if n == 1 and dict(fields(a)).get(1) == b"process.pid"), None)
+            if pids and pid not in pids:
+                continue
+            for sample in (s for scope in of[2] for n, p in fields(scope) if n == 2 for m, s in fields(p) if m == 2):
+                index, values, times = 0, [], []
+                for field, value in fields(sample):
+                    if field == 1:
+                        index = value
+                    elif field == 4:
+                        numbers(values, value)
+                    elif field == 5:  # packed, eight bytes each
+                        times += [0] * (len(value) // 8 if isinstance(value, bytes) else 1)
+                found.append((stacks[index], len(times) or sum(values) or 1))
+    return found
+
+
+def bpftrace_stacks(path):
+    """[(frames leaf first, weight)] of `@[ustack, kstack] = count()`."""
+    found = []
+    for user, kernel, weight in re.findall(r"^@\[(.*?),(.*?)\]: (\d+)$", path.read_text(errors="replace"), re.S | re.M):
+        names = [clean(line) for part in (kernel, user) for line in part.splitlines() if line.strip()]
+        found.append((names, int(weight)))
+    return found
+
+
+def stacks_of(name, path, pids=None):
+    """[(frames leaf first, weight)] of what a profiler wrote; of a whole host's, those of the processes asked for."""
+    if name.startswith("samply"):
+        return samply_stacks(path)
+    if name == "OTel":
+        return otlp_stacks(path, pids)
+    if name == "bpftrace":
+        return bpftrace_stacks(path)
     if name.startswith("scry"):
         p = pprof.read(path)
         index = p.value_index()
@@ -207,6 +430,8 @@ def stacks_of(name, path):
         frames = stack.split(";")
         if name.startswith("austin"):
             frames = [f.split(":")[1] if f.count(":") >= 2 else f for f in frames if not re.match(r"[PT]\d", f)]
+        if name == "profiling.sampling":
+            frames = [f.split(":")[1].rsplit(".", 1)[-1] if f.count(":") >= 2 else f for f in frames if not f.startswith("tid:")]
         frames = [clean(f) for f in frames]
         found.append((frames[::-1], int(weight)))
     return found
@@ -253,16 +478,22 @@ def settle(seconds=0.5):
     time.sleep(seconds)
 
 
+class Failed(Exception):
+    """An arm could not do what was asked of it; the others go on."""
+
+
 def keeps(targets, arm, hz, seconds, warm=1.5):
     """Work per wall second and per CPU second of running targets while a profiler works on the first
     of them ("none": nothing does). Returns (per wall, per CPU, Running or None)."""
     running = None
     if arm != "none":
         running = Running(arm, targets[0].pid, hz)
-        time.sleep(warm)
+        running.warm(warm)
         if running.process.poll() is not None:
             running.stop()
-            raise SystemExit(f"{arm} ended: {running.stderr[-1500:]}")
+            if arm == "scry":
+                raise SystemExit(f"{arm} ended: {running.stderr[-1500:]}")
+            raise Failed(f"{arm} ended: {running.stderr.strip()[-500:]}")
     else:
         settle(0.3)
     for t in targets:
@@ -277,16 +508,22 @@ def keeps(targets, arm, hz, seconds, warm=1.5):
     return per_wall, per_cpu, running
 
 
-def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5):
+def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
     """Runs none, arm 1, none, arm 2, … `pairs` times over. Returns {arm: ([wall ratios], [cpu ratios],
     [Running])}: each window is divided by the mean of the bare windows before and after it."""
     found = {arm: ([], [], []) for arm in arms}
     targets = make_targets()
     try:
         before = keeps(targets, "none", hz, seconds)
-        for _ in range(pairs):
-            for arm in arms:
-                wall, per_cpu, running = keeps(targets, arm, hz, seconds, warm)
+        failed = set()
+        for arm in in_turn(arms, pairs, *what):
+            if arm not in failed:
+                try:
+                    wall, per_cpu, running = keeps(targets, arm, hz, seconds, warm)
+                except Failed as why:
+                    print(f"({why})", file=sys.stderr)
+                    failed.add(arm)
+                    continue
                 after = keeps(targets, "none", hz, seconds)
                 found[arm][0].append(wall / ((before[0] + after[0]) / 2))
                 found[arm][1].append(per_cpu / ((before[1] + after[1]) / 2))
@@ -302,5 +539,4 @@ def cleanup():
     shutil.rmtree(WORK, ignore_errors=True)
 
 
-import atexit  # noqa: E402
 atexit.register(cleanup)

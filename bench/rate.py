@@ -24,12 +24,13 @@ def main():
     args = lib.options(__doc__, seconds=4, pairs=3, hz=10000)
     rows = []
     for name, command, arms in (
-            ("C", [target("recurse"), 3600, 30], ["scry", "perf -g"]),
+            ("C", [target("recurse"), 3600, 30], ["scry", "perf -g", "samply"]),
             ("Python", [pythons()[0], SOURCES / "recurse.py", 3600, 30], ["scry", "py-spy", "py-spy --nonblocking",
                                                                          "austin"])):
         arms = lib.available(arms, args.arms)
-        shares = {arm: [lost(command, arm, args)[0] for _ in range(args.pairs)] for arm in arms}
-        speeds = lib.interleave(lambda c=command: [Target(c)], arms, args.hz, args.seconds, args.pairs)
+        shares = {arm: [lost(command, arm, args)[0] for _ in lib.in_turn([arm], args.pairs, name)] for arm in arms}
+        speeds = lib.interleave(lambda c=command: [Target(c)], arms, args.hz, args.seconds, args.pairs,
+                               what=(name, "speed"))
         for arm in arms:
             rows.append((name, arm, lib.spread([100 * s for s in shares[arm]], "{:.1f}"), lib.spread(speeds[arm][0]),
                          lib.spread(speeds[arm][1])))

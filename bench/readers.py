@@ -70,9 +70,8 @@ def main():
     if lib.os.access(go, lib.os.X_OK):
         arms["go tool pprof -top"] = [go, "tool", "pprof", "-top", str(path)]
     runs = {arm: [] for arm in arms if lib.shutil.which(arms[arm][0])}
-    for _ in range(args.pairs):
-        for arm in runs:
-            runs[arm].append(timed(arms[arm]))
+    for arm in lib.in_turn(runs, args.pairs):
+        runs[arm].append(timed(arms[arm]))
     lib.table(f"Reading {args.stacks} stacks × 40 frames", ("reader", "seconds", "peak MB"),
               [(arm, lib.spread([r[0] for r in of], "{:.2f}"), lib.megabytes(lib.median([r[1] for r in of])))
                for arm, of in runs.items()])

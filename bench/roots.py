@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Real programs: the share of stacks that reach their thread's root. Bar: 99.9 % each.
-A stack is whole when its outermost frame is where threads begin, whatever scry says of itself."""
+A stack is whole when its outermost frame is where threads begin, whatever the profiler says of itself. OTel, which does
+not name native frames, is judged by the addresses that bear such names in scry's profile of the same process; the
+processes are the same, one after the other."""
 import contextlib
 import subprocess
 
@@ -97,16 +99,48 @@ def programs():
     }
 
 
+def root_addresses(profile):
+    """{(file's name, address in the file)} of the outermost frames that are roots by name."""
+    return {(lib.os.path.basename(frame.mapping.file), frame.address) for frame in {s.frames[-1] for s in profile.samples if s.frames}
+            if frame.mapping and frame.name.split("@")[0].split("+")[0] in ROOTS}
+
+
+def otel(pid, args, roots):
+    """(samples, those that are whole, [outermost frames of the others]) of the OTel profiler."""
+    running, pids = Running("OTel", pid, args.hz), set()
+    running.warm()
+    end = lib.time.monotonic() + args.seconds
+    while lib.time.monotonic() < end:
+        pids |= lib.family(pid)
+        lib.time.sleep(0.1)
+    running.stop()
+    all_, whole, odd = 0, 0, lib.collections.Counter()
+    for names, weight in lib.stacks_of("OTel", running.file, pids):
+        last = names[-1]
+        # A return address, or the byte before it.
+        good = last in ROOTS if isinstance(last, str) else any(
+            (lib.os.path.basename(last[0]), last[1] + more) in roots for more in (-1, 0, 1))
+        all_, whole = all_ + weight, whole + good * weight
+        if not good:
+            odd[last if isinstance(last, str) else f"{lib.os.path.basename(last[0])}+{last[1]:#x}"] += weight
+    return all_, whole, odd
+
+
 def main():
     args = lib.options(__doc__, seconds=5, pairs=1, hz=499, programs="")
-    rows = []
+    rows, arms = [], lib.available(["scry", "OTel"], args.arms)
     for name, start in programs().items():
         if args.programs and not any(p in name for p in args.programs.split(",")):
             continue
         with start() as pid:
             lib.time.sleep(0.5)
             r = Running("scry", pid, args.hz, args.seconds)
+            lib.progress(name, "scry")
             r.wait()
+            others = None
+            if "OTel" in arms:
+                lib.progress(name, "OTel")
+                others = otel(pid, args, root_addresses(lib.pprof.read(r.file)))
         p = lib.pprof.read(r.file)
         index, whole, all_, odd = p.value_index(), 0, 0, lib.collections.Counter()
         unnamed = frames = 0
@@ -121,11 +155,15 @@ def main():
             else:
                 odd[outermost] += 1
         quality = r.summary().get("quality", {})
-        rows.append((name, lib.pprof.count(p), f"{100 * whole / max(1, all_):.2f}",
+        rows.append((name, "scry", lib.pprof.count(p), f"{100 * whole / max(1, all_):.2f}",
                      f"{100 * unnamed / max(1, frames):.2f}", ", ".join(f"{n} ({c})" for n, c in odd.most_common(3)),
                      lib.json.dumps(quality.get("truncated", ""))[:80]))
+        if others:
+            count, good, odd = others
+            rows.append((name, "OTel", count, f"{100 * good / max(1, count):.2f}", "–",
+                         ", ".join(f"{n} ({c})" for n, c in odd.most_common(3)), ""))
     lib.table(f"Stacks that reach the root, {args.hz} Hz × {args.seconds:g} s",
-              ("program", "samples", "% whole", "% frames unnamed", "other outermost frames", "scry's own reasons"), rows)
+              ("program", "profiler", "samples", "% whole", "% frames unnamed", "other outermost frames", "scry's own reasons"), rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """From Ctrl-C to named files on disk after 60 s × 999 Hz with two busy cores (--seconds for less).
-Bar: 0.5 s to .pb.gz and to HTML. perf's figure is `perf script`, which is where its names are made."""
+Bar: 0.5 s to .pb.gz and to HTML. perf's figure is `perf script`, which is where its names are made. samply's file
+has no names (its viewer makes them), unless it is asked for them, which it calls unstable: "samply with names"."""
 import resource
 import subprocess
 
@@ -22,13 +23,13 @@ def main():
     cases = (("two C threads", lambda: [Target([target("shares"), 3600, 2])]),
              ("two Pythons", lambda: [Target([pythons()[0], SOURCES / "shares.py", 3600]) for _ in range(2)]))
     for name, make in cases:
-        for arm in ("scry .pb.gz", "scry .html", "perf -g", "perf dwarf"):
+        for arm in ("scry .pb.gz", "scry .html", "perf -g", "perf dwarf", "samply", "samply with names"):
             if args.arms and arm not in args.arms.split(","):
                 continue
-            if arm.startswith("perf") and name != "two C threads":
+            if not arm.startswith("scry") and (name != "two C threads" or not lib.available([arm])):
                 continue
             took, size, peak = [], 0, 0
-            for _ in range(args.pairs):
+            for _ in lib.in_turn([arm], args.pairs, name):
                 targets = make()
                 out = lib.WORK / f"x-{lib.time.monotonic_ns()}"
                 pids = [str(t.pid) for t in targets]
@@ -38,10 +39,13 @@ def main():
                                "-o", out, "--json"]
                 else:
                     command = lib.PROFILERS[arm](",".join(pids), args.hz, None, out)
+                    out = f"{out}.json.gz" if arm.startswith("samply") else out
                 running = Running(arm, None, command=command)
                 lib.time.sleep(args.seconds)
                 peak = max(peak, running.rss())
                 seconds = running.stop()
+                if not lib.os.path.exists(out):
+                    raise SystemExit(f"{arm} wrote nothing: {running.stderr[-1500:]}")
                 size = lib.os.path.getsize(out)
                 if arm.startswith("perf"):
                     more, rss = perf_script(out)
