@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness  # noqa: E402
+import pprof  # noqa: E402
 from test_python import PYTHONS  # noqa: E402
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
@@ -104,3 +105,45 @@ def test_no_instruction_shows_an_impossible_stack(version, command, thread):
     assert total >= STEPS
     assert cut <= total / 1000, f"{cut} of {total} Python stacks are cut"
     assert not wrong, (sum(w[1] for w in wrong), total, len(wrong), wrong[:4])
+
+
+# ---- without the GIL ----
+
+PARALLEL = [(v, c, o) for v, c in PYTHONS if v.split("-")[0].endswith("t")
+            for o in ([], ["-X", "tlbc=0"]) if not (o and v.startswith("3.13"))]
+
+
+def wrong_line(frames, truth):
+    """Why the lines of a stack (leaf first) cannot be, or None."""
+    python = [f for f in frames if f.name in truth["lines"]]
+    if python and python[0].line not in truth["lines"][python[0].name]:
+        return f"{python[0].name} has no line {python[0].line}"
+    for callee, caller in zip(python, python[1:]):
+        if caller.line not in truth["calls"].get(f"{caller.name} {callee.name}", ()):
+            return f"{caller.name}:{caller.line} does not call {callee.name}"
+    return None
+
+
+@pytest.mark.parametrize("version,command,options", PARALLEL, ids=["-".join([v, *o[1:]]) for v, _, o in PARALLEL])
+def test_threads_that_run_in_parallel_have_the_right_lines(version, command, options, tmp_path):
+    """From 3.14 on each thread has a copy of the instructions of its own, unless told not to."""
+    threads = 12
+    with harness.Target([*command, *options, TESTS / "targets/python_parallel.py", threads], ready=False) as target:
+        truth = target.line()
+        out = tmp_path / "parallel.pb.gz"
+        result = harness.scry("cpu", "-p", truth["ready"], "-d", 3, "-F", 1999, "-o", out)
+        assert result.status == 0, result
+    profile = pprof.read(out)
+    index, total, bad, whole, seen = profile.value_index("samples"), 0, {}, 0, set()
+    for sample in profile.samples:
+        count = sample.values[index]
+        total += count
+        whole += count * ("work" in sample.names)
+        seen.update(f.line for f in sample.frames if f.name == "busy")
+        why = wrong_line(sample.frames, truth)
+        if why:
+            bad[why] = bad.get(why, 0) + count
+    assert total >= 500
+    assert sum(bad.values()) <= 0.001 * total, (total, sorted(bad.items(), key=lambda b: -b[1])[:5])
+    assert total - whole <= 0.001 * total, (whole, total)
+    assert len(seen) >= 4, seen
