@@ -78,8 +78,8 @@ def perf(*more, event="cpu-clock"):
 
 def scry_cpu(*more, ending=".pb.gz"):
     def command(pid, hz, seconds, out):
-        return [str(scry_path()), "cpu", *sum((["-p", p] for p in str(pid).split(",")), []), "-F", str(hz), "-o", f"{out}{ending}", "--json", "--internal", *more,
-                *(["-d", str(seconds)] if seconds else [])]
+        return [str(scry_path()), "cpu", *sum((["-p", p] for p in str(pid).split(",")), []), "-F", str(hz),
+                "-o", f"{out}{ending}", "--json", "--internal", *more, *(["-d", str(seconds)] if seconds else [])]
     return command
 
 
@@ -97,14 +97,15 @@ def austin(*more):
 
 def samply(*more):
     """Attached, it records until Ctrl-C whatever -d says. Names are made by its viewer, unless it is asked for them."""
-    return lambda pid, hz, seconds, out: [SAMPLY, "record", "-s", "-n", "-r", str(hz), "-o", f"{out}.json.gz", *more, "-p", str(pid)]
+    return lambda pid, hz, seconds, out: [
+        SAMPLY, "record", "-s", "-n", "-r", str(hz), "-o", f"{out}.json.gz", *more, "-p", str(pid)]
 
 
 def tachyon(*more):
     """CPython 3.15's own sampler; it works on the same version only."""
     return lambda pid, hz, seconds, out: [
-        str(PYTHON315), "-m", "profiling.sampling", "attach", "-a", "-r", str(hz), *(["-d", str(int(seconds))] if seconds else []),
-        "--collapsed", "-o", str(out), *more, str(pid)]
+        str(PYTHON315), "-m", "profiling.sampling", "attach", "-a", "-r", str(hz), "--collapsed", "-o", str(out),
+        *(["-d", str(int(seconds))] if seconds else []), *more, str(pid)]
 
 
 def otel(_pid, hz, _seconds, _out):
@@ -208,6 +209,14 @@ class Running:
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
         self.pid, self.stopped = self.process.pid, None
+        atexit.register(self.leave_nothing)
+
+    def leave_nothing(self):
+        """However the benchmark ends: no profiler goes on, and the kernel's settings are what they were."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.around.close()
 
     def receive(self):
         """Starts the collector that the profiler sends to."""
@@ -304,7 +313,7 @@ def clean(name):
 
 
 def samply_stacks(path):
-    """[(frames leaf first, weight)] of the Firefox profiler's format, named by the file of symbols beside it if there is one."""
+    """[(frames leaf first, weight)] of the Firefox profiler's format, named by the file of symbols beside it, if any."""
     profile = json.loads(gzip.decompress(path.read_bytes()))
     symbols, beside = {}, path.with_name(path.name.replace(".json.gz", ".json.syms.json"))
     if beside.exists():
@@ -340,8 +349,8 @@ def samply_stacks(path):
 
 
 def otlp_stacks(path, pids=None):
-    """[(frames leaf first, samples)] of what bench/otlp-receiver took, of some processes or of all. A frame without a name,
-    which every native one is, is (file, address in the file). Field numbers: opentelemetry-proto, profiles/v1development."""
+    """[(frames leaf first, samples)] of what bench/otlp-receiver took, of some processes or of all. A frame without a
+    name, which every native one is, is (file, address). Field numbers: opentelemetry-proto, profiles/v1development."""
     fields, numbers, data, at, found = pprof._fields, pprof._numbers, path.read_bytes(), 0, []
     pids = {str(p) for p in pids} if pids else None
     while at + 4 <= len(data):
@@ -431,7 +440,8 @@ def stacks_of(name, path, pids=None):
         if name.startswith("austin"):
             frames = [f.split(":")[1] if f.count(":") >= 2 else f for f in frames if not re.match(r"[PT]\d", f)]
         if name == "profiling.sampling":
-            frames = [f.split(":")[1].rsplit(".", 1)[-1] if f.count(":") >= 2 else f for f in frames if not f.startswith("tid:")]
+            frames = [f.split(":")[1].rsplit(".", 1)[-1] if f.count(":") >= 2 else f for f in frames
+                      if not f.startswith("tid:")]
         frames = [clean(f) for f in frames]
         found.append((frames[::-1], int(weight)))
     return found

@@ -101,7 +101,8 @@ def programs():
 
 def root_addresses(profile):
     """{(file's name, address in the file)} of the outermost frames that are roots by name."""
-    return {(lib.os.path.basename(frame.mapping.file), frame.address) for frame in {s.frames[-1] for s in profile.samples if s.frames}
+    return {(lib.os.path.basename(frame.mapping.file), frame.address)
+            for frame in {s.frames[-1] for s in profile.samples if s.frames}
             if frame.mapping and frame.name.split("@")[0].split("+")[0] in ROOTS}
 
 

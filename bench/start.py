@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""From starting a profiler to its first sample, and from the end to its file: for python3, and for a binary with debug information of
-about --megabytes MB that this script makes (cached). What is measured is the wall time of a command
-that captures one second, less that second. OTel, which goes on for ever: until a sample of the process has reached its collector. Bars: 300 ms; 1 s for 500 MB."""
+"""From starting a profiler to its first sample, and from the end to its file: for python3, and for a binary with debug
+information of about --megabytes MB that this script makes (cached). What is measured is the wall time of a command that
+captures one second, less that second; of perf the names, and of py-spy, which counts samples, the time are not in it.
+OTel, which goes on for ever: until a sample of the process has reached its collector. Bars: 300 ms; 1 s for 500 MB."""
 import subprocess
 
 import lib
@@ -77,10 +78,10 @@ def main():
     args = lib.options(__doc__, pairs=5, megabytes=500)
     rows = []
     native = ["scry", "perf -g", "OTel"]
-    for name, command, arms in (("python3", [pythons()[0], SOURCES / "shares.py", 3600], ["scry", "py-spy", "austin", "OTel"]),
-                          ("C", [target("shares"), 3600], native),
-                          (f"{args.megabytes} MB with debug information",
-                           [big_binary(args.megabytes), 3600, 20], native)):
+    for name, command, arms in (
+            ("python3", [pythons()[0], SOURCES / "shares.py", 3600], ["scry", "py-spy", "austin", "OTel"]),
+            ("C", [target("shares"), 3600], native),
+            (f"{args.megabytes} MB with debug information", [big_binary(args.megabytes), 3600, 20], native)):
         for arm in lib.available(arms, args.arms):
             runs = [r for r in (first_sample(command, arm) for _ in lib.in_turn([arm], args.pairs, name)) if r]
             rows.append((name, arm, lib.spread([1000 * r[0] for r in runs], "{:.0f}"),
