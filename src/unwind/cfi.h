@@ -52,7 +52,7 @@ int cfi_compile(const struct cfi_section *section, struct cfi_rows *ret, struct 
 int cfi_compile_some(const struct cfi_section *section, const u64 *offsets, size_t n, struct cfi_rows *ret);
 
 /* The whole file: .eh_frame; .debug_frame, of the file or its debug file, for what .eh_frame leaves out; and
- * linkage stubs that have neither. */
+ * linkage stubs and system calls that have neither. */
 int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *err);
 
 /* A stretch of code of a file: exactly the rows of cfi_compile_file() for the addresses [start, end), found by the
@@ -68,5 +68,8 @@ int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule);
 /* Adds the rules of linkage stubs that have none, of those sections that reach into [start, end). 0 or -ENOMEM.
  * Private too. */
 int cfi_add_stubs(struct symbol_file *f, u64 start, u64 end, struct cfi_rows *rows);
+/* Adds the rules of stubs that make threads, which end their information before that moment. Private too. */
+void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows);
+enum { CFI_MAKER_BYTES = 32 }; /* from the system call to the new thread's code, at most */
 /* Where the sections of linkage stubs lie that reach into [*start, *end): makes that so long that it holds them. */
 void cfi_widen_to_stubs(struct symbol_file *f, u64 *start, u64 *end);

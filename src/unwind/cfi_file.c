@@ -15,6 +15,15 @@ static u32 rule_at(const struct cfi_rows *rows, u64 address, size_t *ret_next) {
     return low ? rows->rows[low - 1].rule : 0;
 }
 
+/* On entry to a function, before it pushed anything. */
+static const struct unwind_rule entry = {
+    .kind = RULE_CFA_REG,
+    .cfa_reg = 7,
+    .cfa_offset = 8,
+    .ra_offset = -8,
+    .saved = {RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED},
+};
+
 static int insert_range(struct cfi_rows *rows, u64 start, u64 end, const struct unwind_rule *rule) {
     size_t next;
     if (start >= end || rule_at(rows, start, &next) != 0 || (next < rows->count && rows->rows[next].address < end))
@@ -51,13 +60,6 @@ void cfi_widen_to_stubs(struct symbol_file *f, u64 *start, u64 *end) {
 /* Stubs of dynamic linking that their linker gave no information: on entry nothing is pushed; a lazy
  * stub pushes its index after the jump and its first 6 (or, with endbr64, 4 + 5) bytes. */
 int cfi_add_stubs(struct symbol_file *f, u64 from, u64 to, struct cfi_rows *rows) {
-    const struct unwind_rule entry = {
-        .kind = RULE_CFA_REG,
-        .cfa_reg = 7,
-        .cfa_offset = 8,
-        .ra_offset = -8,
-        .saved = {RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED},
-    };
     for (size_t i = 0; i < ARRAY_SIZE(stubs); i++) {
         struct symbol_section s;
         if (!stubs_in(f, i, from, to, &s))
@@ -73,6 +75,35 @@ int cfi_add_stubs(struct symbol_file *f, u64 from, u64 to, struct cfi_rows *rows
             return -ENOMEM;
     }
     return 0;
+}
+
+/* ---- stubs that make threads ----
+ * clone() and clone3() of the C library end their information at the system call, because for the new thread it
+ * would be wrong, and begin another, that of a stack's root, where only the new thread goes:
+ *     syscall; test %rax, %rax; jl error; je new; ret; new: …
+ * For the thread that called, the rule on entry holds until the end: the stub pushes nothing. */
+
+static bool makes_threads(struct symbol_file *f, u64 start, u64 end) {
+    static const u8 begins[] = {0x0f, 0x05, 0x48, 0x85, 0xc0}, returns = 0xc3;
+    struct symbol_section s;
+    if (end - start <= sizeof(begins) || end - start > CFI_MAKER_BYTES || symbol_file_section(f, ".text", &s) < 0 ||
+        !s.data || start < s.address || end - s.address > s.size)
+        return false;
+    const u8 *code = (const u8 *)s.data + (start - s.address);
+    return memcmp(code, begins, sizeof(begins)) == 0 && code[end - start - 1] == returns;
+}
+
+static bool is_root(const struct cfi_rows *rows, size_t i) {
+    return rows->rules[rows->rows[i].rule].kind == RULE_ROOT;
+}
+
+void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows) {
+    struct unwind_rule rule = entry;
+    rule.flags = RULE_ENDS_IF_NEW;
+    for (size_t i = 0; i + 1 < rows->count; i++)
+        if (rows->rows[i].rule == 0 && is_root(rows, i + 1) &&
+            makes_threads(f, rows->rows[i].address, rows->rows[i + 1].address))
+            rows->rows[i].rule = cfi_rule(rows, &rule);
 }
 
 /* Rows must speak of all code that can be mapped, so that a page beyond them is never asked for. */
@@ -155,7 +186,8 @@ int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *er
         return err_nomem(err);
     if (rc == -ENOENT)
         return err_set(err, rc, NULL, "The file has no call-frame information");
-    if (rc == 0 && (cfi_add_stubs(f, 0, UINT64_MAX, ret) < 0 || cover_code(f, ret) < 0))
-        return err_nomem(err);
-    return rc;
+    if (rc < 0)
+        return rc;
+    cfi_add_thread_makers(f, ret);
+    return cfi_add_stubs(f, 0, UINT64_MAX, ret) < 0 || cover_code(f, ret) < 0 ? err_nomem(err) : 0;
 }

@@ -75,10 +75,14 @@ int cfi_compile_part(struct symbol_file *f, u64 start, u64 end, struct cfi_rows 
     cfi_widen_to_stubs(f, &start, &end);
     if (!open_index(f, &x))
         return 0;
-    if (collect(&x, start, end, &offsets, &n) < 0)
+    /* What a gap is may depend on what lies behind it. */
+    if (collect(&x, start, end + CFI_MAKER_BYTES, &offsets, &n) < 0)
         return -ENOMEM;
     struct cfi_section section = {
         .data = x.frames.data, .size = x.frames.size, .address = x.frames.address, .eh_frame = true};
     int rc = cfi_compile_some(&section, offsets, n, ret);
-    return rc < 0 ? rc : cfi_add_stubs(f, start, end, ret);
+    if (rc < 0)
+        return rc;
+    cfi_add_thread_makers(f, ret);
+    return cfi_add_stubs(f, start, end, ret);
 }

@@ -132,7 +132,20 @@ static __always_inline void native_locate_saved(struct native_walk *n, const str
             n->w->state->saved_at[registers[i]] = base + (u64)((s64)rule->saved[i] * 8);
 }
 
+/* Whether a thread that is about to leave the system call which makes threads is the new one: the kernel gives it
+ * 0, in both as soon as they can be seen. Who is held up in the kernel so that no register can be read is the
+ * other, which waits for it; a new one has no return address. */
+static __always_inline int native_is_new(struct native_walk *n) {
+    u64 word;
+    if (walk_is_partial(n->w))
+        return walk_stack_word(n->w, n->w->state->regs.value[ARCH_STACK_POINTER], &word) < 0 ||
+               !native_plausible_return(n, word);
+    return native_register(n, ARCH_RESULT, &word) == 0 && word == 0;
+}
+
 static __always_inline int native_by_rule(struct native_walk *n, const struct unwind_rule *rule) {
+    if ((rule->flags & RULE_ENDS_IF_NEW) && native_is_new(n))
+        return WALK_END_ROOT;
     int end = native_cfa(n, rule, &n->s->cfa);
     if (end)
         return end;

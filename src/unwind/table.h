@@ -70,6 +70,7 @@ enum { RULE_SAVED = 6, RULE_NOT_SAVED = -32768 };
 enum rule_flags {
     RULE_SAVED_FROM_RBP = 1, /* saved[] offsets count from the present rbp, not from the CFA */
     RULE_RA_IN_REGISTER = 2, /* the return address is in register ra_reg, not at CFA - 8 */
+    RULE_ENDS_IF_NEW = 4,    /* both a thread and the one it makes come here; the new one's stack begins here */
 };
 
 _Static_assert(TABLE_MAX_RULES <= 1 << 16, "see struct walk_known");

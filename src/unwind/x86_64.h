@@ -8,7 +8,7 @@
 #include "unwind/walk.h"
 
 enum {
-    REG_RAX_ = 0,
+    ARCH_RESULT = 0, /* rax: of a system call */
     REG_RDX_ = 1,
     REG_RCX_ = 2,
     REG_RBX_ = 3,

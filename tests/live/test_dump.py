@@ -1,5 +1,6 @@
 """scry dump and scry ps."""
 import json
+import os
 import re
 import subprocess
 import time
@@ -84,6 +85,25 @@ def test_a_thread_that_cannot_be_stopped_has_the_frames_that_its_stack_pointer_t
         assert "could not be stopped" in names[-1] and thread["frames"][-1]["mark"], names
 
 
+def test_a_thread_that_waits_for_a_program_to_start_shows_who_starts_it(tmp_path):
+    """It is inside clone(), and cannot be stopped."""
+    fifo, source = tmp_path / "fifo", tmp_path / "spawns.py"
+    os.mkfifo(fifo)
+    source.write_text("import json, os, sys\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "os.posix_spawn('/bin/true', ['true'], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])\n")
+    with Target([pythons()[0], source, fifo]) as t:
+        deadline = time.time() + 5
+        while "(disk sleep)" not in open(f"/proc/{t.pid}/status").read() and time.time() < deadline:
+            time.sleep(0.01)
+        j = scry("dump", "-p", t.pid, "--json")
+        os.close(os.open(fifo, os.O_WRONLY))
+    assert j.status == 0, j
+    names = [f["function"] for f in j.json["threads"][0]["frames"]]
+    assert (names[0].strip("_") in ("clone", "clone3") or names[0].startswith("[libc")) and any("spawn" in n for n in names[1:5]), names
+    assert names[-1] == "<module>", names
+
+
 def test_dump_leaves_the_target_as_it_was():
     with Target([pythons()[0], SOURCES / "threads.py", 60, 20]) as t:
         for _ in range(10):
@@ -124,7 +144,6 @@ def test_dump_agrees_with_the_interpreters_own_answer(tmp_path):
     with Target([pythons()[0], source, out]) as t:
         time.sleep(0.1)
         j = scry("dump", "-p", t.pid, "--json")
-        import os
         import signal
         os.kill(t.pid, signal.SIGUSR2)
         time.sleep(0.3)

@@ -77,6 +77,30 @@ def test_a_leaf_without_any_rule_does_not_invent_callers(capture):
             assert not own, (own, allowed)
 
 
+@pytest.mark.parametrize("how,maker", [("pthread", "makes"), ("clone", "makes_cloned")])
+def test_both_stacks_are_whole_where_a_thread_is_made(capture, how, maker):
+    """The system call returns twice, and the C library has information for neither. The stack of who made the
+    thread goes on to main; that of the new one ends there, with no caller."""
+    with Target([target("newthreads"), 60, how]) as t:
+        c = capture(t, seconds=3, hz=4999, truth=False)
+    # What was sampled before the tables were loaded, on a stack that nothing had touched yet, is cut and says so.
+    known = [s.names for s in c.profile.samples if "not loaded yet" not in s.names[-1]]
+    at_call = [names for names in known if any(n.strip("_") in ("clone", "clone3") for n in names)]
+    if how == "pthread" and not at_call:
+        pytest.skip("clone3 has no name without the C library's debug symbols")
+    old = [names for names in at_call if "main" in names]
+    new = [names for names in at_call if "main" not in names]
+    assert len(old) > 20 and len(new) > 20, (len(old), len(new))
+    for names in old:
+        assert maker in names and names[-1] == "_start", names
+    for names in new:
+        assert names[-1].strip("_") in ("clone", "clone3") and maker not in names, names
+    made = [names for names in known if "lives" in names]
+    assert made and not any(maker in names for names in made)
+    assert not [names for names in known if names[-1].startswith("[truncated")]
+    assert len(known) >= 0.99 * len(c.profile.samples)
+
+
 def test_tail_calls_do_not_break_the_stack(capture):
     with Target([target("tailcall")]) as t:
         c = capture(t, seconds=2)
