@@ -1,10 +1,13 @@
-/* Radix sort, least significant digit first, of those digits in which keys differ. */
+/* A few ascending runs are merged where they overlap: lists that were put together from lists. Else a radix sort,
+ * least significant digit first, of those digits in which keys differ. */
 #include "base/sort.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+#include "base/bisect.h"
+
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, MAX_RUNS = 4 };
 
 static inline uint64_t key_at(const char *records, size_t size, size_t i) {
     uint64_t key;
@@ -12,18 +15,56 @@ static inline uint64_t key_at(const char *records, size_t size, size_t i) {
     return key;
 }
 
-/* Whether they are in order; if not, *ret_differ has the bits in which keys differ. */
-static bool in_order(const char *records, size_t count, size_t size, uint64_t *ret_differ) {
+struct order {
+    size_t runs;
+    size_t starts[MAX_RUNS]; /* of the first of them */
+    uint64_t differ;         /* the bits in which keys differ */
+};
+
+static struct order order_of(const char *records, size_t count, size_t size) {
     uint64_t first = key_at(records, size, 0), before = first;
-    bool sorted = true;
-    *ret_differ = 0;
+    struct order o = {.runs = 1};
     for (size_t i = 1; i < count; i++) {
         uint64_t key = key_at(records, size, i);
-        sorted = sorted && before <= key;
-        *ret_differ |= key ^ first;
+        if (key < before) {
+            if (o.runs < MAX_RUNS)
+                o.starts[o.runs] = i;
+            o.runs++;
+        }
+        o.differ |= key ^ first;
         before = key;
     }
-    return sorted;
+    return o;
+}
+
+/* Merges [0, middle) and [middle, count), each in order, from behind, so that only what lies behind the first
+ * record of the second moves. */
+static int merge(char *records, size_t middle, size_t count, size_t size) {
+    uint64_t least = key_at(records, size, middle), most = key_at(records, size, middle - 1);
+    size_t from = bisect(i, middle, key_at(records, size, i) <= least);
+    size_t to = middle + bisect(i, count - middle, key_at(records, size, middle + i) < most);
+    size_t n = to - middle; /* these are fewer, or memory for them is not much */
+    char *second = mem_alloc(n * size);
+    if (!second)
+        return -ENOMEM;
+    memcpy(second, records + middle * size, n * size);
+    for (size_t i = middle; n > 0;) {
+        bool later = i > from && key_at(records, size, i - 1) > key_at(second, size, n - 1);
+        to--;
+        if (later)
+            memcpy(records + to * size, records + --i * size, size);
+        else
+            memcpy(records + to * size, second + --n * size, size);
+    }
+    free(second);
+    return 0;
+}
+
+static int merge_runs(char *records, size_t count, size_t size, const struct order *o) {
+    int rc = 0;
+    for (size_t i = 1; i < o->runs && rc == 0; i++)
+        rc = merge(records, o->starts[i], i + 1 < o->runs ? o->starts[i + 1] : count, size);
+    return rc;
 }
 
 /* `size` is a constant wherever this is inlined with one. */
@@ -53,14 +94,16 @@ static void pass(char *to, const char *from, size_t count, size_t size, unsigned
 }
 
 int sort_by_key(void *records, size_t count, size_t size) {
-    uint64_t differ;
-    if (count < 2 || in_order(records, count, size, &differ))
+    if (count < 2)
         return 0;
+    struct order o = order_of(records, count, size);
+    if (o.runs <= MAX_RUNS)
+        return merge_runs(records, count, size, &o);
     char *scratch = mem_alloc(count * size), *from = records, *to = scratch;
     if (!scratch)
         return -ENOMEM;
     for (unsigned shift = 0; shift < 64; shift += DIGIT_BITS) {
-        if (!(differ >> shift & (DIGITS - 1)))
+        if (!(o.differ >> shift & (DIGITS - 1)))
             continue;
         pass(to, from, count, size, shift);
         char *sorted = to;

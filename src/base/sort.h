@@ -6,5 +6,5 @@
 #include "base/mem.h"
 
 /* Sorts `count` records of `size` bytes by the key at their beginning. In order already: one look at each, and no
- * memory; else a few passes and as much memory again. 0 or -ENOMEM, with the records as they were. */
+ * memory; else a few passes and as much memory again. 0 or -ENOMEM, with all records there, if not in order. */
 int sort_by_key(void *records, size_t count, size_t size) _must_check_;

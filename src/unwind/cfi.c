@@ -51,9 +51,14 @@ u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule) {
     }
     struct rule_key key = {.rows = rows, .rule = rule};
     uint64_t hash = hash_rule(rule);
+    u16 *recent = &rows->recent[hash % CFI_RECENT_RULES];
+    if (*recent < rows->n_rules && memcmp(&rows->rules[*recent], rule, sizeof(*rule)) == 0)
+        return *recent;
     uint32_t id = hash_index_find(rows->rule_index, hash, rule_equal, &key);
-    if (id != UINT32_MAX)
+    if (id != UINT32_MAX) {
+        *recent = (u16)MIN(id, (uint32_t)UINT16_MAX);
         return id;
+    }
     if (mem_grow((void **)&rows->rules, &rows->cap_rules, rows->n_rules + 1, sizeof(*rule)) < 0 ||
         hash_index_add(rows->rule_index, hash, (uint32_t)rows->n_rules) < 0)
         return 0;
@@ -345,7 +350,8 @@ static struct cfi_expression block(struct reader *r) {
 
 static void set_expression(struct machine *m, struct reader *r, u8 how) {
     u64 number = reader_uleb(r);
-    *reg(m, number) = (struct cfi_register){.how = how, .expression = block(r)};
+    struct cfi_expression e = block(r);
+    *reg(m, number) = (struct cfi_register){.how = how, .size = e.size, .bytes = e.bytes};
 }
 
 static void define_cfa(struct machine *m, u64 number, s64 offset) {

@@ -15,6 +15,8 @@ struct cfi_row {
     u32 rule;    /* index into rules */
 };
 
+enum { CFI_RECENT_RULES = 256 };
+
 /* Owned by the caller; zero-initialise, release with cfi_rows_free(). Rows are sorted by address; rules
  * are distinct; rule 0 is RULE_NONE. */
 struct cfi_rows {
@@ -22,7 +24,8 @@ struct cfi_rows {
     size_t count, capacity;
     struct unwind_rule *rules;
     size_t n_rules, cap_rules;
-    struct hash_index *rule_index; /* internal */
+    struct hash_index *rule_index; /* this and the next: internal */
+    u16 recent[CFI_RECENT_RULES];  /* by hash: indices of rules, to be compared before the index is asked */
     struct cfi_statistics {
         u64 functions;     /* FDEs compiled */
         u64 broken;        /* FDEs left out: malformed or overlapping */

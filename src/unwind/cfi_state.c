@@ -168,7 +168,8 @@ static bool return_address_rule(const struct cfi_register *ra, struct unwind_rul
 /* Saved by an expression: rbp + offset, as functions do that realign their stack. */
 static bool saved_at_rbp(const struct cfi_register *r, s64 *ret_offset) {
     struct symbolic v;
-    if (r->how != CFI_EXPRESSION || !evaluate(&r->expression, &v) || v.deref || v.reg != 6)
+    if (r->how != CFI_EXPRESSION || !evaluate(&(struct cfi_expression){.bytes = r->bytes, .size = r->size}, &v) ||
+        v.deref || v.reg != 6)
         return false;
     *ret_offset = v.offset;
     return true;

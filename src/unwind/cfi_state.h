@@ -22,10 +22,14 @@ struct cfi_expression {
     u32 size;
 };
 
+/* 16 bytes: a state is copied for every function. */
 struct cfi_register {
-    u8 how; /* enum cfi_how */
-    s64 value;
-    struct cfi_expression expression;
+    u8 how;   /* enum cfi_how */
+    u32 size; /* of an expression */
+    union {
+        s64 value;
+        const u8 *bytes;
+    };
 };
 
 struct cfi_state {

@@ -40,14 +40,23 @@ static int by_key_and_number(const void *a, const void *b) {
 
 static uint64_t shape(unsigned kind, uint64_t i, size_t count) {
     uint64_t random = hash_mix(kind, i);
-    const uint64_t shapes[] = {
-        i, count - i, random, random % 10, random << 40, i ^ 1, 7, UINT64_MAX - (random & 0xfff)};
+    const uint64_t shapes[] = {i,
+                               count - i,
+                               random,
+                               random % 10,
+                               random << 40,
+                               i ^ 1,
+                               7,
+                               UINT64_MAX - (random & 0xfff),
+                               i * 3 % (count + 1), /* three runs that overlap */
+                               i < 3 ? count : i,
+                               i + 3 < count ? i : 5}; /* a few in the wrong place */
     return shapes[kind];
 }
 
 static void records_are_sorted_as_by_the_c_library_whatever_their_order(void **state) {
     static const size_t counts[] = {0, 1, 2, 100, 5000};
-    for (unsigned kind = 0; kind < 8; kind++)
+    for (unsigned kind = 0; kind < 11; kind++)
         for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
             struct sorted *ours = mem_zalloc(counts[c] + 1, sizeof(*ours)),
                           *theirs = mem_zalloc(counts[c] + 1, sizeof(*ours));
