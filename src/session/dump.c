@@ -58,7 +58,7 @@ static int dump_init(struct dump *d, struct err *err) {
     if (tables_new(&(struct tables_memory){.rules = d->rules}, &d->tables) < 0 ||
         session_files_init(&d->files, d->profile, d->tables) < 0)
         return err_nomem(err);
-    d->files.lazily = true;
+    d->files.once = true;
     return assembler_new(&d->files, &d->assembler, err);
 }
 

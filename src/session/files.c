@@ -78,7 +78,7 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
 
 /* Whether that can be done. */
 static bool load_lazily(struct session_files *fs, struct session_file *f) {
-    return fs->lazily && cfi_has_index(f->symbols) && tables_add_file_lazily(fs->tables, f->symbols, &f->tables) == 0;
+    return fs->once && cfi_has_index(f->symbols) && tables_add_file_lazily(fs->tables, f->symbols, &f->tables) == 0;
 }
 
 bool session_file_load_tables(struct session_files *fs, struct session_file *f) {

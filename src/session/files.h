@@ -38,7 +38,7 @@ struct session_files {
     string_id kind_native;
     uint64_t last_serial;   /* of processes */
     uint64_t runtime_names; /* functions that were learnt from a runtime */
-    bool lazily;            /* load of a table only what walks look at: they are all in user space, and few */
+    bool once;              /* every stack is walked once, in user space: load of tables only what is looked at */
     uint64_t tables_loaded; /* counts loads: another process may have loaded a shared file */
 };
 

@@ -155,7 +155,7 @@ static bool is_common(const struct session_process *p, size_t i) {
     return found;
 }
 
-/* Names take longest of all, so their loading begins first. */
+/* Names take longest of all, so their loading begins as soon as it is known which. */
 static void prepare_names(const struct session_process *p) {
     for (size_t i = 0; i < p->now.count; i++) {
         struct session_file *f = p->now.code[i].file;
@@ -166,7 +166,6 @@ static void prepare_names(const struct session_process *p) {
 
 void session_process_preload(struct session_process *p) {
     bool loaded = false;
-    prepare_names(p);
     for (size_t i = 0; i < p->now.count; i++) {
         struct session_file *f = p->now.code[i].file;
         if (f && is_common(p, i) && f->tables_state == FILE_TABLES_UNKNOWN) {
@@ -230,6 +229,8 @@ int session_process_of(struct session_files *files, struct target *target, uint6
         session_process_close(p);
         return err_nomem(err);
     }
+    if (files->once)
+        prepare_names(p);
     session_process_attach_runtime(p, clock_monotonic_ns());
     *ret = p;
     return 0;

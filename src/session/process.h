@@ -51,7 +51,8 @@ struct session_process {
     struct u64_map threads;                  /* tid → thread_id, and whether its name is only the kernel's */
 };
 
-/* Opens a process, reads its mappings and looks for a runtime. */
+/* Opens a process, reads its mappings and looks for a runtime. With files->once the names of the files that nearly
+ * every stack goes through begin to be loaded. */
 int session_process_open(struct session_files *files, pid_t pid, struct session_process **ret, struct err *err);
 /* The same over a target that was opened already (a core file), and whose mappings were read not before
  * `read_ns`; takes it over. */
@@ -65,8 +66,7 @@ DEFINE_CLEANUP(struct session_process, session_process_close)
 bool session_process_refresh(struct session_process *p);
 /* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
 bool session_process_load_tables(struct session_process *p, uint64_t pc);
-/* Loads the tables of the files that nearly every stack goes through, before the target is stopped, and begins to
- * load their names. */
+/* Loads the tables of the files that nearly every stack goes through, before the target is stopped. */
 void session_process_preload(struct session_process *p);
 /* Looks for a runtime if that is due. Returns whether `table` changed. */
 bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns);

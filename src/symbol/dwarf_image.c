@@ -2,6 +2,7 @@
  * knows zstd only since 0.189. Here only the sections that a look-up reads are inflated, into an ELF image
  * of our own: a header, the sections one after the other, their names, their headers. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -84,42 +85,80 @@ static Elf64_Ehdr header_of(const struct elf_image *e, size_t sections_at, size_
 
 /* An image under construction. */
 struct layout {
-    uint8_t *to;
-    size_t at;
+    size_t at;                           /* how long it is so far */
     Elf64_Shdr sections[MAX_WANTED + 2]; /* section 0 is nothing, the last one holds the names */
     size_t n_sections;
     char names[512]; /* of what is wanted: they fit */
     size_t names_size;
 };
 
-/* Enters a section of that many bytes, which are at `at`. */
-static void enter(struct layout *l, const char *name, uint32_t type, size_t size) {
+/* Enters a section. */
+static void enter(struct layout *l, const char *name, uint32_t type, size_t at, size_t size) {
     l->sections[l->n_sections++] = (Elf64_Shdr){
-        .sh_name = (Elf64_Word)l->names_size, .sh_type = type, .sh_offset = l->at, .sh_size = size, .sh_addralign = 1};
+        .sh_name = (Elf64_Word)l->names_size, .sh_type = type, .sh_offset = at, .sh_size = size, .sh_addralign = 1};
     size_t n = strlen(name) + 1;
     memcpy(l->names + l->names_size, name, n);
     l->names_size += n;
-    l->at += size;
 }
 
-/* In place: what is not compressed is copied. */
-static void place(struct layout *l, const struct part *p) {
+/* ---- filling it, by two ---- */
+
+enum { WORTH_A_THREAD = 1 << 20 };
+
+struct filling {
+    const struct parts *parts;
+    uint8_t *to[MAX_WANTED]; /* where each part goes */
+    bool filled[MAX_WANTED]; /* a broken one is not */
+    size_t longest;
+};
+
+static void fill(struct filling *f, size_t i) {
+    const struct part *p = &f->parts->all[i];
+    f->filled[i] = p->bytes || packed_inflate(&p->packed, f->to[i]);
     if (p->bytes)
-        memcpy(l->to + l->at, p->bytes, p->size);
-    else if (!packed_inflate(&p->packed, l->to + l->at))
-        return;
-    enter(l, p->name, SHT_PROGBITS, p->size);
+        memcpy(f->to[i], p->bytes, p->size);
+}
+
+static void *fill_others(void *filling) {
+    struct filling *f = filling;
+    for (size_t i = 0; i < f->parts->count; i++)
+        if (i != f->longest)
+            fill(f, i);
+    return NULL;
+}
+
+/* The longest section takes most of the time: the others are filled beside it. */
+static void fill_all(struct filling *f) {
+    pthread_t other;
+    for (size_t i = 1; i < f->parts->count; i++)
+        if (f->parts->all[i].size > f->parts->all[f->longest].size)
+            f->longest = i;
+    bool alone = f->parts->total - f->parts->all[f->longest].size < WORTH_A_THREAD ||
+                 pthread_create(&other, NULL, fill_others, f) != 0;
+    fill(f, f->longest);
+    if (alone)
+        fill_others(f);
+    else
+        pthread_join(other, NULL);
 }
 
 /* Returns how long the image is. */
 static size_t lay_out(const struct elf_image *e, const struct parts *parts, uint8_t *to) {
     static const char names_name[] = ".shstrtab";
-    struct layout l = {.to = to, .at = sizeof(Elf64_Ehdr), .n_sections = 1, .names_size = 1};
+    struct layout l = {.at = sizeof(Elf64_Ehdr), .n_sections = 1, .names_size = 1};
+    struct filling f = {.parts = parts};
+    for (size_t i = 0; i < parts->count; i++) {
+        f.to[i] = to + l.at;
+        l.at += parts->all[i].size;
+    }
+    fill_all(&f);
     for (size_t i = 0; i < parts->count; i++)
-        place(&l, &parts->all[i]);
+        if (f.filled[i])
+            enter(&l, parts->all[i].name, SHT_PROGBITS, (size_t)(f.to[i] - to), parts->all[i].size);
     size_t names_at = l.at;
-    enter(&l, names_name, SHT_STRTAB, l.names_size + sizeof(names_name));
+    enter(&l, names_name, SHT_STRTAB, names_at, l.names_size + sizeof(names_name));
     memcpy(to + names_at, l.names, l.names_size);
+    l.at += l.names_size;
     memset(to + l.at, 0, 8);
     l.at = (l.at + 7) & ~(size_t)7;
     Elf64_Ehdr h = header_of(e, l.at, l.n_sections);
