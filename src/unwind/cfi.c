@@ -59,7 +59,8 @@ u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule) {
         *recent = (u16)MIN(id, (uint32_t)UINT16_MAX);
         return id;
     }
-    if (mem_grow((void **)&rows->rules, &rows->cap_rules, rows->n_rules + 1, sizeof(*rule)) < 0 ||
+    if (rows->n_rules >> CFI_RULE_BITS ||
+        mem_grow((void **)&rows->rules, &rows->cap_rules, rows->n_rules + 1, sizeof(*rule)) < 0 ||
         hash_index_add(rows->rule_index, hash, (uint32_t)rows->n_rules) < 0)
         return 0;
     rows->rules[rows->n_rules] = *rule;
@@ -232,7 +233,8 @@ static int read_fde(struct compiler *c, struct reader r, u64 cie_offset) {
     if (c->cies[cie].augmented)
         reader_bytes(&r, reader_uleb(&r));
     u64 program = (u64)(r.pos - (const u8 *)c->section->data);
-    if (r.failed || end <= f.start || end >> 63 || size > UINT32_MAX || program + reader_left(&r) > UINT32_MAX)
+    if (r.failed || end <= f.start || end >> CFI_ADDRESS_BITS || size > UINT32_MAX ||
+        program + reader_left(&r) > UINT32_MAX)
         return -EBADMSG;
     if (c->section->code_end && (f.start < c->section->code_start || end > c->section->code_end))
         return 0;

@@ -10,10 +10,14 @@
 #include "symbol/symbol.h"
 #include "unwind/table.h"
 
+enum { CFI_ADDRESS_BITS = 46, CFI_RULE_BITS = 64 - CFI_ADDRESS_BITS };
+
+/* 8 bytes: a large file has millions. No file's code lies higher. */
 struct cfi_row {
-    u64 address; /* the rule holds from here to the next row */
-    u32 rule;    /* index into rules */
+    u64 address : CFI_ADDRESS_BITS; /* the rule holds from here to the next row */
+    u64 rule : CFI_RULE_BITS;       /* index into rules */
 };
+_Static_assert(sizeof(struct cfi_row) == 8, "packed");
 
 enum { CFI_RECENT_RULES = 256 };
 
@@ -65,7 +69,7 @@ int cfi_compile_part(struct symbol_file *f, u64 start, u64 end, struct cfi_rows 
 /* Whether that index is there and speaks for all that the file has. */
 bool cfi_has_index(struct symbol_file *f);
 
-/* Adds a rule to rows->rules and returns its index; 0 when memory is out. Private to unwind/. */
+/* Adds a rule to rows->rules and returns its index; 0 when memory is out, or there are too many. Private to unwind/. */
 u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule);
 int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule);
 /* Adds the rules of linkage stubs that have none, of those sections that reach into [start, end). 0 or -ENOMEM.

@@ -26,7 +26,8 @@ static const struct unwind_rule entry = {
 
 static int insert_range(struct cfi_rows *rows, u64 start, u64 end, const struct unwind_rule *rule) {
     size_t next;
-    if (start >= end || rule_at(rows, start, &next) != 0 || (next < rows->count && rows->rows[next].address < end))
+    if (start >= end || end >> CFI_ADDRESS_BITS || rule_at(rows, start, &next) != 0 ||
+        (next < rows->count && rows->rows[next].address < end))
         return 0; /* covered already */
     if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 2, sizeof(*rows->rows)) < 0)
         return -ENOMEM;
@@ -109,7 +110,7 @@ void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows) {
 /* Rows must speak of all code that can be mapped, so that a page beyond them is never asked for. */
 static int cover_code(struct symbol_file *f, struct cfi_rows *rows) {
     uint64_t start, end;
-    if (symbol_file_code_range(f, &start, &end) < 0)
+    if (symbol_file_code_range(f, &start, &end) < 0 || end >> CFI_ADDRESS_BITS)
         return 0;
     if (start < rows->rows[0].address) {
         if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
@@ -139,7 +140,7 @@ static int fill_gaps(struct cfi_rows *rows, const struct cfi_rows *more) {
     while (rc == 0 && (i < n || k < more->count)) {
         u64 at = i < n ? old[i].address : UINT64_MAX;
         if (k < more->count)
-            at = MIN(at, more->rows[k].address);
+            at = MIN(at, (u64)more->rows[k].address);
         if (i < n && old[i].address == at)
             rule = old[i++].rule;
         if (k < more->count && more->rows[k].address == at)
