@@ -110,7 +110,9 @@ WHEELS = [p for p in PYTHONS if "-wheel/" in p[1][0]]
 def test_an_embedding_program_has_the_interpreters_frames(version, command, way, tmp_path):
     program, environment = embedded(version, command, tmp_path, way)
     with Oracle(program, env=environment) as oracle:
-        assert_equal_stacks(probe(oracle.process.pid), oracle.truth)
+        seen = probe(oracle.process.pid)
+        assert_equal_stacks(seen, oracle.truth)
+        assert seen["slot"] and seen["complete"]
         if not version.endswith("-musl"):  # Debian's musl says nothing of its call frames
             assert_own_frames_are_rootward(oracle.process.pid, oracle.truth, {"main"})
 

@@ -101,9 +101,15 @@ def test_the_oracles_threads_have_their_names(version, command):
 @every
 @pytest.mark.skipif(not shutil.which("gcore"), reason="gcore is not installed")
 def test_a_core_has_the_names(version, command, tmp_path):
-    with Program(command, "300") as program:
+    # Without the GIL each thread has 32 MB and more of address space of its own, and gdb writes zeros out.
+    count = "0" if version.split("-")[0].endswith("t") else "300"
+    with Program(command, count) as program:
         pid = program.truth["pid"]
+        core = tmp_path / f"core.{pid}"
         want = {tid: cut(name) for tid, name in program.names.items() if name}
-        subprocess.run(["gcore", "-o", tmp_path / "core", str(pid)], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-        assert differences(dump("--core", tmp_path / f"core.{pid}"), want) == []
+        try:
+            subprocess.run(["gcore", "-o", tmp_path / "core", str(pid)], check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+            assert differences(dump("--core", core), want) == []
+        finally:
+            core.unlink()
