@@ -107,16 +107,17 @@ enum { WORTH_A_THREAD = 1 << 20 };
 
 struct filling {
     const struct parts *parts;
-    uint8_t *to[MAX_WANTED]; /* where each part goes */
+    uint8_t *to;
+    size_t at[MAX_WANTED];   /* where each part goes */
     bool filled[MAX_WANTED]; /* a broken one is not */
     size_t longest;
 };
 
 static void fill(struct filling *f, size_t i) {
     const struct part *p = &f->parts->all[i];
-    f->filled[i] = p->bytes || packed_inflate(&p->packed, f->to[i]);
+    f->filled[i] = p->bytes || packed_inflate(&p->packed, f->to + f->at[i]);
     if (p->bytes)
-        memcpy(f->to[i], p->bytes, p->size);
+        memcpy(f->to + f->at[i], p->bytes, p->size);
 }
 
 static void *fill_others(void *filling) {
@@ -130,6 +131,8 @@ static void *fill_others(void *filling) {
 /* The longest section takes most of the time: the others are filled beside it. */
 static void fill_all(struct filling *f) {
     pthread_t other;
+    if (f->parts->count == 0)
+        return;
     for (size_t i = 1; i < f->parts->count; i++)
         if (f->parts->all[i].size > f->parts->all[f->longest].size)
             f->longest = i;
@@ -146,15 +149,15 @@ static void fill_all(struct filling *f) {
 static size_t lay_out(const struct elf_image *e, const struct parts *parts, uint8_t *to) {
     static const char names_name[] = ".shstrtab";
     struct layout l = {.at = sizeof(Elf64_Ehdr), .n_sections = 1, .names_size = 1};
-    struct filling f = {.parts = parts};
+    struct filling f = {.parts = parts, .to = to};
     for (size_t i = 0; i < parts->count; i++) {
-        f.to[i] = to + l.at;
+        f.at[i] = l.at;
         l.at += parts->all[i].size;
     }
     fill_all(&f);
     for (size_t i = 0; i < parts->count; i++)
         if (f.filled[i])
-            enter(&l, parts->all[i].name, SHT_PROGBITS, (size_t)(f.to[i] - to), parts->all[i].size);
+            enter(&l, parts->all[i].name, SHT_PROGBITS, f.at[i], parts->all[i].size);
     size_t names_at = l.at;
     enter(&l, names_name, SHT_STRTAB, names_at, l.names_size + sizeof(names_name));
     memcpy(to + names_at, l.names, l.names_size);
