@@ -112,11 +112,11 @@ def main():
         described(lines, calls, function.__name__, function.__code__)
     described(lines, calls, "Number.__add__", Number.__add__.__code__)
     calls["adding Number.__add__"] = lines["adding"]
-    for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 8):
-        threading.Thread(target=work, daemon=True).start()
     print(json.dumps({"ready": os.getpid(), "lines": {k: sorted(v) for k, v in lines.items()},
                       "calls": {k: sorted(v) for k, v in calls.items()}}))
     sys.stdout.flush()
+    for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 8):
+        threading.Thread(target=work, daemon=True).start()
     threading.Event().wait()
 
 
