@@ -90,8 +90,9 @@ static __always_inline int native_by_frame_pointer(struct native_walk *n) {
     }
     if (native_register(n, ARCH_FRAME_POINTER, &fp) < 0)
         return native_no_register(n, ARCH_FRAME_POINTER);
-    if (fp == 0) /* by convention the outermost frame clears it */
-        return WALK_END_ROOT;
+    /* By convention the outermost frame clears it. The interrupted one may use it for anything. */
+    if (fp == 0)
+        return n->s->volatiles ? WALK_END_NO_RULE : WALK_END_ROOT;
     if (fp < sp || (fp & 7) || walk_stack_word(n->w, fp + 8, &pc) < 0)
         return WALK_END_NO_RULE;
     if (pc == 0)
