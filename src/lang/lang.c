@@ -27,3 +27,10 @@ int lang_attach(struct target *t, enum lang_id *ret_lang, struct lang_process **
     }
     return result;
 }
+
+bool lang_switches_stacks(const char *path) {
+    bool found = false;
+    for (unsigned i = 0; i < LANG_COUNT && !found; i++)
+        found = langs[i]->switches_stacks && langs[i]->switches_stacks(path);
+    return found;
+}

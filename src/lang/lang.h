@@ -25,6 +25,7 @@ struct lang_merged {
     u32 index;     /* into the native stream (lang == 0) or the runtime's own */
     u8 lang;       /* 0 = native */
     bool internal; /* the runtime's machinery, folded by default */
+    bool root;     /* this is the last entry, and the stack's true end: see switches_stacks */
 };
 
 /* Both streams as they were walked, leaf first, rings already straightened; a cut is marked by an
@@ -34,7 +35,8 @@ struct lang_streams {
     u32 n_native;
     const struct raw_frame *runtime;
     u32 n_runtime;
-    u64 leaf_sp; /* stack pointer at the leaf: the first native frame covers [leaf_sp, its CFA) */
+    u64 leaf_sp;           /* stack pointer at the leaf: the first native frame covers [leaf_sp, its CFA) */
+    const bool *switching; /* of each native frame, whether its file switches stacks; NULL: none does */
 };
 
 struct lang {
@@ -63,6 +65,11 @@ struct lang {
      * leaf first, and returns how many. */
     u32 (*merge)(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret);
 
+    /* Whether the code of a library, by its path, moves pieces of the C stack away and back, so that several flows of
+     * the runtime take turns on it (greenlet). Rootward of where such a flow begins the stack holds what another one
+     * left there: merge() ends it, and says so in `root`. May be NULL. */
+    bool (*switches_stacks)(const char *path);
+
     /* Names one raw frame of this runtime: interned in `p`, cached. Reads the target's memory on first
      * sight. Returns 0 for entries that are not frames (boundaries, marks). */
     frame_id (*name_frame)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
@@ -78,3 +85,6 @@ extern const struct lang *const langs[LANG_COUNT];
 /* Looks for a runtime in a process. 0: *ret_lang and *ret, which the caller gives back to detach(). -ENOENT:
  * there is none. Other: *ret_lang is there, but cannot be read, and err says why. */
 int lang_attach(struct target *t, enum lang_id *ret_lang, struct lang_process **ret, struct err *err);
+
+/* Whether any runtime knows the library as one that switches stacks. */
+bool lang_switches_stacks(const char *path);

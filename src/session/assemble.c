@@ -29,6 +29,7 @@ struct assembler {
     size_t n_cache, cap_cache;
     /* Working memory of one sample; allocated once. */
     struct raw_frame *streams[2];
+    bool *switching; /* of streams[0] */
     struct lang_merged *merged;
     frame_id *frames; /* root last */
     size_t n_frames, cap_frames;
@@ -42,7 +43,8 @@ int assembler_new(struct session_files *files, struct assembler **ret, struct er
     a->streams[0] = mem_alloc((WALK_CAPACITY + 1) * sizeof(struct raw_frame));
     a->streams[1] = mem_alloc((WALK_CAPACITY + 1) * sizeof(struct raw_frame));
     a->merged = mem_alloc(2 * (WALK_CAPACITY + 1) * sizeof(*a->merged));
-    if (!a->streams[0] || !a->streams[1] || !a->merged)
+    a->switching = mem_alloc(WALK_CAPACITY + 1);
+    if (!a->streams[0] || !a->streams[1] || !a->merged || !a->switching)
         return err_nomem(err);
     a->kind_kernel = profile_string(files->profile, "kernel");
     a->kernel_mapping =
@@ -63,6 +65,7 @@ void assembler_free(struct assembler *a) {
     free(a->streams[0]);
     free(a->streams[1]);
     free(a->merged);
+    free(a->switching);
     free(a->frames);
     free(a);
 }
@@ -220,7 +223,22 @@ static void push_runtime(struct assembler *a, const struct assemble_input *in, c
         push(a, id);
 }
 
-static void push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
+/* Marks the native frames of files that switch stacks. */
+static void find_switching(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
+    bool any = false;
+    for (size_t i = 0; i < in->snapshot->count && !any; i++)
+        any = in->snapshot->code[i].file && in->snapshot->code[i].file->switches_stacks;
+    for (u32 i = 0; any && i < streams->n_native; i++) {
+        const struct raw_frame *f = &streams->native[i];
+        const struct process_code *c =
+            raw_kind(f) ? session_process_find(in->snapshot, raw_address(f) - (f->word[1] & RAW_EXACT ? 0 : 1)) : NULL;
+        a->switching[i] = c && c->file && c->file->switches_stacks;
+    }
+    streams->switching = any ? a->switching : NULL;
+}
+
+/* Returns whether the merge found the stack's root. */
+static bool push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
     const struct lang *lang = langs[in->process->lang];
     u32 n = lang->merge(in->process->runtime, streams, a->merged);
     for (u32 i = 0; i < n; i++) {
@@ -231,6 +249,7 @@ static void push_merged(struct assembler *a, const struct assemble_input *in, st
         else
             push_native(a, in, f, m->internal);
     }
+    return n && a->merged[n - 1].root;
 }
 
 static const struct walk_stream *stream_of(const struct walk_stack *w, unsigned lang) {
@@ -261,7 +280,9 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     if (runtime && runtime->total) {
         streams.n_runtime = straighten(in->walk, runtime, a->streams[1]);
         streams.runtime = a->streams[1];
-        push_merged(a, in, &streams);
+        find_switching(a, in, &streams);
+        if (push_merged(a, in, &streams))
+            return end_of(WALK_END_ROOT, runtime);
     } else {
         for (u32 i = 0; i < streams.n_native; i++)
             push_native(a, in, &streams.native[i], false);

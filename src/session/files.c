@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lang/lang.h"
 #include "unwind/cfi.h"
 
 enum { MAX_NAMED_FRAMES = 4 << 20 }; /* bound on what a capture keeps */
@@ -68,6 +69,7 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     f->inode = m->inode;
     f->size_and_time = guard;
     f->path = path;
+    f->switches_stacks = lang_switches_stacks(path);
     f->size = size;
     struct symbol_search search = {.target = t};
     if (fd >= 0 && symbol_file_open(TAKE_FD(fd), path, &search, &f->symbols, NULL) < 0)

@@ -1,6 +1,6 @@
 /* The files whose code is sampled: opened once each, their unwind tables and names loaded on demand.
  * Private to session/.
- * May use: symbol/, unwind/, model/.
+ * May use: symbol/, unwind/, model/, lang/.
  * Must not: know processes; addresses here are the file's own. */
 #pragma once
 
@@ -17,6 +17,7 @@ struct session_file {
     uint64_t size;
     char *path;
     struct symbol_file *symbols; /* NULL when it could not be opened */
+    bool switches_stacks;        /* see lang.h */
     enum file_tables tables_state;
     struct tables_file tables;
     mapping_id mapping;   /* in the profile; 0 = not yet */

@@ -113,5 +113,6 @@ const struct lang lang_python = {
     .is_internal = python_is_internal,
     .merge = python_merge,
     .name_frame = python_name_frame,
+    .switches_stacks = python_switches_stacks,
     .thread_name = python_thread_name,
 };

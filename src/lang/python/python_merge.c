@@ -3,7 +3,11 @@
  * 3.10+: every C activation of the evaluation loop has a record on the C stack (_PyCFrame, shim frame), and
  * the walk emitted its address behind the run of Python frames which that activation executes. The native
  * frame that covers this address is the loop's: the run stands leafward of it.
- * <= 3.9: one activation per Python frame; its native frame is recognised by its code address. */
+ * <= 3.9: one activation per Python frame; its native frame is recognised by its code address.
+ *
+ * Where a library switches stacks (greenlet) the Python frames are those of the running greenlet alone, and its C
+ * stack begins with the library's code: rootward of the oldest Python frame. What the walk found beyond belongs to
+ * whoever was there last. */
 #include <string.h>
 
 #include "lang/python/python_process.h"
@@ -18,6 +22,17 @@ struct merge {
     u32 idle;   /* loops at the leaf that have no Python frame: just begun, or about to return */
     u64 low;    /* stack address where the native frame at hand begins */
 };
+
+static bool is_switching(const struct merge *m, u32 i) {
+    return m->in->switching && m->in->switching[i];
+}
+
+/* Whether native frame i, which was written last, is where a greenlet begins: every Python frame stands before it. */
+static bool is_seam(struct merge *m, u32 i) {
+    bool seam = is_switching(m, i) && m->frame > 0 && m->frame == m->in->n_runtime;
+    m->ret[m->n - 1].root = seam;
+    return seam;
+}
 
 static bool is_record(const struct raw_frame *f) {
     return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
@@ -86,6 +101,21 @@ static u64 low_of(const struct merge *m, u32 i, u64 high) {
     return m->low;
 }
 
+/* 3.10 and 3.11: a greenlet's chain of records ends with one in the frame of the library that began it, which is
+ * no loop's. */
+static u32 without_seams_record(const struct merge *m) {
+    const struct lang_streams *in = m->in;
+    u32 n = in->n_runtime;
+    if (!in->switching || n == 0 || !is_record(&in->runtime[n - 1]))
+        return n;
+    for (u32 i = 0; i < in->n_native; i++) {
+        const struct raw_frame *f = &in->native[i];
+        if (raw_kind(f) && raw_address(&in->runtime[n - 1]) < (f->word[1] & ~(u64)RAW_FLAGS))
+            return in->switching[i] ? n - 1 : n;
+    }
+    return n;
+}
+
 /* Places the loops whose records lie below the end of native frame i. Returns whether it is one itself. */
 static bool place_loops(struct merge *m, u64 low, u64 high) {
     const struct lang_streams *in = m->in;
@@ -105,7 +135,9 @@ static bool place_loops(struct merge *m, u64 low, u64 high) {
 }
 
 static void merge_records(struct merge *m) {
-    const struct lang_streams *in = m->in;
+    struct lang_streams own = *m->in;
+    const struct lang_streams *in = m->in = &own;
+    own.n_runtime = without_seams_record(m);
     m->low = in->leaf_sp;
     m->record = next_record(in, 0);
     if (m->lp->config.loops != PYTHON_LOOPS_SHIM)
@@ -119,6 +151,8 @@ static void merge_records(struct merge *m) {
             m->low = high;
         }
         put_native(m, i, internal);
+        if (is_seam(m, i))
+            return;
     }
     put_run(m, true);
 }
@@ -135,15 +169,15 @@ static bool is_loop(const struct merge *m, const struct raw_frame *f) {
 /* How many loops at the leaf have no Python frame. Only two whole stacks can be compared. */
 static u32 idle_loops(const struct merge *m) {
     u32 loops = 0, frames = 0;
-    for (u32 i = 0; i < m->in->n_native; i++) {
-        if (raw_kind(&m->in->native[i]) == 0)
-            return 0;
-        loops += is_loop(m, &m->in->native[i]);
-    }
     for (u32 i = 0; i < m->in->n_runtime; i++) {
         if (raw_kind(&m->in->runtime[i]) == 0)
             return 0;
         frames++;
+    }
+    for (u32 i = 0; i < m->in->n_native && !(is_switching(m, i) && loops >= frames); i++) {
+        if (raw_kind(&m->in->native[i]) == 0)
+            return 0;
+        loops += is_loop(m, &m->in->native[i]);
     }
     return loops > frames ? loops - frames : 0;
 }
@@ -158,6 +192,8 @@ static void merge_counted(struct merge *m) {
         else if (loop && m->frame < in->n_runtime)
             m->ret[m->n++] = (struct lang_merged){.index = m->frame++, .lang = LANG_python};
         put_native(m, i, loop);
+        if (is_seam(m, i))
+            return;
     }
     put_run(m, true);
 }
@@ -169,6 +205,16 @@ u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, s
     else
         merge_records(&m);
     return m.n;
+}
+
+bool python_switches_stacks(const char *path) {
+    /* … cpython-311-x86_64-linux-gnu.so */
+    static const char *const modules[] = {"_greenlet.", "greenlet.", "_cfibers."};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_SIZE(modules) && !found; i++)
+        found = strncmp(name, modules[i], strlen(modules[i])) == 0 && strstr(name, ".so");
+    return found;
 }
 
 /* ---- machinery ---- */

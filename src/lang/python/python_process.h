@@ -86,6 +86,7 @@ static inline bool python_in_ranges(const struct python_range *r, unsigned n, ui
 /* ---- python_merge.c ---- */
 
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret);
+bool python_switches_stacks(const char *path);
 bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol);
 
 /* ---- python_names.c ---- */
