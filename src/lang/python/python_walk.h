@@ -116,6 +116,12 @@ static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
     return 0;
 }
 
+/* Where the interrupted function's native frame ends. */
+static __always_inline u64 python_leaf_end(struct walk *w) {
+    u32 slot = w->stack->streams[0].first;
+    return slot < WALK_CAPACITY ? w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS : 0;
+}
+
 /* Begins with the newest frame of a thread state. */
 static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     const struct python_config *c = p->c;
@@ -126,7 +132,7 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     p->s->root = thread + c->thread_root_cframe;
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
     p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
-    p->s->suspect = into_loop < PYTHON_LOOP_ENTRY;
+    p->s->suspect = into_loop < PYTHON_LOOP_ENTRY && cframe < python_leaf_end(p->w);
     u32 i = p->w->stream;
     p->s->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
 }
@@ -186,8 +192,8 @@ static __always_inline int python_next_loop(struct python_walk *p) {
 
 /* A run of frames has been walked. 3.11, 3.12: a loop that has just begun links its _PyCFrame into the thread
  * state before it fills it in, and what the stack held there before may look like one, from a call that has
- * returned. So when the thread was interrupted near the start of the loop's code, the first run is believed
- * only if it leads to the newest frame of the loop before. */
+ * returned. So when the thread was interrupted near the start of the loop's code, and has linked that loop's, the
+ * first run is believed only if it leads to the newest frame of the loop before. */
 static __always_inline void python_end_run(struct python_walk *p) {
     if (p->s->suspect)
         python_next_loop(p);

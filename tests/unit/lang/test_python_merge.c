@@ -15,13 +15,15 @@
         { (u64) RAW_LANG(LANG_python, PYTHON_RAW_LOOP) << 56 | (at), 0 }                                               \
     }
 
-/* The merged stack as text, leaf first: n = native, L = native and internal, digits = Python entries. */
+/* The merged stack as text, leaf first: n = native, L = native and internal, digits = Python entries, | = a root. */
 static const char *merged(const struct lang_process *lp, const struct lang_streams *in) {
     static char text[64];
     struct lang_merged out[64];
     u32 n = python_merge(lp, in, out);
     for (u32 i = 0; i < n; i++)
         text[i] = (char)(out[i].lang ? '0' + (int)out[i].index : out[i].internal ? 'L' : 'n');
+    if (n && out[n - 1].root)
+        text[n++] = '|';
     text[n] = '\0';
     return text;
 }
@@ -45,6 +47,28 @@ static void a_truncated_native_stack_keeps_every_python_frame(void **state) {
     assert_string_equal(merged(&lp, &in), "n0L2");
     in.n_native = 0;
     assert_string_equal(merged(&lp, &in), "02");
+}
+
+static void a_stack_ends_where_its_greenlet_begins(void **state) {
+    (void)state;
+    struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_SHIM}};
+    const struct raw_frame python[] = {PYTHON(1), PYTHON(2), LOOP(0x1180), LOOP(0x1280)};
+    const bool switching[] = {false, false, true, false, false};
+    struct lang_streams in = {
+        .native = native, .n_native = 5, .runtime = python, .n_runtime = 3, .leaf_sp = 0x1000, .switching = switching};
+    assert_string_equal(merged(&lp, &in), "n01Ln|");
+    lp.config.loops = PYTHON_LOOPS_CFRAME_MARKED; /* the library has put in a record of its own */
+    in.n_runtime = 4;
+    assert_string_equal(merged(&lp, &in), "n01Ln|");
+    const struct raw_frame before[] = {PYTHON(1), LOOP(0x1380)}; /* the library's code was called by Python */
+    in.runtime = before;
+    in.n_runtime = 2;
+    assert_string_equal(merged(&lp, &in), "nnn0Ln");
+    lp = (struct lang_process){.config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{15, 25}}, .n_loops = 1};
+    const struct raw_frame one[] = {PYTHON(1)}; /* the loop beyond belongs to another greenlet */
+    in.runtime = one;
+    in.n_runtime = 1;
+    assert_string_equal(merged(&lp, &in), "n0Ln|");
 }
 
 static void what_started_python_is_folded_unless_the_program_is_its_own(void **state) {
@@ -79,6 +103,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_stand_leafward_of_the_frame_that_holds_their_record),
         cmocka_unit_test(a_truncated_native_stack_keeps_every_python_frame),
+        cmocka_unit_test(a_stack_ends_where_its_greenlet_begins),
         cmocka_unit_test(what_started_python_is_folded_unless_the_program_is_its_own),
         cmocka_unit_test(a_loop_that_has_just_begun_gets_no_frames_of_another),
     };
