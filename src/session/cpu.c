@@ -72,7 +72,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
                                             const struct sample_view *v) {
     struct stack_copy copy;
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
-    stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes);
+    stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes, v->sample->flags & CPU_SAMPLE_STACK_CUT);
     u32 published = p->table.mappings_at;
     struct session_walk how = {.host = &copy.host,
                                .regs = &v->sample->regs,

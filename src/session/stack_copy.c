@@ -2,21 +2,26 @@
 
 #include <errno.h>
 
+enum { NEAR = 65536 };
+
 static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, size_t size) {
     struct stack_copy *c = (struct stack_copy *)host;
     if (address >= c->start && address - c->start < c->size && size <= c->size - (address - c->start)) {
         memcpy(dst, c->bytes + (address - c->start), size);
         return 0;
     }
-    /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. */
-    if (address < c->start && c->start - address < 65536)
+    /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. So it is
+     * above a copy that was cut short. Beyond a whole one are the thread's outer frames, which seldom change. */
+    u64 end = c->start + c->size;
+    if (address < c->start ? c->start - address < NEAR
+                           : c->cut && address - c->start < c->size + NEAR && address + size > end)
         return -EFAULT;
     return c->target ? target_read(c->target, address, dst, size) : -EFAULT;
 }
 
-void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size) {
+void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size, bool cut) {
     *c = (struct stack_copy){
-        .host = {.read = read_copy_or_target}, .target = t, .bytes = bytes, .start = start, .size = size};
+        .host = {.read = read_copy_or_target}, .target = t, .bytes = bytes, .start = start, .size = size, .cut = cut};
 }
 
 void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i) {

@@ -13,9 +13,11 @@ struct stack_copy {
     struct target *target;
     const u8 *bytes;
     u64 start, size; /* of the copy, in the target */
+    bool cut;
 };
 
-void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size);
+/* `cut`: the stack was to be copied further, but there was no room. */
+void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size, bool cut);
 
 /* Appends stream `i` of `from` to `to`, frames and all. Does nothing when there is no room. */
 void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i);

@@ -263,7 +263,7 @@ static long copy_page(u32 i, void *arg) {
 /* Less when the ring fills up: a cut stack is better than a lost sample. */
 static __always_inline u32 pages_to_copy(void) {
     u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-    return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? 4 : 0;
+    return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 4 : 0;
 }
 
 /* Ships the stack from the red zone on, or from the stack pointer when there is nothing below it yet.
@@ -273,6 +273,8 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
     u64 sp = sample->regs.value[ARCH_STACK_POINTER];
     struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = sp - CPU_RED_ZONE_BYTES};
     u32 pages = pages_to_copy();
+    if (pages < CPU_STACK_PAGES)
+        sample->flags |= CPU_SAMPLE_STACK_CUT;
     bpf_loop(pages, copy_page, &copy, 0);
     sample->stack_below = CPU_RED_ZONE_BYTES;
     if (copy.copied == 0) {

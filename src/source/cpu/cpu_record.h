@@ -27,11 +27,12 @@ struct cpu_record_head {
 };
 
 enum cpu_sample_flags {
-    CPU_SAMPLE_USER = 1,      /* has user registers: not a kernel thread */
-    CPU_SAMPLE_IN_KERNEL = 2, /* was running kernel code */
-    CPU_SAMPLE_UNKNOWN = 4,   /* the process was not known yet: nothing was walked */
-    CPU_SAMPLE_INEXACT = 8,   /* the user pc is behind a system call instruction */
-    CPU_SAMPLE_EXECVE = 16,   /* inside execve(): the memory may be the new program's already, and has no stack yet */
+    CPU_SAMPLE_USER = 1,       /* has user registers: not a kernel thread */
+    CPU_SAMPLE_IN_KERNEL = 2,  /* was running kernel code */
+    CPU_SAMPLE_UNKNOWN = 4,    /* the process was not known yet: nothing was walked */
+    CPU_SAMPLE_INEXACT = 8,    /* the user pc is behind a system call instruction */
+    CPU_SAMPLE_EXECVE = 16,    /* inside execve(): the memory may be the new program's already, and has no stack yet */
+    CPU_SAMPLE_STACK_CUT = 32, /* the ring filled up: less of the stack was copied */
 };
 
 enum {
