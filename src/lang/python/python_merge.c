@@ -135,9 +135,7 @@ static bool place_loops(struct merge *m, u64 low, u64 high) {
 }
 
 static void merge_records(struct merge *m) {
-    struct lang_streams own = *m->in;
-    const struct lang_streams *in = m->in = &own;
-    own.n_runtime = without_seams_record(m);
+    const struct lang_streams *in = m->in;
     m->low = in->leaf_sp;
     m->record = next_record(in, 0);
     if (m->lp->config.loops != PYTHON_LOOPS_SHIM)
@@ -199,11 +197,14 @@ static void merge_counted(struct merge *m) {
 }
 
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret) {
-    struct merge m = {.lp = lp, .in = in, .ret = ret};
-    if (lp->config.loops == PYTHON_LOOPS_FRAME)
+    struct lang_streams own = *in;
+    struct merge m = {.lp = lp, .in = &own, .ret = ret};
+    if (lp->config.loops == PYTHON_LOOPS_FRAME) {
         merge_counted(&m);
-    else
+    } else {
+        own.n_runtime = without_seams_record(&m);
         merge_records(&m);
+    }
     return m.n;
 }
 
