@@ -12,9 +12,9 @@ static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, s
     }
     /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. So it is
      * above a copy that was cut short. Beyond a whole one are the thread's outer frames, which seldom change. */
-    u64 end = c->start + c->size;
-    if (address < c->start ? c->start - address < NEAR
-                           : c->cut && address - c->start < c->size + NEAR && address + size > end)
+    bool below = address < c->start && c->start - address < NEAR;
+    bool above = c->cut && address >= c->start && address - c->start < c->size + NEAR;
+    if (below || above)
         return -EFAULT;
     return c->target ? target_read(c->target, address, dst, size) : -EFAULT;
 }

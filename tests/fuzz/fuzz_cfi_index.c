@@ -1,10 +1,9 @@
 /* The index of call-frame information: whatever the bytes of an ELF file, pages are compiled on demand in bounded
  * time, and rows come out in address order. */
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "bytes_file.h"
 #include "unwind/tables.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,14 +32,8 @@ static void use(struct symbol_file *f) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct symbol_search nowhere = {.debug_root = "/nonexistent"};
-    struct symbol_file *f = NULL;
-    int fd = memfd_create("elf", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
-        close(fd);
-        return 0;
-    }
-    if (symbol_file_open(fd, "/nonexistent/file", &nowhere, &f, NULL) < 0)
+    struct symbol_file *f = bytes_elf(data, size);
+    if (!f)
         return 0;
     use(f);
     symbol_file_close(f);

@@ -1,7 +1,7 @@
 /* Core files, plain and compressed. The files they name are looked for where there are none. */
 #include <stdio.h>
-#include <sys/mman.h>
 
+#include "bytes_file.h"
 #include "target/target.h"
 
 static void use(struct target *t) {
@@ -24,8 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char path[32];
     struct target *t = NULL;
-    _cleanup_(closep) int fd = memfd_create("core", MFD_CLOEXEC);
-    if (fd < 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
+    _cleanup_(closep) int fd = bytes_file(data, size);
+    if (fd < 0)
         return 0;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (target_open_core(path, "/proc/self/fdinfo", &t, NULL) < 0)

@@ -1,9 +1,8 @@
 /* ELF files: whatever the bytes, opening, sections, symbols, lines and single names end, and well. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "bytes_file.h"
 #include "symbol/symbol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,14 +42,8 @@ static void use(struct symbol_file *f) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct symbol_search nowhere = {.debug_root = "/nonexistent"};
-    struct symbol_file *f = NULL;
-    int fd = memfd_create("elf", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
-        close(fd);
-        return 0;
-    }
-    if (symbol_file_open(fd, "/nonexistent/file", &nowhere, &f, NULL) < 0)
+    struct symbol_file *f = bytes_elf(data, size);
+    if (!f)
         return 0;
     use(f);
     symbol_file_close(f);

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <zstd.h>
 
 #include "base/file.h"
+#include "bytes_file.h"
 #include "lang/lang.h"
 
 #include "../support/core_thread.h"
@@ -86,8 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1)
         return 0;
     load(data[0]);
-    _cleanup_(closep) int fd = memfd_create("core", MFD_CLOEXEC);
-    if (fd < 0 || pwrite(fd, base.words, base.size, 0) != (ssize_t)base.size)
+    _cleanup_(closep) int fd = bytes_file(base.words, base.size);
+    if (fd < 0)
         return 0;
     for (const uint8_t *p = data + 1; size - (size_t)(p - data) >= 13; p += 13) {
         uint32_t place;
