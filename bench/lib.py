@@ -122,6 +122,11 @@ def bpftrace(pid, hz, _seconds, out):
     return ["bpftrace", "-o", str(out), "-e", f"profile:hz:{hz} /{only}/ {{ @[ustack, kstack] = count() }}"]
 
 
+def timer_alone(_pid, hz, _seconds, _out):
+    """No profiler: what the timers that all of them need cost by themselves."""
+    return [str(ROOT / "bench/timer-alone"), str(hz)]
+
+
 PROFILERS = {
     "scry": scry_cpu(),
     "perf -g": perf("-g"),
@@ -136,6 +141,7 @@ PROFILERS = {
     "profiling.sampling": tachyon(),
     "OTel": otel,
     "bpftrace": bpftrace,
+    "timer alone": timer_alone,
 }
 PORT = 11417
 

@@ -1,4 +1,4 @@
-/* The CPU capture: drains the sampler, keeps processes and tables up to date, fills the profile. */
+/* The CPU capture: sets it up, runs it, says what it cost. */
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
@@ -9,254 +9,14 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "session/assemble.h"
-#include "session/command.h"
-#include "session/process_table.h"
-#include "session/record_queue.h"
-#include "session/session.h"
-#include "session/stack_copy.h"
-#include "source/cpu/cpu.h"
+#include "base/worker.h"
+#include "session/capture.h"
 
 enum {
-    POLL_MS = 25,         /* how late a sample is looked at, at most, */
-    QUIET_POLL_MS = 100,  /* … and when nothing was new for a second */
-    WATCH_NS = 50000000,  /* a name was new: for so long every sample is looked at as it comes */
-    MAX_WAITING = 64,     /* … unless there are more than this, */
-    DEFER_NS = 200000000, /* … but walks are not left unfinished for longer than this */
+    POLL_MS = 25,        /* how late a sample is looked at, at most, */
+    QUIET_POLL_MS = 100, /* … and when nothing was new for a second */
+    WATCH_NS = 50000000, /* a name was new: for so long every sample is looked at as it comes */
 };
-
-struct capture {
-    const struct session_options *options;
-    struct profile *profile;
-    struct cpu_source *source;
-    struct tables *tables;
-    struct session_files files;
-    struct assembler *assembler;
-    struct process_table processes;
-    struct command command;
-    bool command_runs; /* it has been seen to exec */
-    uint64_t began_ns, self_cpu_ns;
-    uint64_t last_house_ns, last_progress_ns;
-    struct record_queue deferred;        /* samples whose walk is to be finished */
-    struct walk_stack *walk;             /* of walks finished in user space */
-    uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
-    uint64_t watch_until_ns, deferred_since_ns;
-    uint64_t news_ns; /* when there was last a new name, or a process began or ended */
-};
-
-/* ---- samples ---- */
-
-/* A view of a sample record with every length checked against the bytes that arrived. */
-struct sample_view {
-    const struct cpu_sample *sample;
-    const uint64_t *kernel;
-    const uint8_t *stack;
-};
-
-static bool view_sample(const struct cpu_record_head *record, size_t size, struct sample_view *ret) {
-    const struct cpu_sample *s = (const void *)record;
-    if (size < CPU_SAMPLE_HEAD_BYTES || s->walk.n_frames > WALK_CAPACITY || s->n_kernel > CPU_MAX_KERNEL_FRAMES ||
-        s->stack_bytes > CPU_STACK_BYTES)
-        return false;
-    size_t frames = s->walk.n_frames * sizeof(struct raw_frame), kernel = s->n_kernel * 8u;
-    if (size < CPU_SAMPLE_HEAD_BYTES + frames + kernel + s->stack_bytes)
-        return false;
-    const uint8_t *p = (const uint8_t *)record + CPU_SAMPLE_HEAD_BYTES;
-    *ret = (struct sample_view){.sample = s, .kernel = (const void *)(p + frames), .stack = p + frames + kernel};
-    return true;
-}
-
-/* Finishes in user space what the kernel could not walk: its tables were not loaded yet. `memory` is NULL
- * when nothing but the copy of the stack is left. */
-static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, struct target *memory,
-                                            const struct sample_view *v) {
-    struct stack_copy copy;
-    u64 start = v->sample->regs.value[7] - v->sample->stack_below;
-    stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes, v->sample->flags & CPU_SAMPLE_STACK_CUT);
-    u32 published = p->table.mappings_at;
-    struct session_walk how = {.host = &copy.host,
-                               .regs = &v->sample->regs,
-                               .tid = v->sample->head.tid,
-                               .exact = !(v->sample->flags & CPU_SAMPLE_INEXACT)};
-    session_process_walk(p, &how, c->walk);
-    if (p->table.mappings_at != published) /* another list is in another place */
-        process_table_publish(&c->processes, p);
-    /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
-    for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
-        if (v->sample->walk.streams[i].lang)
-            stack_copy_stream(c->walk, &v->sample->walk, i);
-    return c->walk;
-}
-
-static thread_id thread_of(struct capture *c, struct session_process *p, const struct cpu_sample *s) {
-    char comm[17] = {0};
-    memcpy(comm, s->head.comm, 16);
-    if (p)
-        return session_process_thread(p, s->head.tid, comm);
-    string_id name = profile_string(c->profile, comm);
-    struct profile_thread t = {.pid = s->head.tgid, .tid = s->head.tid, .process_name = name, .thread_name = name};
-    return profile_thread(c->profile, &t);
-}
-
-/* Until its exec the command is our own child, and our code is nobody's business. */
-static bool is_starting(const struct capture *c, const struct cpu_sample *s) {
-    return !c->command_runs && c->command.pid > 0 && s->head.tgid == (u32)c->command.pid;
-}
-
-/* Whether the sample has a user stack. In execve() the old one is gone before the new one is made. */
-static bool has_user_stack(const struct capture *c, const struct cpu_sample *s) {
-    bool replaced =
-        s->flags & CPU_SAMPLE_EXECVE && mapped_new_image(&c->processes.mapped, s->head.tgid, 0, s->head.time_ns);
-    return s->flags & CPU_SAMPLE_USER && !replaced && !is_starting(c, s);
-}
-
-/* The process that a sample names, opened at first sight if its code is to be walked. */
-static struct session_process *process_of(struct capture *c, const struct cpu_sample *s, bool user) {
-    return user ? process_table_get(&c->processes, &s->head) : process_table_find(&c->processes, s->head.tgid);
-}
-
-/* The mappings that go with a walk: those of its time, or the present ones if it is finished now. NULL when these
- * are of another program than the one that was sampled. */
-static const struct process_snapshot *snapshot_of(const struct capture *c, const struct session_process *p,
-                                                  const struct cpu_sample *s) {
-    const struct process_snapshot *at = session_process_at(p, s->stack_bytes ? UINT64_MAX : s->head.time_ns, NULL);
-    return mapped_new_image(&c->processes.mapped, (u32)p->pid, s->head.time_ns, at->taken_ns) ? NULL : at;
-}
-
-/* The process that a sample belongs to, and the one whose code it ran: the same, or, where it has ended or is
- * another program now, its parent, whose memory had the same code in the same places. Either may be NULL. */
-static void find_processes(struct capture *c, const struct cpu_sample *s, bool user, struct session_process **ret_own,
-                           struct session_process **ret_code) {
-    struct session_process *own = process_of(c, s, user);
-    if (user && own && !snapshot_of(c, own, s))
-        own = NULL;
-    *ret_own = own;
-    *ret_code = own || !user ? own : process_table_parent(&c->processes, s->head.tgid, true);
-}
-
-/* The user part of a sample's stack. */
-static void place_walk(struct capture *c, const struct sample_view *v, struct session_process *own,
-                       struct assemble_input *in, struct assemble_trust *trust) {
-    const struct cpu_sample *s = v->sample;
-    struct session_process *p = in->process;
-    if (s->walk.n_streams)
-        in->walk = &s->walk;
-    if (p && s->stack_bytes)
-        in->walk = finish_walk(c, p, own ? p->target : NULL, v);
-    if (own && in->walk) {
-        *trust = mapped_trust(&c->processes.mapped, p, in->walk, s->head.time_ns, s->stack_bytes);
-        in->trust = trust;
-    }
-    if (!in->walk)
-        in->missing = p ? "[not walked: the process had just appeared]" : "[not walked: the process had ended]";
-}
-
-static void take_sample(struct capture *c, const struct sample_view *v) {
-    const struct cpu_sample *s = v->sample;
-    bool user = has_user_stack(c, s);
-    struct session_process *own, *code;
-    struct assemble_trust trust;
-    find_processes(c, s, user, &own, &code);
-    struct assemble_input in = {.process = code,
-                                .leaf_sp = s->regs.value[7],
-                                .kernel = v->kernel,
-                                .n_kernel = s->n_kernel,
-                                .kernel_thread = !user};
-    if (user)
-        place_walk(c, v, own, &in, &trust);
-    else if (is_starting(c, s))
-        in.missing = "[starting the command]";
-    if (code)
-        in.snapshot = snapshot_of(c, code, s);
-    struct assembled a = assemble(c->assembler, &in);
-    assembled_count(c->profile, &a);
-    struct profile_sample sample = {
-        .stack = a.stack,
-        .thread = thread_of(c, own, s),
-        .time_ns = s->head.time_ns > c->began_ns ? s->head.time_ns - c->began_ns : 0,
-    };
-    profile_add_sample(c->profile, &sample, (int64_t[]){1, (int64_t)c->profile->period_ns});
-}
-
-/* ---- samples that can wait ---- */
-
-/* Finishing a walk may load tables, for longer than a short program lives or keeps its code. So first every
- * sample that waits in the ring is asked for what its process may forget: which process it is, and the names
- * of its thread and of its runtime's frames. Returns whether the sample was put by. */
-static bool defer(struct capture *c, const struct sample_view *v, size_t size) {
-    const struct cpu_sample *s = v->sample;
-    if (!s->stack_bytes)
-        return false;
-    struct session_process *p = process_of(c, s, has_user_stack(c, s));
-    if (p) {
-        session_process_read_names(p, &s->walk);
-        if (snapshot_of(c, p, s))
-            thread_of(c, p, s);
-    }
-    if (c->deferred.count == 0)
-        c->deferred_since_ns = clock_monotonic_ns();
-    return record_queue_push(&c->deferred, s, size);
-}
-
-/* Takes over `r`, which may be NULL. */
-static void take_waiting(struct capture *c, struct queued_record *r) {
-    struct sample_view v;
-    if (r && view_sample((const struct cpu_record_head *)r->bytes, r->size, &v))
-        take_sample(c, &v);
-    free(r);
-}
-
-static void take_all_deferred(struct capture *c) {
-    while (c->deferred.count)
-        take_waiting(c, record_queue_pop(&c->deferred));
-}
-
-/* Before what is known of a process is forgotten. */
-static void take_deferred_of(struct capture *c, u32 pid) {
-    struct record_queue all = c->deferred;
-    c->deferred = (struct record_queue){0};
-    for (struct queued_record *r = record_queue_pop(&all); r; r = record_queue_pop(&all)) {
-        if (process_table_depends(&c->processes, ((const struct cpu_record_head *)r->bytes)->tgid, pid))
-            take_waiting(c, r);
-        else
-            record_queue_append(&c->deferred, r);
-    }
-}
-
-/* ---- records ---- */
-
-static void take_record(void *ctx, const struct cpu_record_head *record, size_t size) {
-    struct capture *c = ctx;
-    struct sample_view v;
-    if (record->type == CPU_RECORD_FORK || record->type == CPU_RECORD_EXEC || record->type == CPU_RECORD_EXIT)
-        c->news_ns = record->time_ns;
-    switch (record->type) {
-    case CPU_RECORD_SAMPLE:
-        if (view_sample(record, size, &v) && !defer(c, &v, size))
-            take_sample(c, &v);
-        break;
-    case CPU_RECORD_FORK:
-        take_deferred_of(c, record->child);
-        process_table_forked(&c->processes, record->tgid, record->child);
-        break;
-    case CPU_RECORD_EXEC:
-        take_deferred_of(c, record->tgid);
-        process_table_execed(&c->processes, record->tgid);
-        c->command_runs |= record->tgid == (u32)c->command.pid;
-        break;
-    case CPU_RECORD_MAP:
-    case CPU_RECORD_NEW_IMAGE:
-        if (size >= sizeof(struct cpu_mapped))
-            process_table_mapped(&c->processes, (const struct cpu_mapped *)record);
-        break;
-    case CPU_RECORD_EXIT:
-        take_deferred_of(c, record->tgid);
-        process_table_exited(&c->processes, record->tgid);
-        break;
-    default:
-        break;
-    }
-}
 
 /* ---- setting up ---- */
 
@@ -385,15 +145,10 @@ static void watch_closely(struct capture *c, uint64_t now) {
     cpu_source_set_eager(c->source, now < c->watch_until_ns);
 }
 
-/* Finishes one walk unless there is better to do: names that are new are read first, for a while. */
-static void finish_one(struct capture *c, uint64_t now) {
-    bool can_wait = now < c->watch_until_ns && now - c->deferred_since_ns < DEFER_NS;
-    if (!can_wait || c->deferred.count > MAX_WAITING)
-        take_waiting(c, record_queue_pop(&c->deferred));
-}
-
 /* For how long to wait for samples. */
 static uint64_t wait_ms(const struct capture *c, uint64_t now) {
+    if (c->read_ahead.count)
+        return 0;
     if (c->deferred.count)
         return now < c->watch_until_ns ? 1 : 0;
     return now < c->news_ns + 1000000000 ? POLL_MS : QUIET_POLL_MS;
@@ -407,10 +162,11 @@ static int run(struct capture *c, struct err *err) {
         if (now >= end || stop_requested(o) || targets_ended(c))
             return 0;
         uint64_t left_ms = (end - now) / 1000000 + 1;
-        int rc = cpu_source_poll(c->source, (int)MIN(wait_ms(c, now), left_ms), o->stop_fd, take_record, c);
+        int rc = capture_receive(c, MIN(wait_ms(c, now), left_ms));
         now = clock_monotonic_ns();
         watch_closely(c, now);
-        finish_one(c, now);
+        int finished = capture_finish_walks(c, now);
+        rc = rc < 0 ? rc : finished;
         if (rc < 0)
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
@@ -435,10 +191,11 @@ static void finish_quality(struct capture *c) {
     q->self_map_bytes = stats.map_bytes;
     q->probe_ns = stats.run_ns;
     q->probe_runs = stats.runs;
-    /* The program's own time plus 2 µs for each interrupt, over the CPU time of what was sampled. */
+    /* The program's own time and that of the interrupts, over the CPU time of what was sampled. */
     double sampled_ns = (double)stats.taken * (double)p->period_ns;
+    double interrupts_ns = (double)stats.interrupt_ns * (double)stats.taken;
     if (sampled_ns > 0)
-        q->slowdown_bound = ((double)stats.run_ns + 2000.0 * (double)stats.taken) / sampled_ns;
+        q->slowdown_bound = ((double)stats.run_ns + interrupts_ns) / sampled_ns;
     p->duration_ns = clock_monotonic_ns() - c->began_ns;
 }
 
@@ -463,6 +220,8 @@ static void describe(struct capture *c) {
 
 static void capture_free(struct capture *c) {
     command_release(&c->command);
+    worker_free(c->finisher);
+    record_queue_free(&c->read_ahead);
     assembler_free(c->assembler);
     process_table_free(&c->processes);
     record_queue_free(&c->deferred);
@@ -482,6 +241,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
         err = &local;
     /* Large blocks go back to the system when they are freed, always. */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_ARENA_MAX, 1); /* the other thread works while this one waits */
     /* On a busy machine we must still answer at once when a process maps code or starts another. */
     c.command.niceness = getpriority(PRIO_PROCESS, 0);
     setpriority(PRIO_PROCESS, 0, -10);
@@ -503,8 +263,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     cpu_source_stop(c.source);
     if (rc < 0)
         return rc;
-    cpu_source_poll(c.source, 0, -1, take_record, &c);
-    take_all_deferred(&c);
+    capture_take_rest(&c);
     setpriority(PRIO_PROCESS, 0, c.command.niceness);
     if (c.profile->profile_failed)
         return err_nomem(err);

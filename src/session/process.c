@@ -323,19 +323,26 @@ static bool program_name(struct session_process *p, u32 tid, char *ret, size_t s
     return p->runtime && langs[p->lang]->thread_name && langs[p->lang]->thread_name(p->runtime, tid, ret, size) == 0;
 }
 
-static thread_id known_thread(struct session_process *p, u32 tid, uint64_t *known) {
+/* A thread begins with the name of the one that made it, and most give themselves another. */
+static thread_id known_thread(struct session_process *p, u32 tid, uint64_t *known, const char *comm) {
+    struct profile *profile = p->files->profile;
+    thread_id id = (thread_id)*known;
     char name[64];
-    if (*known & KERNEL_NAME && program_name(p, tid, name, sizeof(name))) {
+    if (!(*known & KERNEL_NAME))
+        return id;
+    if (program_name(p, tid, name, sizeof(name))) {
         *known &= ~KERNEL_NAME;
-        profile_rename_thread(p->files->profile, (thread_id)*known, profile_string(p->files->profile, name));
+        comm = name;
     }
-    return (thread_id)*known;
+    if (comm && strcmp(comm, profile_str(profile, profile->threads[id].thread_name)) != 0)
+        profile_rename_thread(profile, id, profile_string(profile, comm));
+    return id;
 }
 
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm) {
     uint64_t *known = u64_map_get(&p->threads, tid);
     if (known)
-        return known_thread(p, tid, known);
+        return known_thread(p, tid, known, comm);
     char name[64] = "";
     bool named = program_name(p, tid, name, sizeof(name));
     if (!named && comm)

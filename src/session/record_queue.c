@@ -10,10 +10,11 @@ void record_queue_append(struct record_queue *q, struct queued_record *r) {
         q->first = r;
     q->last = r;
     q->count++;
+    q->bytes += r->size;
 }
 
 bool record_queue_push(struct record_queue *q, const void *bytes, size_t size) {
-    struct queued_record *r = q->count < RECORD_QUEUE_MAX ? mem_alloc(sizeof(*r) + size) : NULL;
+    struct queued_record *r = mem_alloc(sizeof(*r) + size);
     if (!r)
         return false;
     r->size = size;
@@ -30,6 +31,7 @@ struct queued_record *record_queue_pop(struct record_queue *q) {
     if (!q->first)
         q->last = NULL;
     q->count--;
+    q->bytes -= r->size;
     return r;
 }
 

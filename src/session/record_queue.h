@@ -7,8 +7,6 @@
 
 #include "base/mem.h"
 
-enum { RECORD_QUEUE_MAX = 256 };
-
 struct queued_record {
     struct queued_record *next;
     size_t size;
@@ -17,10 +15,10 @@ struct queued_record {
 
 struct record_queue { /* zero-initialise */
     struct queued_record *first, *last;
-    size_t count;
+    size_t count, bytes;
 };
 
-/* Appends a copy. False when the queue or the memory is full. */
+/* Appends a copy. False when memory is out. */
 bool record_queue_push(struct record_queue *q, const void *bytes, size_t size);
 /* Appends one that was taken out of a queue. */
 void record_queue_append(struct record_queue *q, struct queued_record *r);

@@ -1,5 +1,6 @@
 """Beginnings and ends: of the target, of its children, of scry."""
 import contextlib
+import ctypes
 import gzip
 import os
 import re
@@ -119,6 +120,47 @@ def test_what_scry_cannot_look_at_in_time_is_whole_all_the_same(tmp_path):
     profile = pprof.read(path)
     assert pprof.count(profile) > 300 and "_bz2" in str(pprof.shares(profile)), err
     assert sum(share for name, share in pprof.shares(profile).items() if name.startswith("[truncated")) <= 0.01, err
+
+
+@contextlib.contextmanager
+def frozen(tid):
+    """One thread of another process stands still."""
+    ptrace = ctypes.CDLL(None).ptrace
+    ptrace.argtypes = [ctypes.c_ulong] * 4
+    seize, interrupt, detach, wall = 0x4206, 0x4207, 17, 0x40000000
+    assert ptrace(seize, tid, 0, 0) == 0 and ptrace(interrupt, tid, 0, 0) == 0
+    os.waitpid(tid, wall)
+    yield
+    assert ptrace(detach, tid, 0, 0) == 0
+
+
+def test_while_tables_are_loaded_the_ring_is_read(tmp_path):
+    """The thread that finishes walks stands still for a second, as if a disk kept it waiting, while programs that it has
+    not seen yet fill the ring many times over with copies of their deep stacks."""
+    path = tmp_path / "x.pb.gz"
+    source = tmp_path / "starts.py"
+    source.write_text("import os, json, signal, subprocess, sys, time\n"
+                      "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "end = time.monotonic() + 1\n"
+                      "while time.monotonic() < end: sum(range(1000))\n"
+                      "signal.sigwait([signal.SIGUSR1])\n"
+                      "all = [subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL) for _ in range(2)]\n"
+                      "print('{}', flush=True)\n"
+                      "for one in all: one.wait()\n")
+    with Target([pythons()[0], source, target("recurse"), 2, 600]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-d", 5, "-F", 1999, "-o", path)
+        wait_until_sampling(s, 2)
+        others = [int(tid) for tid in os.listdir(f"/proc/{s.pid}/task") if int(tid) != s.pid]
+        assert len(others) == 1, others
+        with frozen(others[0]):
+            t.ask()
+            time.sleep(1)
+        _, err = s.communicate(timeout=60)
+    profile = pprof.read(path)
+    assert "descend" in pprof.shares(profile), err
+    cut = {name: share for name, share in pprof.shares(profile).items() if name.startswith("[truncated")}
+    assert sum(cut.values()) <= 0.001, (cut, err)
 
 
 def test_a_process_that_is_named_twice_is_one(tmp_path):

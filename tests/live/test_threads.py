@@ -1,4 +1,6 @@
 """Threads: sleeping ones are never counted, many are bearable, names are kept."""
+import harness
+import pprof
 import pytest
 from conftest import rooted
 from harness import SOURCES, Target, pythons, target
@@ -28,6 +30,15 @@ def test_thread_names_are_kept(capture):
         c = capture(t, seconds=2)
     found = threads_of(c.profile)
     assert {"worker-1", "worker-2"} <= set(found), found
+
+
+def test_a_thread_has_the_name_that_it_gave_itself_last(tmp_path):
+    spin = "$end = time + 2; while (time < $end) { $n++ }"
+    out = tmp_path / "o.pb.gz"
+    result = harness.scry("cpu", "-o", out, "--", "perl", "-e", f'{spin} $0 = "named-late"; {spin}')
+    assert result.status == 0, result
+    found = threads_of(pprof.read(out))
+    assert set(found) == {"named-late"}, found
 
 
 def test_ten_thousand_threads(capture):

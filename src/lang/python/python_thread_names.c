@@ -6,8 +6,9 @@
  * With another C library, Thread._native_id (3.8+) tells it. That is not asked first, because before 3.14 it is stale
  * after a fork, and with greenlets many Thread objects have the same.
  *
- * All are read at once, when a thread is asked for that the last reading did not have; how often is bounded by what
- * it costs. */
+ * All are read at once, when a thread is asked for that the last reading did not have. A thread enters itself into the
+ * table a while after it began, and some never do: the older one is, the longer it waits for the next reading. How often
+ * it is read for all of them is bounded by what it costs. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -29,11 +30,12 @@ enum {
 static const uint64_t SOONEST_NS = 20000000, LATEST_NS = 1000000000;
 
 struct python_thread_names {
-    uint64_t soonest_ns;           /* when the next reading may be, for a thread that is new */
-    uint64_t next_ns, interval_ns; /* … for one that was asked for before; what passes after a fruitless one */
-    uint64_t readings;             /* how many there were */
-    struct u64_map by_tid;         /* index into names */
-    struct u64_map unknown;        /* threads that have no name → how many readings there were when we last looked */
+    uint64_t soonest_ns;    /* when the next reading may be */
+    uint64_t last_ns;       /* when the last one ended */
+    uint64_t readings;      /* how many there were */
+    struct u64_map by_tid;  /* index into names */
+    struct u64_map first;   /* threads that had no name → when they were asked for first */
+    struct u64_map unknown; /* … → how many readings there were when we last looked */
     struct thread_name {
         char text[64];
     } * names;
@@ -56,6 +58,7 @@ void python_thread_names_free(struct python_thread_names *n) {
     if (!n)
         return;
     u64_map_free(&n->by_tid);
+    u64_map_free(&n->first);
     u64_map_free(&n->unknown);
     free(n->names);
     free(n);
@@ -176,11 +179,23 @@ static const char *find(const struct python_thread_names *n, uint32_t tid) {
     return index ? n->names[*index].text : NULL;
 }
 
+/* Whether a thread that was asked for first at `first_ns` is worth a reading. */
+static bool is_due(const struct python_thread_names *n, uint64_t first_ns, uint64_t now) {
+    uint64_t age = n->last_ns > first_ns ? n->last_ns - first_ns : 0;
+    return now >= n->soonest_ns && now - n->last_ns >= MIN(MAX(age, SOONEST_NS), LATEST_NS);
+}
+
+static int remember_unknown(struct python_thread_names *n, uint32_t tid, uint64_t first_ns) {
+    return u64_map_put(&n->first, tid, first_ns) < 0 || u64_map_put(&n->unknown, tid, n->readings) < 0 ? -ENOMEM
+                                                                                                       : -ENOENT;
+}
+
 int python_thread_name(struct lang_process *lp, u32 tid, char *ret, size_t size) {
     struct python_thread_names *n = lp->thread_names;
-    uint64_t start = clock_monotonic_ns();
-    const uint64_t *looked = u64_map_get(&n->unknown, tid);
-    bool due = start >= (looked ? n->next_ns : n->soonest_ns) && lp->layout.interpreter_modules != PYTHON_NONE;
+    uint64_t now = clock_monotonic_ns();
+    const uint64_t *looked = u64_map_get(&n->unknown, tid), *first = u64_map_get(&n->first, tid);
+    uint64_t first_ns = first ? *first : now;
+    bool due = lp->layout.interpreter_modules != PYTHON_NONE && is_due(n, first_ns, now);
     if (!due && looked && *looked == n->readings)
         return -ENOENT;
     uint32_t inner = (uint32_t)target_thread_inner_id(lp->target, (pid_t)tid);
@@ -189,13 +204,11 @@ int python_thread_name(struct lang_process *lp, u32 tid, char *ret, size_t size)
         uint64_t used = clock_cpu_ns();
         read_all(lp);
         name = find(n, inner);
-        uint64_t end = clock_monotonic_ns(), rest = (clock_cpu_ns() - used) * COST_SHARE;
-        n->interval_ns = name ? SOONEST_NS : MIN(MAX(2 * n->interval_ns, SOONEST_NS), LATEST_NS);
-        n->next_ns = end + MAX(n->interval_ns, rest);
-        n->soonest_ns = end + MAX(SOONEST_NS, rest);
+        n->last_ns = clock_monotonic_ns();
+        n->soonest_ns = n->last_ns + (clock_cpu_ns() - used) * COST_SHARE;
     }
     if (!name)
-        return u64_map_put(&n->unknown, tid, n->readings) < 0 ? -ENOMEM : -ENOENT;
+        return remember_unknown(n, tid, first_ns);
     snprintf(ret, size, "%s", name);
     return 0;
 }

@@ -17,6 +17,7 @@
 #include "cpu_bpf.skel.h"
 #include "source/cpu/cpu_maps.h"
 #include "source/cpu/cpu_open.h"
+#include "source/cpu/interrupt_cost.h"
 
 /* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */
 enum { TIMERS_PER_CPU = 4 };
@@ -341,7 +342,7 @@ static uint64_t map_bytes(int fd) {
 }
 
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
-    *ret = (struct cpu_stats){0};
+    *ret = (struct cpu_stats){.interrupt_ns = interrupt_cost_ns()};
     for (unsigned i = 0; i < CPU_MAX_CPUS; i++)
         ret->taken += s->bpf->bss->taken[i];
     struct bpf_prog_info info = {0};

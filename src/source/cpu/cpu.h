@@ -55,6 +55,7 @@ void cpu_source_set_eager(struct cpu_source *s, bool eager);
 struct cpu_stats {
     uint64_t taken;        /* samples begun; those that never arrived are lost */
     uint64_t run_ns, runs; /* of the sampling program, all CPUs */
+    uint64_t interrupt_ns; /* what each run's timer interrupt took besides */
     uint64_t map_bytes;    /* kernel memory of the maps */
 };
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret);

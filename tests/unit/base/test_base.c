@@ -1,6 +1,7 @@
 #include "../unit.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/json.h"
 #include "base/reader.h"
 #include "base/sort.h"
+#include "base/worker.h"
 
 static void arena_returns_zeroed_aligned_memory(void **state) {
     struct arena a = {0};
@@ -24,6 +26,46 @@ static void arena_returns_zeroed_aligned_memory(void **state) {
         memset(p, 0xff, n);
     }
     arena_free(&a);
+}
+
+struct errand {
+    int gate[2]; /* the work waits for a byte */
+    unsigned done;
+};
+
+static void run_errand(void *ctx) {
+    struct errand *e = ctx;
+    char byte;
+    if (read(e->gate[0], &byte, 1) == 1)
+        e->done++;
+}
+
+static bool readable(int fd, int timeout_ms) {
+    return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, timeout_ms) == 1;
+}
+
+static void a_worker_works_while_its_owner_goes_on_and_says_when_it_is_done(void **state) {
+    struct errand e = {0};
+    struct worker *w;
+    assert_int_equal(pipe(e.gate), 0);
+    assert_int_equal(worker_new(&w), 0);
+    for (unsigned i = 1; i <= 1000; i++) {
+        worker_begin(w, run_errand, &e);
+        if (i == 1)
+            assert_false(readable(worker_done_fd(w), 20));
+        assert_false(worker_ended(w));
+        assert_int_equal(write(e.gate[1], "x", 1), 1);
+        assert_true(readable(worker_done_fd(w), 10000));
+        assert_true(worker_ended(w));
+        assert_int_equal(e.done, i);
+        assert_false(readable(worker_done_fd(w), 0));
+    }
+    worker_begin(w, run_errand, &e);
+    assert_int_equal(write(e.gate[1], "x", 1), 1);
+    worker_free(w); /* waits */
+    assert_int_equal(e.done, 1001);
+    close(e.gate[0]);
+    close(e.gate[1]);
 }
 
 struct sorted {
@@ -215,6 +257,7 @@ static void a_new_file_takes_the_place_of_no_other(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_returns_zeroed_aligned_memory),
+        cmocka_unit_test(a_worker_works_while_its_owner_goes_on_and_says_when_it_is_done),
         cmocka_unit_test(a_new_file_takes_the_place_of_no_other),
         cmocka_unit_test(records_are_sorted_as_by_the_c_library_whatever_their_order),
         cmocka_unit_test(records_in_order_need_no_memory_to_be_sorted),
