@@ -91,6 +91,12 @@ void assembler_prepare_kernel(struct assembler *a) {
     a->kernel_tried = true;
 }
 
+void assembler_read_kernel(struct assembler *a) {
+    assembler_prepare_kernel(a);
+    if (a->kernel)
+        symbol_kernel_read(a->kernel);
+}
+
 static const char *kernel_name(struct assembler *a, uint64_t address, const char **ret_module) {
     assembler_prepare_kernel(a);
     return a->kernel ? symbol_kernel_lookup(a->kernel, address, ret_module) : "";

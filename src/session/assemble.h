@@ -36,9 +36,10 @@ int assembler_new(struct session_files *files, struct assembler **ret, struct er
 void assembler_free(struct assembler *a);
 DEFINE_CLEANUP(struct assembler, assembler_free)
 
-/* Reads the kernel's symbols now rather than at its first frame: that takes some 50 ms, in which a capture
- * would be deaf. */
+/* Opens the kernel's symbols now rather than at its first frame, and notes in the profile why they are not to be had. */
 void assembler_prepare_kernel(struct assembler *a);
+/* Reads them, if they are to be had: some 50 ms. */
+void assembler_read_kernel(struct assembler *a);
 
 /* Equal input gives the cached answer. */
 struct assembled assemble(struct assembler *a, const struct assemble_input *in);

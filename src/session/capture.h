@@ -28,7 +28,8 @@ struct capture {
     uint64_t began_ns, self_cpu_ns;
     uint64_t last_house_ns, last_progress_ns;
     struct record_queue deferred;        /* samples whose walk is to be finished, */
-    struct worker *finisher;             /* … by whom: the disk may keep it waiting; NULL: nobody else */
+    struct worker *worker;               /* … by whom: it may wait for the disk; NULL: nobody else */
+    bool kernel_read;                    /* the names of the kernel's functions are */
     struct record_queue read_ahead;      /* what came meanwhile */
     struct walk_stack *walk;             /* of walks finished in user space */
     uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
@@ -56,7 +57,8 @@ void capture_read_names(struct capture *c, const struct sample_view *v);
 
 /* Waits at most so long for records, and takes them. Negative errno when the source fails. */
 int capture_receive(struct capture *c, uint64_t wait_ms);
-/* Finishes walks unless there is better to do. Negative errno when the source fails. */
+/* Finishes walks, or else reads the kernel's names, unless there is better to do. Negative errno when the source
+ * fails. */
 int capture_finish_walks(struct capture *c, uint64_t now);
 /* When nothing is sampled any more. */
 void capture_take_rest(struct capture *c);

@@ -220,7 +220,7 @@ static void describe(struct capture *c) {
 
 static void capture_free(struct capture *c) {
     command_release(&c->command);
-    worker_free(c->finisher);
+    worker_free(c->worker);
     record_queue_free(&c->read_ahead);
     assembler_free(c->assembler);
     process_table_free(&c->processes);

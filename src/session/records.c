@@ -119,7 +119,7 @@ void capture_take_rest(struct capture *c) {
     take_all_deferred(c);
 }
 
-/* ---- finishing walks ---- */
+/* ---- what takes long ---- */
 
 static void finish_batch(void *ctx) {
     struct capture *c = ctx;
@@ -129,13 +129,24 @@ static void finish_batch(void *ctx) {
     while (c->deferred.count && clock_monotonic_ns() < end);
 }
 
-/* Has walks finished by the other thread and empties the ring meanwhile, so that there is room for stacks. Until it is
- * done everything is its own but the source's records and read_ahead. */
-static int finish_aside(struct capture *c) {
-    struct pollfd done = {.fd = worker_done_fd(c->finisher), .events = POLLIN};
+static void read_kernel_names(void *ctx) {
+    struct capture *c = ctx;
+    assembler_read_kernel(c->assembler);
+}
+
+/* Has the other thread do what may take long and empties the ring meanwhile, so that there is room for stacks. Until it
+ * is done everything is its own but the source's records and read_ahead. */
+static int do_aside(struct capture *c, void (*what)(void *ctx)) {
+    if (!c->worker && worker_new(&c->worker) < 0)
+        c->worker = NULL;
+    if (!c->worker) {
+        what(c);
+        return 0;
+    }
+    struct pollfd done = {.fd = worker_done_fd(c->worker), .events = POLLIN};
     int rc = 0;
-    worker_begin(c->finisher, finish_batch, c);
-    while (!worker_ended(c->finisher)) {
+    worker_begin(c->worker, what, c);
+    while (!worker_ended(c->worker)) {
         if (rc < 0 || c->read_ahead.bytes > MAX_READ_AHEAD)
             poll(&done, 1, LOOK_MS);
         else
@@ -146,12 +157,12 @@ static int finish_aside(struct capture *c) {
 
 int capture_finish_walks(struct capture *c, uint64_t now) {
     bool can_wait = now < c->watch_until_ns && now - c->deferred_since_ns < DEFER_NS;
-    if (!c->deferred.count || (can_wait && c->deferred.count <= MAX_WAITING))
-        return 0;
-    if (!c->finisher && worker_new(&c->finisher) < 0)
-        c->finisher = NULL;
-    if (c->finisher)
-        return finish_aside(c);
-    finish_batch(c);
+    if (c->deferred.count && (!can_wait || c->deferred.count > MAX_WAITING))
+        return do_aside(c, finish_batch);
+    /* Whatever runs is in the kernel sooner or later: its names are read once there is time, not in the midst of it. */
+    if (c->options->kernel && !c->kernel_read && c->profile->quality.samples_taken && !c->deferred.count) {
+        c->kernel_read = true;
+        return do_aside(c, read_kernel_names);
+    }
     return 0;
 }

@@ -209,8 +209,9 @@ static int sort(struct symbol_kernel *k) {
     return 0;
 }
 
-/* What memory does not hold has no name. */
-static void load(struct symbol_kernel *k) {
+void symbol_kernel_read(struct symbol_kernel *k) {
+    if (k->loaded)
+        return;
     k->loaded = true;
     if (lseek(k->fd, 0, SEEK_SET) == 0 &&
         mem_grow((void **)&k->modules, &k->cap_modules, 1, sizeof(*k->modules)) == 0) {
@@ -224,8 +225,7 @@ static void load(struct symbol_kernel *k) {
 
 const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, const char **ret_module) {
     *ret_module = "";
-    if (!k->loaded)
-        load(k);
+    symbol_kernel_read(k);
     size_t low = bisect(i, k->count, k->all[i].address <= address);
     if (low == 0 || address - k->all[low - 1].address > MAX_FUNCTION_BYTES)
         return "";

@@ -95,6 +95,8 @@ struct symbol_kernel;
 int symbol_kernel_open(struct symbol_kernel **ret, struct err *err) _must_check_;
 void symbol_kernel_close(struct symbol_kernel *k);
 DEFINE_CLEANUP(struct symbol_kernel, symbol_kernel_close)
+/* Reads the names, which the first look-up does otherwise: some 50 ms. What memory does not hold has no name. */
+void symbol_kernel_read(struct symbol_kernel *k);
 /* Name of the function at an address, "" when unknown; *ret_module is "" for the kernel itself. */
 const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, const char **ret_module);
 
