@@ -413,8 +413,9 @@ def bpftrace_stacks(path):
     return found
 
 
-def stacks_of(name, path, pids=None):
-    """[(frames leaf first, weight)] of what a profiler wrote; of a whole host's, those of the processes asked for."""
+def stacks_of(name, path, pids=None, kind=None):
+    """[(frames leaf first, weight)] of what a profiler wrote; of a whole host's, those of the processes asked for.
+    `kind`: which value of pprof's is the weight, where it wrote that; its default one."""
     if name.startswith("samply"):
         return samply_stacks(path)
     if name == "OTel":
@@ -423,7 +424,7 @@ def stacks_of(name, path, pids=None):
         return bpftrace_stacks(path)
     if name.startswith("scry"):
         p = pprof.read(path)
-        index = p.value_index()
+        index = p.value_index(kind)
         return [([clean(n) for n in s.names], s.values[index]) for s in p.samples]
     if name.startswith("perf"):
         text = subprocess.run(["perf", "script", "-i", path, "--no-inline", "-F", "ip,sym"], text=True, errors="replace",
