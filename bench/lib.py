@@ -250,9 +250,11 @@ class Running:
         return total
 
     def rss(self):
-        """Peak resident set, bytes."""
+        """Peak resident set, bytes; without the BPF maps that it maps, which bpf() counts."""
         m = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{self.pid}/status").read_text())
-        return int(m.group(1)) << 10 if m else 0
+        mapped = re.findall(r"^[^\n]*anon_inode:bpf-map\n(?:[A-Z][^\n]*\n)*?Rss:\s+(\d+) kB",
+                            pathlib.Path(f"/proc/{self.pid}/smaps").read_text(), re.M)
+        return int(m.group(1)) - sum(map(int, mapped)) << 10 if m else 0
 
     def bpf(self, sampling=False):
         """(bytes of BPF maps, run time of BPF programs in ns, runs), by the kernel's own count for what the process

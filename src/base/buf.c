@@ -56,6 +56,14 @@ const char *buf_cstr(struct buf *b) {
     return b->data;
 }
 
+void buf_trim(struct buf *b) {
+    char *fit = b->len ? mem_realloc(b->data, b->len) : NULL;
+    if (fit) {
+        b->data = fit;
+        b->cap = b->len;
+    }
+}
+
 void buf_reset(struct buf *b) {
     b->len = 0;
     b->failed = false;

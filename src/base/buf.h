@@ -25,4 +25,5 @@ void *buf_reserve(struct buf *b, size_t n);
 const char *buf_cstr(struct buf *b);
 
 void buf_reset(struct buf *b); /* empties it, keeps the memory */
+void buf_trim(struct buf *b);  /* gives back what it has beyond its length */
 void buf_free(struct buf *b);  /* releases it; ready to be used again */

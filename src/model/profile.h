@@ -93,7 +93,7 @@ struct profile_quality {
     uint64_t frames_unnamed;     /* of them without a name */
     uint64_t frames_approximate; /* of them found by frame pointer only */
     uint64_t self_cpu_ns;        /* CPU time of scry itself, in user space and for system calls */
-    uint64_t self_rss_bytes;     /* peak resident set of scry */
+    uint64_t self_rss_bytes;     /* peak resident set of scry, without the maps */
     uint64_t self_map_bytes;     /* kernel memory of its BPF maps */
     uint64_t probe_ns;           /* time spent in the target's context: BPF programs, or stops */
     uint64_t probe_runs;

@@ -187,7 +187,8 @@ static void finish_quality(struct capture *c) {
     getrusage(RUSAGE_SELF, &usage);
     q->samples_lost = stats.taken > q->samples_taken ? stats.taken - q->samples_taken : 0;
     q->self_cpu_ns = clock_cpu_ns() - c->self_cpu_ns;
-    q->self_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    uint64_t rss = (uint64_t)usage.ru_maxrss * 1024;
+    q->self_rss_bytes = rss - MIN(rss, stats.mapped_bytes); /* the maps are counted once, by themselves */
     q->self_map_bytes = stats.map_bytes;
     q->probe_ns = stats.run_ns;
     q->probe_runs = stats.runs;

@@ -12,7 +12,7 @@ enum {
     MAX_DEPTH = 256,
     MAX_SCOPES_DEEP = 32,
     WORK_LOOKUP = 8 << 20, /* steps: entries looked at, ranges read */
-    MIN_HELD = 4 << 20,    /* of lines in libdw, when units are few, */
+    MIN_HELD = 1 << 20,    /* of lines in libdw, when units are few, */
     MAX_HELD = 64 << 20,   /* and when they are many */
     MAX_KEPT = 32 << 20,   /* of lines in units */
 };

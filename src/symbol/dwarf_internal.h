@@ -15,7 +15,7 @@ struct dwarf_scope {
     uint32_t parent; /* index, UINT32_MAX = the unit */
 };
 
-enum { DWARF_HELD_PER_BYTE = 10 }; /* about that many times longer are the lines that libdw makes of a program */
+enum { DWARF_HELD_PER_BYTE = 25 }; /* about that many times longer are the lines that libdw makes of a program */
 
 /* The line program of a unit, run. libdw's own result is six times as long, and is forgotten only with the whole
  * file; this is kept in its stead. */

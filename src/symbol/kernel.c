@@ -209,6 +209,16 @@ static int sort(struct symbol_kernel *k) {
     return 0;
 }
 
+/* What was taken for more than there was. */
+static void give_back(struct symbol_kernel *k) {
+    buf_trim(&k->text);
+    struct kernel_function *all = k->count ? mem_realloc(k->all, k->count * sizeof(*k->all)) : NULL;
+    if (all) {
+        k->all = all;
+        k->capacity = k->count;
+    }
+}
+
 void symbol_kernel_read(struct symbol_kernel *k) {
     if (k->loaded)
         return;
@@ -221,6 +231,7 @@ void symbol_kernel_read(struct symbol_kernel *k) {
     close(TAKE_FD(k->fd));
     if (k->count && sort(k) < 0)
         k->count = 0;
+    give_back(k);
 }
 
 const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, const char **ret_module) {

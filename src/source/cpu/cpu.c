@@ -341,8 +341,25 @@ static uint64_t map_bytes(int fd) {
     return bytes;
 }
 
+static uint64_t mapped_bytes(void) {
+    FILE *f = fopen("/proc/self/smaps", "re");
+    char line[512];
+    uint64_t total = 0;
+    unsigned long long kilobytes;
+    bool map = false;
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strchr("0123456789abcdef", line[0])) /* a mapping; what is said of it begins with a capital */
+            map = strstr(line, "anon_inode:bpf-map") != NULL;
+        else if (map && sscanf(line, "Rss: %llu kB", &kilobytes) == 1)
+            total += kilobytes * 1024;
+    }
+    if (f)
+        fclose(f);
+    return total;
+}
+
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
-    *ret = (struct cpu_stats){.interrupt_ns = interrupt_cost_ns()};
+    *ret = (struct cpu_stats){.interrupt_ns = interrupt_cost_ns(), .mapped_bytes = mapped_bytes()};
     for (unsigned i = 0; i < CPU_MAX_CPUS; i++)
         ret->taken += s->bpf->bss->taken[i];
     struct bpf_prog_info info = {0};

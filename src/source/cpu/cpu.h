@@ -56,6 +56,7 @@ struct cpu_stats {
     uint64_t taken;        /* samples begun; those that never arrived are lost */
     uint64_t run_ns, runs; /* of the sampling program, all CPUs */
     uint64_t interrupt_ns; /* what each run's timer interrupt took besides */
-    uint64_t map_bytes;    /* kernel memory of the maps */
+    uint64_t map_bytes;    /* kernel memory of the maps, */
+    uint64_t mapped_bytes; /* … and what of it counts in the process's resident set too: the ring even twice */
 };
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret);

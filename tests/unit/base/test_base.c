@@ -123,6 +123,20 @@ static void records_in_order_need_no_memory_to_be_sorted(void **state) {
     assert_int_equal(back[0], 1);
 }
 
+static void a_trimmed_buffer_keeps_its_bytes_and_grows_again(void **state) {
+    (void)state;
+    _cleanup_(buf_free) struct buf b = {0};
+    buf_trim(&b);
+    assert_null(b.data);
+    for (int i = 0; i < 1000; i++)
+        buf_addc(&b, (char)('a' + i % 26));
+    buf_trim(&b);
+    assert_int_equal(b.cap, 1000);
+    assert_memory_equal(b.data + 26, "abcdefghijklmnopqrstuvwxyz", 26);
+    buf_adds(&b, "end");
+    assert_string_equal(buf_cstr(&b) + 1000, "end");
+}
+
 static void buffer_stays_failed_past_its_limit(void **state) {
     struct buf b = {.limit = 10};
     buf_adds(&b, "0123456789");
@@ -262,6 +276,7 @@ int main(void) {
         cmocka_unit_test(records_are_sorted_as_by_the_c_library_whatever_their_order),
         cmocka_unit_test(records_in_order_need_no_memory_to_be_sorted),
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
+        cmocka_unit_test(a_trimmed_buffer_keeps_its_bytes_and_grows_again),
         cmocka_unit_test(maps_keep_what_they_are_given_until_it_is_removed),
         cmocka_unit_test(reader_never_passes_its_end),
         cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
