@@ -74,8 +74,9 @@ struct lang {
      * sight. Returns 0 for entries that are not frames (boundaries, marks). */
     frame_id (*name_frame)(struct lang_process *lp, struct profile *p, const struct raw_frame *f);
 
-    /* What the program itself calls a thread, cut to whole letters. 0; -ENOENT: it has no name, or none yet: worth
-     * asking again when the thread is seen again, the runtime bounds what that costs. *ret is then left. May be NULL. */
+    /* What the program itself calls a thread, cut to whole letters. 0; -ENOENT: it has no name, none yet, or no
+     * other than it was told last: worth asking again when the thread is seen again, the runtime bounds what that costs.
+     * *ret is then left. May be NULL. */
     int (*thread_name)(struct lang_process *lp, u32 tid, char *ret, size_t size);
 };
 

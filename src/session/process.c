@@ -323,16 +323,16 @@ static bool program_name(struct session_process *p, u32 tid, char *ret, size_t s
     return p->runtime && langs[p->lang]->thread_name && langs[p->lang]->thread_name(p->runtime, tid, ret, size) == 0;
 }
 
-/* A thread begins with the name of the one that made it, and most give themselves another. */
+/* A thread begins with the name of the one that made it, and most give themselves another; its last one counts. */
 static thread_id known_thread(struct session_process *p, u32 tid, uint64_t *known, const char *comm) {
     struct profile *profile = p->files->profile;
     thread_id id = (thread_id)*known;
     char name[64];
-    if (!(*known & KERNEL_NAME))
-        return id;
     if (program_name(p, tid, name, sizeof(name))) {
         *known &= ~KERNEL_NAME;
         comm = name;
+    } else if (!(*known & KERNEL_NAME)) {
+        return id;
     }
     if (comm && strcmp(comm, profile_str(profile, profile->threads[id].thread_name)) != 0)
         profile_rename_thread(profile, id, profile_string(profile, comm));

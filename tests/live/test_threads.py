@@ -41,6 +41,23 @@ def test_a_thread_has_the_name_that_it_gave_itself_last(tmp_path):
     assert set(found) == {"named-late"}, found
 
 
+def test_a_python_thread_has_the_name_that_it_gave_itself_last(tmp_path):
+    source, out = tmp_path / "renamed.py", tmp_path / "o.pb.gz"
+    source.write_text("import threading, time\n"
+                      "def spin(seconds):\n"
+                      "    end = time.monotonic() + seconds\n"
+                      "    while time.monotonic() < end: sum(range(1000))\n"
+                      "def run():\n"
+                      "    spin(1)\n"
+                      "    threading.current_thread().name = 'named-late'\n"
+                      "    spin(2.5)\n"
+                      "t = threading.Thread(target=run, name='named-early'); t.start(); t.join()\n")
+    result = harness.scry("cpu", "-o", out, "--", pythons()[0], source)
+    assert result.status == 0, result
+    found = threads_of(pprof.read(out))
+    assert "named-late" in found and "named-early" not in found, found
+
+
 def test_ten_thousand_threads(capture):
     with Target([target("threads"), 60, 10000], ready=False) as t:
         try:

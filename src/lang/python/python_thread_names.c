@@ -6,9 +6,9 @@
  * With another C library, Thread._native_id (3.8+) tells it. That is not asked first, because before 3.14 it is stale
  * after a fork, and with greenlets many Thread objects have the same.
  *
- * All are read at once, when a thread is asked for that the last reading did not have. A thread enters itself into the
- * table a while after it began, and some never do: the older one is, the longer it waits for the next reading. How often
- * it is read for all of them is bounded by what it costs. */
+ * All are read at once. A thread enters itself into the table a while after it began, and some never do; many give
+ * themselves another name first of all, and any may later: the older a thread is, the longer it waits for the next
+ * reading. How often it is read for all of them is bounded by what it costs. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -27,15 +27,20 @@ enum {
     MUSL_TID = 48,
     COST_SHARE = 200, /* readings cost at most this fraction of a core */
 };
-static const uint64_t SOONEST_NS = 20000000, LATEST_NS = 1000000000;
+static const uint64_t SOONEST_NS = 20000000, LATEST_NS = 1000000000, LATEST_NAMED_NS = 5000000000;
 
 struct python_thread_names {
-    uint64_t soonest_ns;    /* when the next reading may be */
-    uint64_t last_ns;       /* when the last one ended */
-    uint64_t readings;      /* how many there were */
-    struct u64_map by_tid;  /* index into names */
-    struct u64_map first;   /* threads that had no name → when they were asked for first */
-    struct u64_map unknown; /* … → how many readings there were when we last looked */
+    uint64_t soonest_ns;   /* when the next reading may be */
+    uint64_t last_ns;      /* when the last one ended */
+    uint64_t readings;     /* how many there were */
+    struct u64_map by_tid; /* index into names */
+    struct u64_map asked;  /* index into `all`: threads that were asked for */
+    struct asked_thread {
+        uint64_t first_ns; /* when that was first */
+        uint64_t readings; /* how many there were when it was last looked for */
+        bool named;
+    } * all;
+    size_t n_all, cap_all;
     struct thread_name {
         char text[64];
     } * names;
@@ -58,8 +63,8 @@ void python_thread_names_free(struct python_thread_names *n) {
     if (!n)
         return;
     u64_map_free(&n->by_tid);
-    u64_map_free(&n->first);
-    u64_map_free(&n->unknown);
+    u64_map_free(&n->asked);
+    free(n->all);
     free(n->names);
     free(n);
 }
@@ -179,36 +184,46 @@ static const char *find(const struct python_thread_names *n, uint32_t tid) {
     return index ? n->names[*index].text : NULL;
 }
 
-/* Whether a thread that was asked for first at `first_ns` is worth a reading. */
-static bool is_due(const struct python_thread_names *n, uint64_t first_ns, uint64_t now) {
-    uint64_t age = n->last_ns > first_ns ? n->last_ns - first_ns : 0;
-    return now >= n->soonest_ns && now - n->last_ns >= MIN(MAX(age, SOONEST_NS), LATEST_NS);
+/* Whether a thread is worth a reading. */
+static bool is_due(const struct python_thread_names *n, const struct asked_thread *t, uint64_t now) {
+    uint64_t age = n->last_ns > t->first_ns ? n->last_ns - t->first_ns : 0;
+    uint64_t wait = MIN(MAX(age, SOONEST_NS), t->named ? LATEST_NAMED_NS : LATEST_NS);
+    return now >= n->soonest_ns && now - n->last_ns >= wait;
 }
 
-static int remember_unknown(struct python_thread_names *n, uint32_t tid, uint64_t first_ns) {
-    return u64_map_put(&n->first, tid, first_ns) < 0 || u64_map_put(&n->unknown, tid, n->readings) < 0 ? -ENOMEM
-                                                                                                       : -ENOENT;
+static struct asked_thread *asked_thread(struct python_thread_names *n, uint32_t tid, uint64_t now) {
+    const uint64_t *index = u64_map_get(&n->asked, tid);
+    if (index)
+        return &n->all[*index];
+    if (mem_grow((void **)&n->all, &n->cap_all, n->n_all + 1, sizeof(*n->all)) < 0 ||
+        u64_map_put(&n->asked, tid, n->n_all) < 0)
+        return NULL;
+    n->all[n->n_all] = (struct asked_thread){.first_ns = now, .readings = UINT64_MAX};
+    return &n->all[n->n_all++];
 }
 
 int python_thread_name(struct lang_process *lp, u32 tid, char *ret, size_t size) {
     struct python_thread_names *n = lp->thread_names;
     uint64_t now = clock_monotonic_ns();
-    const uint64_t *looked = u64_map_get(&n->unknown, tid), *first = u64_map_get(&n->first, tid);
-    uint64_t first_ns = first ? *first : now;
-    bool due = lp->layout.interpreter_modules != PYTHON_NONE && is_due(n, first_ns, now);
-    if (!due && looked && *looked == n->readings)
+    struct asked_thread *t = asked_thread(n, tid, now);
+    if (!t)
+        return -ENOMEM;
+    bool due = lp->layout.interpreter_modules != PYTHON_NONE && is_due(n, t, now);
+    if (!due && t->readings == n->readings)
         return -ENOENT;
     uint32_t inner = (uint32_t)target_thread_inner_id(lp->target, (pid_t)tid);
     const char *name = find(n, inner);
-    if (!name && due) {
+    if (due && (!name || t->readings == n->readings)) {
         uint64_t used = clock_cpu_ns();
         read_all(lp);
         name = find(n, inner);
         n->last_ns = clock_monotonic_ns();
         n->soonest_ns = n->last_ns + (clock_cpu_ns() - used) * COST_SHARE;
     }
+    t->readings = n->readings;
     if (!name)
-        return remember_unknown(n, tid, first_ns);
+        return -ENOENT;
+    t->named = true;
     snprintf(ret, size, "%s", name);
     return 0;
 }
