@@ -78,9 +78,19 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     return f;
 }
 
+/* Compilers and browsers have a million rows, of which a capture looks at a few in a hundred, and to compile them all
+ * takes longer than most programs live. Of other files most is looked at soon, and every first look costs a sample
+ * a copy of its stack. */
+static u32 pages_at_once(const struct session_files *fs, struct session_file *f) {
+    enum { LARGE_FUNCTIONS = 16384, LARGE_AT_ONCE = 8 /* some hundred microseconds */ };
+    return fs->once ? 1 : cfi_indexed(f->symbols) > LARGE_FUNCTIONS ? LARGE_AT_ONCE : 0;
+}
+
 /* Whether that can be done. */
 static bool load_lazily(struct session_files *fs, struct session_file *f) {
-    return fs->once && cfi_has_index(f->symbols) && tables_add_file_lazily(fs->tables, f->symbols, &f->tables) == 0;
+    u32 at_once = pages_at_once(fs, f);
+    return at_once && cfi_has_index(f->symbols) &&
+           tables_add_file_lazily(fs->tables, f->symbols, at_once, &f->tables) == 0;
 }
 
 bool session_file_load_tables(struct session_files *fs, struct session_file *f) {

@@ -25,6 +25,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     u64 start = v->sample->regs.value[7] - v->sample->stack_below;
     stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes, v->sample->flags & CPU_SAMPLE_STACK_CUT);
     u32 published = p->table.mappings_at;
+    u64 fills = tables_statistics(c->tables).fills;
     struct session_walk how = {.host = &copy.host,
                                .regs = &v->sample->regs,
                                .tid = v->sample->head.tid,
@@ -32,6 +33,8 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     session_process_walk(p, &how, c->walk);
     if (p->table.mappings_at != published) /* another list is in another place */
         process_table_publish(&c->processes, p);
+    else if (tables_statistics(c->tables).fills != fills)
+        cpu_source_clear_misses(c->source, (u32)p->pid);
     /* What the kernel walked of a runtime's own frames belongs to the same instant: keep it. */
     for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
         if (v->sample->walk.streams[i].lang)

@@ -68,6 +68,8 @@ int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *er
 int cfi_compile_part(struct symbol_file *f, u64 start, u64 end, struct cfi_rows *ret);
 /* Whether that index is there and speaks for all that the file has. */
 bool cfi_has_index(struct symbol_file *f);
+/* How many functions it tells of; 0 without it. Cheap. */
+size_t cfi_indexed(struct symbol_file *f);
 
 /* Adds a rule to rows->rules and returns its index; 0 when memory is out, or there are too many. Private to unwind/. */
 u32 cfi_rule(struct cfi_rows *rows, const struct unwind_rule *rule);

@@ -52,6 +52,11 @@ bool cfi_has_index(struct symbol_file *f) {
     return open_index(f, &x) && symbol_file_debug_section(f, ".debug_frame", &s) == -ENOENT;
 }
 
+size_t cfi_indexed(struct symbol_file *f) {
+    struct frame_index x;
+    return open_index(f, &x) ? x.count : 0;
+}
+
 /* Offsets of the entries for [start, end). A table that is not sorted ends where that shows, so that no more are
  * taken than there are addresses. */
 static int collect(const struct frame_index *x, u64 start, u64 end, u64 **ret, size_t *ret_count) {

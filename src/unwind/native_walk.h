@@ -214,6 +214,8 @@ static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *
             index = table_find_rule_index(n->w, &s->mapping, at);
         else if (!(s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
             return WALK_END_NO_TABLE;
+        if (index == TABLE_RULE_LATER)
+            return WALK_END_NO_TABLE;
         known->at = at;
         known->rule = when | index;
     }

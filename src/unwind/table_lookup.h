@@ -54,7 +54,10 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
     return 0;
 }
 
-/* Index of the rule at `address`, which lies in a mapping whose table is loaded. 0 when nothing is known. */
+enum { TABLE_RULE_LATER = TABLE_MAX_RULES };
+
+/* Index of the rule at `address`, which lies in a mapping whose table is loaded. 0 when nothing is known,
+ * TABLE_RULE_LATER when the page is not filled yet. */
 static __always_inline u32 table_find_rule_index(struct walk *w, const struct table_mapping *m, u64 address) {
     u64 at = address - m->bias;
     u32 page_at = m->pages_at + (u32)((at >> TABLE_PAGE_SHIFT) - ((m->start - m->bias) >> TABLE_PAGE_SHIFT));
@@ -62,11 +65,13 @@ static __always_inline u32 table_find_rule_index(struct walk *w, const struct ta
     const struct table_page *pages = table_chunk(w, page_at / TABLE_PAGES_PER_CHUNK);
     if (!pages)
         return 0;
-    struct table_page page = pages[page_at & (TABLE_PAGES_PER_CHUNK - 1)];
-    const u32 *rows = table_chunk(w, page.rows_at / TABLE_ROWS_PER_CHUNK);
-    if (!rows || page.n_rows == 0)
+    u64 page = *(const volatile table_page_word *)&pages[page_at & (TABLE_PAGES_PER_CHUNK - 1)];
+    u32 found = (u32)page, left = (u32)(page >> 32);
+    if (left == TABLE_PAGE_LATER)
+        return TABLE_RULE_LATER;
+    const u32 *rows = table_chunk(w, found / TABLE_ROWS_PER_CHUNK);
+    if (!rows || left == 0)
         return 0;
-    u32 found = page.rows_at, left = page.n_rows;
     /* The greatest row that begins at or before `at`. */
     u64 last = (at & (TABLE_MAX_ROWS - 1)) << TABLE_RULE_BITS | ((1 << TABLE_RULE_BITS) - 1);
 #define ROW(i) (rows[(i) & (TABLE_ROWS_PER_CHUNK - 1)])
@@ -96,5 +101,6 @@ static __always_inline const struct unwind_rule *table_rule(struct walk *w, u32 
 /* The rule at `address`, which lies in a mapping whose table is loaded. NULL or RULE_NONE when nothing is known. */
 static __always_inline const struct unwind_rule *table_find_rule(struct walk *w, const struct table_mapping *m,
                                                                  u64 address) {
-    return table_rule(w, table_find_rule_index(w, m, address));
+    u32 index = table_find_rule_index(w, m, address);
+    return index == TABLE_RULE_LATER ? NULL : table_rule(w, index);
 }

@@ -29,11 +29,16 @@ struct tables_file {
  * then become RULE_NONE; tables_statistics() counts both. 0 or -ENOMEM. */
 int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables_file *ret) _must_check_;
 
-/* The same for a file with an index (cfi_has_index()), whose rows are compiled page by page when a walk in user
- * space first looks there: for who walks a few stacks once. `f` must stay open. 0 or -ENOMEM. */
-int tables_add_file_lazily(struct tables *t, struct symbol_file *f, struct tables_file *ret) _must_check_;
+/* The same for a file with an index (cfi_has_index()), whose rows are compiled when a walk in user space first looks
+ * there, `at_once` pages at a time: of most large files little is ever looked at. The walk in the kernel ends there
+ * until then (WALK_END_NO_TABLE). `f` must stay open. 0 or -ENOMEM. */
+int tables_add_file_lazily(struct tables *t, struct symbol_file *f, u32 at_once, struct tables_file *ret) _must_check_;
 /* Fills a page of such a file, if it is one and was not. */
 void tables_want_page(struct tables *t, u32 page_at);
+
+/* Gives a file's memory back, when no list of mappings that was not retired refers to it. Used again as late as
+ * that of lists, and for the same reason. */
+void tables_remove_file(struct tables *t, const struct tables_file *f);
 
 static inline bool tables_file_covers(const struct tables_file *f, u64 address) {
     return address >> TABLE_PAGE_SHIFT >= f->first_page && (address >> TABLE_PAGE_SHIFT) - f->first_page < f->n_pages;
@@ -54,6 +59,7 @@ void tables_reclaim(struct tables *t);
 struct tables_statistics {
     u32 chunks, rules;
     u64 rows, pages, mappings;
+    u64 fills; /* how often pages were filled on demand */
     u64 rules_simplified, rules_dropped;
 };
 struct tables_statistics tables_statistics(const struct tables *t);

@@ -22,7 +22,7 @@ static void use(struct symbol_file *f) {
     struct tables_file file;
     struct tables_memory memory = {.rules = mem_zalloc(TABLE_MAX_RULES, sizeof(struct unwind_rule))};
     if (memory.rules && cfi_has_index(f) && tables_new(&memory, &tables) == 0 &&
-        tables_add_file_lazily(tables, f, &file) == 0)
+        tables_add_file_lazily(tables, f, 1, &file) == 0)
         for (u32 i = 0; i < MIN(file.n_pages, 8u); i++) {
             check_part(f, (file.first_page + i) << TABLE_PAGE_SHIFT);
             tables_want_page(tables, file.pages_at + i);

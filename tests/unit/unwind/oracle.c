@@ -196,7 +196,7 @@ static bool judge_on_demand(struct judged *j) {
     }
     shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
     ok = tables_new(&(struct tables_memory){.rules = shared_rules}, &lazy) == 0 &&
-         tables_add_file_lazily(lazy, j->file, &file) == 0;
+         tables_add_file_lazily(lazy, j->file, 4, &file) == 0;
     if (ok)
         chunks = tables_chunks(lazy);
     for (size_t i = j->rows.count; ok && i-- > 0;) {
