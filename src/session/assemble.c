@@ -188,7 +188,7 @@ static void push_native(struct assembler *a, const struct assemble_input *in, co
     }
     struct name_ref ref = session_file_name(a->files, c->file, address - c->bias, exact);
     for (uint32_t i = 0; i < ref.count; i++) {
-        frame_id id = a->files->frames[ref.first + i];
+        frame_id id = c->file->frames[ref.first + i];
         uint32_t more = flags;
         if (internal || is_internal(in, id, address))
             more |= FRAME_INTERNAL;

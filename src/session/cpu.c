@@ -115,6 +115,7 @@ static void keep_house(struct capture *c, uint64_t now) {
         return;
     c->last_house_ns = now;
     tables_reclaim(c->tables);
+    session_files_release(&c->files);
     process_table_drop_ended(&c->processes, watches_pids(c->options));
 }
 

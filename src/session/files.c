@@ -1,32 +1,119 @@
 #include "session/files.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lang/lang.h"
 #include "unwind/cfi.h"
 
-enum { MAX_NAMED_FRAMES = 4 << 20 }; /* bound on what a capture keeps */
+enum {
+    MAX_IDLE = 64,             /* files that no process has mapped: the next one often maps them again */
+    MAX_HELD = 16 << 20,       /* bytes of debug information and symbols, over all files: */
+    RELEASE_AFTER = 64,        /* … look-ups, each of which may touch a megabyte of a file */
+};
 
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables) {
     *fs = (struct session_files){.profile = p, .tables = tables, .kind_native = profile_string(p, "native")};
     return p->profile_failed ? -ENOMEM : 0;
 }
 
+static void close_file(struct session_file *f) {
+    symbol_file_close(f->symbols);
+    u64_map_free(&f->names);
+    free(f->frames);
+    free(f->path);
+    free(f);
+}
+
 void session_files_free(struct session_files *fs) {
-    for (size_t i = 0; i < fs->n_files; i++) {
-        struct session_file *f = fs->files[i];
-        symbol_file_close(f->symbols);
-        u64_map_free(&f->names);
-        free(f->path);
-        free(f);
-    }
+    for (size_t i = 0; i < fs->n_files; i++)
+        close_file(fs->files[i]);
     free(fs->files);
-    free(fs->frames);
     *fs = (struct session_files){0};
 }
+
+/* ---- files that nobody has mapped ---- */
+
+static void drop(struct session_files *fs, size_t at) {
+    struct session_file *f = fs->files[at];
+    if (f->tables_state == FILE_TABLES_LOADED)
+        tables_remove_file(fs->tables, &f->tables);
+    fs->held -= f->held;
+    fs->n_frames -= f->n_frames;
+    fs->files[at] = fs->files[--fs->n_files];
+    close_file(f);
+}
+
+static void drop_longest_idle(struct session_files *fs) {
+    size_t at = fs->n_files;
+    for (size_t i = 0; i < fs->n_files; i++)
+        if (fs->files[i]->users == 0 && (at == fs->n_files || fs->files[i]->used_at < fs->files[at]->used_at))
+            at = i;
+    if (at < fs->n_files) {
+        drop(fs, at);
+        fs->n_idle--;
+    }
+}
+
+void session_file_use(struct session_files *fs, struct session_file *f) {
+    fs->n_idle -= f->users++ == 0;
+}
+
+void session_file_leave(struct session_files *fs, struct session_file *f) {
+    f->used_at = ++fs->clock;
+    fs->n_idle += --f->users == 0;
+    if (fs->n_idle > MAX_IDLE)
+        drop_longest_idle(fs);
+}
+
+/* ---- what is held of the others ---- */
+
+/* Large ones that nobody asks go first; many small ones would take as long to load again, and free nothing. */
+static void forget_names(struct session_files *fs, const struct session_file *but) {
+    struct session_file *found = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < fs->n_files; i++) {
+        struct session_file *f = fs->files[i];
+        uint64_t score = (fs->clock - f->asked_at) * f->held;
+        if (score > most && f != but) {
+            most = score;
+            found = f;
+        }
+    }
+    if (!found)
+        return;
+    symbol_file_forget(found->symbols);
+    fs->held -= found->held;
+    found->held = 0;
+}
+
+void session_files_release(struct session_files *fs) {
+    for (size_t i = 0; i < fs->n_files && fs->asked; i++)
+        if (fs->files[i]->touched) {
+            fs->files[i]->touched = false;
+            symbol_file_release_pages(fs->files[i]->symbols);
+        }
+    fs->asked = 0;
+}
+
+void session_files_asked(struct session_files *fs, struct session_file *f) {
+    if (!f->symbols || fs->once)
+        return;
+    size_t held = symbol_file_held(f->symbols);
+    fs->held += held - f->held;
+    f->held = held;
+    f->asked_at = ++fs->clock;
+    f->touched = true;
+    for (size_t before = fs->held + 1; fs->held > MAX_HELD && fs->held < before;) {
+        before = fs->held;
+        forget_names(fs, f);
+    }
+    if (++fs->asked >= RELEASE_AFTER)
+        session_files_release(fs);
+}
+
+/* ---- opening ---- */
 
 static uint64_t identity_guard(int fd, uint64_t *ret_size) {
     struct stat st;
@@ -56,6 +143,8 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
         return f;
     if (fd < 0 && !m->inode) /* the next process may have it */
         return NULL;
+    if (fs->n_idle > MAX_IDLE)
+        drop_longest_idle(fs);
     if (mem_grow((void **)&fs->files, &fs->cap_files, fs->n_files + 1, sizeof(struct session_file *)) < 0)
         return NULL;
     f = mem_zalloc(1, sizeof(*f));
@@ -74,7 +163,9 @@ struct session_file *session_files_get(struct session_files *fs, struct target *
     struct symbol_search search = {.target = t};
     if (fd >= 0 && symbol_file_open(TAKE_FD(fd), path, &search, &f->symbols, NULL) < 0)
         f->symbols = NULL;
+    f->used_at = ++fs->clock;
     fs->files[fs->n_files++] = f;
+    fs->n_idle++; /* until it is used */
     return f;
 }
 
@@ -113,93 +204,4 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f) 
         return false;
     f->tables_state = FILE_TABLES_LOADED;
     return true;
-}
-
-/* ---- names ---- */
-
-static mapping_id file_mapping(struct session_files *fs, struct session_file *f) {
-    if (f->mapping)
-        return f->mapping;
-    const char *build_id = f->symbols ? symbol_file_build_id(f->symbols) : "";
-    struct profile_mapping m = {
-        .file = profile_string(fs->profile, f->path),
-        .build_id = profile_string(fs->profile, build_id),
-        .limit = f->size,
-    };
-    f->mapping = profile_mapping(fs->profile, &m);
-    return f->mapping;
-}
-
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-/* All unnamed code of a file is one function, so that its time adds up; the addresses are in the frames. */
-static frame_id unnamed_frame(struct session_files *fs, struct session_file *f, uint64_t address) {
-    char text[512];
-    snprintf(text, sizeof(text), "[%.200s]", base_name(f->path));
-    struct profile_function function = {.name = profile_string(fs->profile, text)};
-    return profile_frame(fs->profile, &(struct profile_frame){.function = profile_function(fs->profile, &function),
-                                                              .kind = fs->kind_native,
-                                                              .flags = FRAME_UNNAMED,
-                                                              .mapping = file_mapping(fs, f),
-                                                              .address = address});
-}
-
-static frame_id located_frame(struct session_files *fs, struct session_file *f, uint64_t address,
-                              const struct symbol_location *l) {
-    struct profile *p = fs->profile;
-    if (!l->name[0])
-        return unnamed_frame(fs, f, address);
-    struct profile_function function = {
-        .name = profile_string(p, l->name),
-        .system_name = strcmp(l->name, l->system_name) ? profile_string(p, l->system_name) : 0,
-        .file = profile_string(p, l->file),
-        .start_line = l->start_line,
-    };
-    return profile_frame(p, &(struct profile_frame){.function = profile_function(p, &function),
-                                                    .line = l->line,
-                                                    .column = l->column,
-                                                    .kind = fs->kind_native,
-                                                    .flags = l->inlined ? FRAME_INLINED : 0,
-                                                    .mapping = file_mapping(fs, f),
-                                                    .address = address});
-}
-
-static bool add_frame(struct session_files *fs, frame_id id) {
-    if (fs->n_frames >= MAX_NAMED_FRAMES) {
-        profile_note(fs->profile, "More than %d places were named; frames beyond are missing", MAX_NAMED_FRAMES);
-        return false;
-    }
-    if (mem_grow((void **)&fs->frames, &fs->cap_frames, fs->n_frames + 1, sizeof(*fs->frames)) < 0) {
-        fs->profile->profile_failed = true;
-        return false;
-    }
-    fs->frames[fs->n_frames++] = id;
-    return true;
-}
-
-struct name_ref session_file_name(struct session_files *fs, struct session_file *f, uint64_t address, bool exact) {
-    uint64_t key = address << 1 | exact;
-    uint64_t *known = u64_map_get(&f->names, key);
-    if (known)
-        return (struct name_ref){.first = (uint32_t)(*known >> 32), .count = (uint32_t)*known};
-    struct symbol_location at[SYMBOL_MAX_INLINES];
-    size_t n = f->symbols ? symbol_file_lookup(f->symbols, exact ? address : address - 1, at, SYMBOL_MAX_INLINES) : 0;
-    struct name_ref ref = {.first = (uint32_t)fs->n_frames};
-    if (n == 0)
-        ref.count += add_frame(fs, unnamed_frame(fs, f, address));
-    for (size_t i = 0; i < n; i++)
-        ref.count += add_frame(fs, located_frame(fs, f, address, &at[i]));
-    if (u64_map_put(&f->names, key, (uint64_t)ref.first << 32 | ref.count) < 0)
-        fs->profile->profile_failed = true;
-    return ref;
-}
-
-frame_id session_frame_of_text(struct session_files *fs, const char *what, uint32_t flags) {
-    struct profile_function function = {.name = profile_string(fs->profile, what)};
-    return profile_frame(fs->profile, &(struct profile_frame){.function = profile_function(fs->profile, &function),
-                                                              .kind = fs->kind_native,
-                                                              .flags = flags});
 }

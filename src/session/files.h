@@ -1,4 +1,6 @@
-/* The files whose code is sampled: opened once each, their unwind tables and names loaded on demand.
+/* The files whose code is sampled: opened once each, their unwind tables and names loaded on demand. A capture may
+ * last for hours and see a million of them: one that no process has mapped any more is closed after a while, and of
+ * what names are made from no more is held than a bound, over all files.
  * Private to session/.
  * May use: symbol/, unwind/, model/, lang/.
  * Must not: know processes; addresses here are the file's own. */
@@ -22,6 +24,13 @@ struct session_file {
     struct tables_file tables;
     mapping_id mapping;   /* in the profile; 0 = not yet */
     struct u64_map names; /* address << 1 | exact → name_ref */
+    frame_id *frames;     /* what these point into */
+    size_t n_frames, cap_frames;
+    size_t users;      /* mappings that are known */
+    uint64_t used_at;  /* when the last one went, … */
+    uint64_t asked_at; /* … and when a name was last looked up, by the files' clock */
+    size_t held;       /* bytes, by look-ups */
+    bool touched;      /* its pages may be resident */
 };
 
 /* Names of one address: `count` frame ids from `first` on, innermost first. */
@@ -34,8 +43,11 @@ struct session_files {
     struct tables *tables;
     struct session_file **files;
     size_t n_files, cap_files;
-    frame_id *frames; /* what name_refs point into */
-    size_t n_frames, cap_frames;
+    size_t n_idle;   /* files without a user */
+    size_t n_frames; /* of all files */
+    size_t held;     /* the same */
+    unsigned asked;  /* look-ups since pages were last given back */
+    uint64_t clock;  /* counts what happens */
     string_id kind_native;
     uint64_t last_serial;   /* of processes */
     uint64_t runtime_names; /* functions that were learnt from a runtime */
@@ -46,8 +58,17 @@ struct session_files {
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables);
 void session_files_free(struct session_files *fs);
 
-/* The file behind a mapping of a target; opened at first sight. NULL when memory is out. */
+/* The file behind a mapping of a target; opened at first sight. NULL when memory is out. Without a user it may be
+ * gone after the next call. */
 struct session_file *session_files_get(struct session_files *fs, struct target *t, const struct target_mapping *m);
+/* A mapping of the file is known, or forgotten; not before lists that refer to its tables are retired. */
+void session_file_use(struct session_files *fs, struct session_file *f);
+void session_file_leave(struct session_files *fs, struct session_file *f);
+
+/* Gives back the pages of files that were read since the last call. Call it about once a second. */
+void session_files_release(struct session_files *fs);
+/* Whenever names were looked up in a file. Private to files. */
+void session_files_asked(struct session_files *fs, struct session_file *f);
 
 /* Compiles and loads the unwind table unless that was tried. Returns whether it is loaded. */
 bool session_file_load_tables(struct session_files *fs, struct session_file *f);

@@ -41,6 +41,7 @@ static void describe_code(struct session_process *p, const struct target_mapping
     const struct process_code *known = known_code(p, m);
     if (known) {
         *ret = *known;
+        session_file_use(p->files, ret->file);
         return;
     }
     *ret = (struct process_code){.start = m->start, .end = m->end, .offset = m->offset};
@@ -56,7 +57,16 @@ static void describe_code(struct session_process *p, const struct target_mapping
         return;
     }
     ret->file = f;
+    session_file_use(p->files, f);
     p->new_files = true;
+}
+
+static void release_snapshot(struct session_process *p, struct process_snapshot *s) {
+    for (size_t i = 0; i < s->count; i++)
+        if (s->code[i].file)
+            session_file_leave(p->files, s->code[i].file);
+    free(s->code);
+    *s = (struct process_snapshot){0};
 }
 
 static int take_snapshot(struct session_process *p) {
@@ -74,7 +84,7 @@ static int take_snapshot(struct session_process *p) {
     for (size_t i = 0; i < n && k < count; i++)
         if (all[i].protection & PROT_EXEC && all[i].start < 1ull << 63) /* not [vsyscall] */
             describe_code(p, &all[i], &code[k++]);
-    free(p->past[PAST_SNAPSHOTS - 1].code);
+    release_snapshot(p, &p->past[PAST_SNAPSHOTS - 1]);
     memmove(&p->past[1], &p->past[0], sizeof(p->past) - sizeof(p->past[0]));
     p->past[0] = p->now;
     p->now = (struct process_snapshot){.code = code,
@@ -251,9 +261,9 @@ void session_process_close(struct session_process *p) {
     tables_retire_mappings(p->files->tables, p->table.mappings_at, p->table.n_mappings);
     symbol_perf_map_close(p->perf_map);
     target_close(p->target);
-    free(p->now.code);
+    release_snapshot(p, &p->now);
     for (size_t i = 0; i < PAST_SNAPSHOTS; i++)
-        free(p->past[i].code);
+        release_snapshot(p, &p->past[i]);
     u64_map_free(&p->threads);
     free(p);
 }

@@ -61,6 +61,10 @@ void dwarf_file_close(struct dwarf_file *d) {
     free(d);
 }
 
+size_t dwarf_file_held(const struct dwarf_file *d) {
+    return d->held + d->kept + d->n_units * sizeof(*d->units) + d->ranges.count * sizeof(*d->ranges.all);
+}
+
 /* ---- functions of a unit ---- */
 
 /* The next entry; siblings only ever lie further on, whatever a file says. */

@@ -41,6 +41,11 @@ DEFINE_CLEANUP(struct symbol_file, symbol_file_close)
  * pass over much of the file. Sections that were decompressed go: their pointers end. */
 void symbol_file_release_pages(struct symbol_file *f);
 
+/* About how many bytes the look-ups so far have left in memory, for those to come. */
+size_t symbol_file_held(const struct symbol_file *f);
+/* Gives them back: strings that were returned end, and the next look-up loads anew what it needs. */
+void symbol_file_forget(struct symbol_file *f);
+
 /* Lower-case hexadecimal, "" when the file has none. */
 const char *symbol_file_build_id(struct symbol_file *f);
 /* Translates an offset in the file to the file's own address (p_vaddr). -ENOENT outside segments. */

@@ -84,19 +84,31 @@ static void settle(struct symbol_file *f) {
     f->preparing = false;
 }
 
+void symbol_file_forget(struct symbol_file *f) {
+    settle(f);
+    dwarf_file_close(f->dwarf);
+    f->dwarf = NULL;
+    symbol_list_free(&f->symbols);
+    symbol_names_free(&f->names);
+    elf_image_close(&f->plain);
+    elf_image_close(&f->mini);
+    f->mini_tried = f->names_loaded = f->dwarf_tried = false;
+}
+
+size_t symbol_file_held(const struct symbol_file *f) {
+    size_t owned = (f->plain.owned ? f->plain.size : 0) + (f->mini.owned ? f->mini.size : 0);
+    return owned + f->symbols.count * sizeof(*f->symbols.all) + f->names.arena.bytes +
+           (f->dwarf ? dwarf_file_held(f->dwarf) : 0);
+}
+
 void symbol_file_close(struct symbol_file *f) {
     if (!f)
         return;
-    settle(f);
-    dwarf_file_close(f->dwarf);
-    symbol_list_free(&f->symbols);
-    symbol_names_free(&f->names);
+    symbol_file_forget(f);
     debug_candidates_close(&f->found);
     debug_candidates_close(&f->found_alt);
     debug_candidate_close(&f->debug);
     debug_candidate_close(&f->alt);
-    elf_image_close(&f->plain);
-    elf_image_close(&f->mini);
     elf_image_close(&f->image);
     for (size_t i = 0; i < f->n_inflated; i++)
         free(f->inflated[i].bytes);

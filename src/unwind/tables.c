@@ -212,6 +212,8 @@ static void fill_pages(struct tables *t, const struct lazy_file *l, u32 page_at,
     for (; page_at < end_at; page_at++, page++)
         if (rc < 0 || rows.count == 0 || !rule_map || add_page(t, &rows, rule_map, page, &i, page_at) < 0)
             put_page(t, page_at, (struct table_page){0});
+    if (l->at_once > 1) /* who fills much at once means to look for long */
+        symbol_file_release_pages(l->symbols);
 }
 
 void tables_want_page(struct tables *t, u32 page_at) {
