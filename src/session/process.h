@@ -45,6 +45,7 @@ struct session_process {
     struct symbol_perf_map *perf_map;
     bool perf_map_tried;
     uint64_t refreshed_ns;                   /* when the mappings were last read */
+    uint64_t seen_ns;                        /* when it was last sampled, or opened */
     bool ended;                              /* it was gone when its mappings were to be read */
     bool new_files;                          /* the last snapshot has a file that the one before lacks */
     string_id name, container, runtime_name; /* in the profile */

@@ -8,6 +8,8 @@ enum {
     RETRY_NS = 100000000,    /* a process that could not be opened is tried again after this long */
     REFRESH_NS = 2000000000, /* mappings of an active process are looked at again this often */
     GENERATIONS = 16,        /* ancestors that are asked for what a process no longer tells */
+    ASK_AT_ONCE = 64,        /* processes that are asked whether they are there */
+    SILENT_NS = 1000000000,  /* a sample of a process may wait for so long until it is looked at, and not much longer */
 };
 
 /* In `forked_by`. */
@@ -78,6 +80,7 @@ static struct session_process *add(struct process_table *t, struct session_proce
         session_process_close(p);
         return NULL;
     }
+    p->seen_ns = clock_monotonic_ns();
     t->all[t->count++] = p;
     process_table_publish(t, p);
     return p;
@@ -135,8 +138,10 @@ struct session_process *process_table_get(struct process_table *t, const struct 
     uint64_t now = clock_monotonic_ns();
     if (!p)
         p = open_either(t, record, now);
-    if (p)
+    if (p) {
+        p->seen_ns = now;
         keep_fresh(t, p, now);
+    }
     return p;
 }
 
@@ -200,10 +205,30 @@ void process_table_exited(struct process_table *t, u32 pid) {
     u64_map_remove(&t->refused, pid);
 }
 
-void process_table_drop_ended(struct process_table *t, bool ask) {
+static bool is_gone(struct session_process *p) {
+    return !target_thread_state(p->target, p->pid);
+}
+
+/* A few a second: on a host with thousands of processes it takes minutes to come to each. */
+static void ask_some(struct process_table *t) {
+    uint64_t now = clock_monotonic_ns();
+    for (unsigned n = 0; n < ASK_AT_ONCE && n < t->count; n++) {
+        if (t->to_ask >= t->count)
+            t->to_ask = 0;
+        struct session_process *p = t->all[t->to_ask];
+        if (now - p->seen_ns > SILENT_NS && is_gone(p))
+            process_table_exited(t, (u32)p->pid); /* the last one takes its place */
+        else
+            t->to_ask++;
+    }
+}
+
+void process_table_drop_ended(struct process_table *t, bool all) {
     for (size_t i = t->count; i-- > 0;) {
         struct session_process *p = t->all[i];
-        if (p->ended || (ask && !target_thread_state(p->target, p->pid)))
+        if (p->ended || (all && is_gone(p)))
             drop(t, (u32)p->pid);
     }
+    if (!all)
+        ask_some(t);
 }

@@ -19,6 +19,7 @@ struct process_table { /* zero-initialise, then set the first two; the rest is p
     struct u64_map refused;   /* pid → when to try it again: it ended, or may not be read */
     struct u64_map forked_by; /* pid → pid of its parent, with EXECED when it left the parent's memory */
     struct mapped_log mapped;
+    size_t to_ask; /* index into `all` */
 };
 
 void process_table_free(struct process_table *t);
@@ -46,5 +47,6 @@ void process_table_execed(struct process_table *t, u32 pid);
 void process_table_mapped(struct process_table *t, const struct cpu_mapped *mapped);
 void process_table_exited(struct process_table *t, u32 pid);
 /* The word that a process ended can be missed: it ended before we listened, or the ring was full. Drops those
- * that are known to have ended; with `ask`, /proc is asked of each. */
-void process_table_drop_ended(struct process_table *t, bool ask);
+ * that are known to have ended. With `all`, /proc is asked of each; else of a few each time, of which nothing was heard
+ * for a while. Call it about once a second. */
+void process_table_drop_ended(struct process_table *t, bool all);

@@ -406,6 +406,9 @@ int BPF_PROG(follow_exec, struct task_struct *task) {
     u32 tgid = visible_pid(task->group_leader);
     if (!tgid || !followed(tgid))
         return 0;
+    /* Its end must be told, even if that comes before user space has looked at what it is now. */
+    u32 one = 1;
+    bpf_map_update_elem(&targets, &tgid, &one, BPF_ANY);
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&misses, &tgid);
     say(CPU_RECORD_EXEC, tgid, 0);
