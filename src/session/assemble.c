@@ -10,7 +10,7 @@ static const char *const walk_end_sentence[WALK_END_COUNT] = {
 #undef WALK_END
 };
 
-enum { MAX_CACHED_STACKS = 1 << 20 };
+enum { MAX_CACHED_STACKS = 1 << 16 }; /* 3 MB with their index; processes that ended have theirs among them */
 
 struct cached_stack {
     uint64_t hash; /* of everything the stack is made from */

@@ -9,7 +9,7 @@
 #include "symbol/dwarf_ranges.h"
 #include "symbol/symtab.h"
 
-enum { MAX_SYMBOLS = 64 << 20 };
+enum { MAX_SYMBOLS = 64 << 20, RELEASE_EVERY = 32 << 10 /* symbols: some megabytes with their names */ };
 #define NAME_OFFSET_MASK ((1u << SYMBOL_SOURCE_SHIFT) - 1)
 
 int symbol_builder_add(struct symbol_builder *b, const struct symbol_entry *s, unsigned rank) {
@@ -59,6 +59,8 @@ static int add_table(struct symbol_list *list, struct symbol_builder *b, const s
     for (size_t i = 1; i < t.count; i++) {
         Elf64_Sym s;
         const char *name;
+        if (i % RELEASE_EVERY == 0)
+            elf_image_release_pages(e);
         if (!symbol_table_entry(&t, i, &s, &name) || s.st_name > NAME_OFFSET_MASK || !is_function(e, &s, name))
             continue;
         struct symbol_entry entry = {.address = s.st_value,
