@@ -30,7 +30,8 @@ struct capture {
     struct record_queue deferred;        /* samples whose walk is to be finished, */
     struct worker *worker;               /* … by whom: it may wait for the disk; NULL: nobody else */
     bool kernel_read;                    /* the names of the kernel's functions are */
-    struct record_queue read_ahead;      /* what came meanwhile */
+    struct record_queue read_ahead;      /* what came meanwhile, */
+    size_t max_read_ahead;               /* … of no more bytes */
     struct walk_stack *walk;             /* of walks finished in user space */
     uint64_t runtime_names, last_serial; /* of `files`, when the last poll ended */
     uint64_t watch_until_ns, deferred_since_ns;
@@ -55,6 +56,8 @@ void capture_read_names(struct capture *c, const struct sample_view *v);
 
 /* ---- records.c ---- */
 
+/* What capture.max_read_ahead is on this machine. */
+size_t capture_read_ahead(unsigned frequency);
 /* Waits at most so long for records, and takes them. Negative errno when the source fails. */
 int capture_receive(struct capture *c, uint64_t wait_ms);
 /* Finishes walks, or else reads the kernel's names, unless there is better to do. Negative errno when the source

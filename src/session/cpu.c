@@ -236,8 +236,10 @@ static void capture_free(struct capture *c) {
 
 int session_cpu(const struct session_options *o, struct profile **ret, struct session_command *ret_command,
                 struct err *err) {
-    _cleanup_(capture_free) struct capture c = {
-        .options = o, .command = {.gate = -1, .failure = -1}, .self_cpu_ns = clock_cpu_ns()};
+    _cleanup_(capture_free) struct capture c = {.options = o,
+                                                .command = {.gate = -1, .failure = -1},
+                                                .self_cpu_ns = clock_cpu_ns(),
+                                                .max_read_ahead = capture_read_ahead(o->frequency)};
     struct err local = {0};
     if (!err)
         err = &local;

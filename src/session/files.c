@@ -8,9 +8,10 @@
 #include "unwind/cfi.h"
 
 enum {
-    MAX_IDLE = 64,             /* files that no process has mapped: the next one often maps them again */
-    MAX_HELD = 16 << 20,       /* bytes of debug information and symbols, over all files: */
-    RELEASE_AFTER = 64,        /* … look-ups, each of which may touch a megabyte of a file */
+    MAX_IDLE = 64,        /* files that no process has mapped: the next one often maps them again */
+    MAX_HELD = 16 << 20,  /* bytes of debug information and symbols, over all files, */
+    WORTH_IT = 256 << 10, /* … of which so many are worth to be given back */
+    RELEASE_AFTER = 64,   /* look-ups, each of which may touch a megabyte of a file */
 };
 
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables) {
@@ -69,23 +70,35 @@ void session_file_leave(struct session_files *fs, struct session_file *f) {
 
 /* ---- what is held of the others ---- */
 
-/* Large ones that nobody asks go first; many small ones would take as long to load again, and free nothing. */
-static void forget_names(struct session_files *fs, const struct session_file *but) {
+static void count_held(struct session_files *fs, struct session_file *f) {
+    size_t held = symbol_file_held(f->symbols, &f->loose);
+    fs->held += held - f->held;
+    f->held = held;
+}
+
+/* The file that was not asked for longest of those that hold much, or much that is loose. */
+static struct session_file *longest_unasked(struct session_files *fs, const struct session_file *but, bool loose) {
     struct session_file *found = NULL;
-    uint64_t most = 0;
     for (size_t i = 0; i < fs->n_files; i++) {
         struct session_file *f = fs->files[i];
-        uint64_t score = (fs->clock - f->asked_at) * f->held;
-        if (score > most && f != but) {
-            most = score;
+        size_t size = loose ? f->loose : f->held;
+        if (f != but && size > WORTH_IT && (!found || f->asked_at < found->asked_at))
             found = f;
-        }
     }
-    if (!found)
-        return;
-    symbol_file_forget(found->symbols);
-    fs->held -= found->held;
-    found->held = 0;
+    return found;
+}
+
+/* What is loose goes first. Of many small ones none goes: there are no more of them than files that are mapped. */
+static void forget_names(struct session_files *fs, const struct session_file *but) {
+    struct session_file *f;
+    while (fs->held > MAX_HELD && (f = longest_unasked(fs, but, true))) {
+        symbol_file_forget(f->symbols, false);
+        count_held(fs, f);
+    }
+    while (fs->held > MAX_HELD && (f = longest_unasked(fs, but, false))) {
+        symbol_file_forget(f->symbols, true);
+        count_held(fs, f);
+    }
 }
 
 void session_files_release(struct session_files *fs) {
@@ -100,15 +113,11 @@ void session_files_release(struct session_files *fs) {
 void session_files_asked(struct session_files *fs, struct session_file *f) {
     if (!f->symbols || fs->once)
         return;
-    size_t held = symbol_file_held(f->symbols);
-    fs->held += held - f->held;
-    f->held = held;
     f->asked_at = ++fs->clock;
     f->touched = true;
-    for (size_t before = fs->held + 1; fs->held > MAX_HELD && fs->held < before;) {
-        before = fs->held;
+    count_held(fs, f);
+    if (fs->held > MAX_HELD)
         forget_names(fs, f);
-    }
     if (++fs->asked >= RELEASE_AFTER)
         session_files_release(fs);
 }

@@ -26,11 +26,11 @@ struct session_file {
     struct u64_map names; /* address << 1 | exact → name_ref */
     frame_id *frames;     /* what these point into */
     size_t n_frames, cap_frames;
-    size_t users;      /* mappings that are known */
-    uint64_t used_at;  /* when the last one went, … */
-    uint64_t asked_at; /* … and when a name was last looked up, by the files' clock */
-    size_t held;       /* bytes, by look-ups */
-    bool touched;      /* its pages may be resident */
+    size_t users;       /* mappings that are known */
+    uint64_t used_at;   /* when the last one went, … */
+    uint64_t asked_at;  /* … and when a name was last looked up, by the files' clock */
+    size_t held, loose; /* bytes, by look-ups; see symbol.h */
+    bool touched;       /* its pages may be resident */
 };
 
 /* Names of one address: `count` frame ids from `first` on, innermost first. */

@@ -10,13 +10,13 @@ enum {
     MAX_WAITING = 64,     /* names that are new are read before walks are finished, unless so many wait */
     DEFER_NS = 200000000, /* … or one for so long */
     MAX_DEFERRED = 256,
-    FINISH_NS = 200000, /* walks are finished for so long at a time, or one, however long that takes; */
+    FINISH_NS = 200000,   /* walks are finished for so long at a time, or one, however long that takes; */
     READ_AHEAD = 8 << 20, /* … meanwhile records are taken out of the ring, up to so many bytes for each CPU, or more of
                            * those that sample faster, */
     MAX_READ_AHEAD = 128 << 20,
     READ_AHEAD_FREQUENCY = 250,
     CATCH_UP_NS = 2000000, /* … and looked at for so long at a time */
-    LOOK_MS = 25,               /* how late the ring is looked at meanwhile, at most */
+    LOOK_MS = 25,          /* how late the ring is looked at meanwhile, at most */
 };
 
 /* ---- samples that can wait ---- */
@@ -107,17 +107,16 @@ static void take_read_ahead(struct capture *c, uint64_t until_ns) {
     }
 }
 
-static bool read_ahead_full(const struct capture *c) {
+size_t capture_read_ahead(unsigned frequency) {
     size_t cpus = (size_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
-    size_t limit = cpus * READ_AHEAD * (1 + c->options->frequency / READ_AHEAD_FREQUENCY);
-    return c->read_ahead.bytes > MIN(limit, (size_t)MAX_READ_AHEAD);
+    return MIN(cpus * READ_AHEAD * (1 + frequency / READ_AHEAD_FREQUENCY), (size_t)MAX_READ_AHEAD);
 }
 
 /* What was put by comes before what the ring holds. */
 int capture_receive(struct capture *c, uint64_t wait_ms) {
     bool behind = c->read_ahead.count > 0;
     int rc = 0;
-    if (!read_ahead_full(c))
+    if (c->read_ahead.bytes <= c->max_read_ahead)
         rc = cpu_source_poll(c->source, (int)wait_ms, c->options->stop_fd, behind ? put_by : take_record, c);
     take_read_ahead(c, clock_monotonic_ns() + CATCH_UP_NS);
     return rc;
@@ -157,7 +156,7 @@ static int do_aside(struct capture *c, void (*what)(void *ctx)) {
     int rc = 0;
     worker_begin(c->worker, what, c);
     while (!worker_ended(c->worker)) {
-        if (rc < 0 || read_ahead_full(c))
+        if (rc < 0 || c->read_ahead.bytes > c->max_read_ahead)
             poll(&done, 1, LOOK_MS);
         else
             rc = cpu_source_poll(c->source, LOOK_MS, done.fd, put_by, c);

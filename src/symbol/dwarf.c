@@ -61,8 +61,9 @@ void dwarf_file_close(struct dwarf_file *d) {
     free(d);
 }
 
-size_t dwarf_file_held(const struct dwarf_file *d) {
-    return d->held + d->kept + d->n_units * sizeof(*d->units) + d->ranges.count * sizeof(*d->ranges.all);
+size_t dwarf_file_held(const struct dwarf_file *d, size_t *ret_libdw) {
+    *ret_libdw = d->held;
+    return d->kept + d->n_units * sizeof(*d->units) + d->ranges.count * sizeof(*d->ranges.all);
 }
 
 /* ---- functions of a unit ---- */
@@ -241,17 +242,31 @@ static void forget_lines(struct dwarf_file *d) {
     d->kept = 0;
 }
 
+static void close_libdw(struct dwarf_file *d) {
+    dwarf_end(d->dwarf);
+    elf_end(d->elf);
+    d->dwarf = NULL;
+    d->elf = NULL;
+    d->held = 0;
+}
+
+void dwarf_file_rest(struct dwarf_file *d) {
+    if (!d->dwarf)
+        return;
+    close_libdw(d);
+    d->rests = true;
+}
+
 /* libdw keeps the lines of every unit that was asked for, and forgets only when it is closed. What was made
  * of units are offsets, which stay good. False when it does not open again. */
 static bool make_room(struct dwarf_file *d) {
     if (d->kept > MAX_KEPT)
         forget_lines(d);
     /* To open it again costs as much as there are units. */
-    if (d->held <= MIN(MAX(d->n_units << 10, (size_t)MIN_HELD), (size_t)MAX_HELD))
+    if (!d->rests && d->held <= MIN(MAX(d->n_units << 10, (size_t)MIN_HELD), (size_t)MAX_HELD))
         return true;
-    dwarf_end(d->dwarf);
-    elf_end(d->elf);
-    d->held = 0;
+    close_libdw(d);
+    d->rests = false;
     d->dwarf = open_image(d->image, &d->elf);
     if (d->dwarf && d->alt)
         dwarf_setalt(d->dwarf, d->alt);
@@ -284,7 +299,7 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
 
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
                          struct symbol_location *ret, size_t max) {
-    if (d->work < 0 || !d->dwarf)
+    if (d->work < 0 || !(d->dwarf || d->rests))
         return 0;
     d->work = WORK_LOOKUP;
     size_t n = lookup(d, names, address, ret, max);

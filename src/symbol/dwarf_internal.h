@@ -45,6 +45,7 @@ struct dwarf_file {
     long work;        /* steps left */
     size_t held;      /* about how many bytes libdw holds of lines */
     size_t kept;      /* bytes of units' lines */
+    bool rests;       /* libdw is closed until the next look-up */
     uint64_t touched; /* bytes of units read since pages were given back */
 };
 

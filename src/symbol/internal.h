@@ -109,8 +109,10 @@ struct dwarf_file;
  * `image`, or NULL. Both must outlive the result. */
 int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, struct dwarf_file **ret);
 void dwarf_file_close(struct dwarf_file *d);
-/* About how many bytes it holds, libdw's with them. */
-size_t dwarf_file_held(const struct dwarf_file *d);
+/* About how many bytes it holds besides libdw's, and how many those are. */
+size_t dwarf_file_held(const struct dwarf_file *d, size_t *ret_libdw);
+/* Gives libdw's back: what was made of it stays, and it is opened again by the next look-up. */
+void dwarf_file_rest(struct dwarf_file *d);
 /* Like symbol_file_lookup(); strings live as long as `names`. */
 struct symbol_names;
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,

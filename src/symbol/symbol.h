@@ -41,10 +41,11 @@ DEFINE_CLEANUP(struct symbol_file, symbol_file_close)
  * pass over much of the file. Sections that were decompressed go: their pointers end. */
 void symbol_file_release_pages(struct symbol_file *f);
 
-/* About how many bytes the look-ups so far have left in memory, for those to come. */
-size_t symbol_file_held(const struct symbol_file *f);
-/* Gives them back: strings that were returned end, and the next look-up loads anew what it needs. */
-void symbol_file_forget(struct symbol_file *f);
+/* About how many bytes the look-ups so far have left in memory, for those to come; and, among them, how many are
+ * soon had again. */
+size_t symbol_file_held(const struct symbol_file *f, size_t *ret_loose);
+/* Gives the latter back, or all: then strings that were returned end, and the next look-up loads anew what it needs. */
+void symbol_file_forget(struct symbol_file *f, bool all);
 
 /* Lower-case hexadecimal, "" when the file has none. */
 const char *symbol_file_build_id(struct symbol_file *f);

@@ -84,27 +84,41 @@ static void settle(struct symbol_file *f) {
     f->preparing = false;
 }
 
-void symbol_file_forget(struct symbol_file *f) {
-    settle(f);
+static void forget_dwarf(struct symbol_file *f) {
     dwarf_file_close(f->dwarf);
     f->dwarf = NULL;
-    symbol_list_free(&f->symbols);
-    symbol_names_free(&f->names);
     elf_image_close(&f->plain);
-    elf_image_close(&f->mini);
-    f->mini_tried = f->names_loaded = f->dwarf_tried = false;
+    f->dwarf_tried = false;
 }
 
-size_t symbol_file_held(const struct symbol_file *f) {
-    size_t owned = (f->plain.owned ? f->plain.size : 0) + (f->mini.owned ? f->mini.size : 0);
-    return owned + f->symbols.count * sizeof(*f->symbols.all) + f->names.arena.bytes +
-           (f->dwarf ? dwarf_file_held(f->dwarf) : 0);
+static void forget_symbols(struct symbol_file *f) {
+    symbol_list_free(&f->symbols);
+    symbol_names_free(&f->names);
+    elf_image_close(&f->mini);
+    f->mini_tried = f->names_loaded = false;
+}
+
+void symbol_file_forget(struct symbol_file *f, bool all) {
+    settle(f);
+    if (f->dwarf && !all) {
+        dwarf_file_rest(f->dwarf);
+        return;
+    }
+    forget_dwarf(f);
+    forget_symbols(f);
+}
+
+size_t symbol_file_held(const struct symbol_file *f, size_t *ret_loose) {
+    size_t owned = (f->plain.owned ? f->plain.size : 0) + (f->mini.owned ? f->mini.size : 0), loose = 0;
+    size_t dwarf = f->dwarf ? dwarf_file_held(f->dwarf, &loose) : 0;
+    *ret_loose = loose;
+    return owned + f->symbols.count * sizeof(*f->symbols.all) + f->names.arena.bytes + dwarf + loose;
 }
 
 void symbol_file_close(struct symbol_file *f) {
     if (!f)
         return;
-    symbol_file_forget(f);
+    symbol_file_forget(f, true);
     debug_candidates_close(&f->found);
     debug_candidates_close(&f->found_alt);
     debug_candidate_close(&f->debug);

@@ -35,7 +35,7 @@ struct table_page {
     u32 rows_at; /* reference to the first row */
     u32 n_rows;  /* 0 = no information for this page */
 };
-enum { TABLE_PAGE_LATER = TABLE_MAX_ROWS * 2 }; /* as n_rows: not filled yet; nobody has so many */
+enum { TABLE_PAGE_LATER = TABLE_MAX_ROWS * 2 };         /* as n_rows: not filled yet; nobody has so many */
 typedef u64 __attribute__((may_alias)) table_page_word; /* it may be filled while a walk looks: in one go */
 _Static_assert(sizeof(struct table_page) == sizeof(table_page_word), "the whole of it");
 

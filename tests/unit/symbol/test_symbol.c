@@ -144,6 +144,24 @@ static int memory_file(const void *data, size_t size) {
     return fd;
 }
 
+static void names_that_were_forgotten_are_loaded_again(void **state) {
+    _cleanup_(symbol_file_closep) struct symbol_file *f = open_path("/proc/self/exe");
+    struct symbol_range r;
+    struct symbol_location at[SYMBOL_MAX_INLINES];
+    size_t loose, held;
+    assert_int_equal(symbol_file_find(f, "main", &r), 0);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_true(symbol_file_lookup(f, r.address, at, ARRAY_SIZE(at)) > 0);
+        assert_string_equal(at[0].name, "main");
+        held = symbol_file_held(f, &loose);
+        assert_true(held > loose);
+        symbol_file_forget(f, i % 2);
+        assert_true(symbol_file_held(f, &loose) <= held);
+        assert_int_equal(loose, 0);
+        assert_int_equal(symbol_file_held(f, &loose) == 0, i % 2);
+    }
+}
+
 static void what_is_no_elf_file_is_refused_in_words(void **state) {
     struct symbol_file *f = NULL;
     struct err err = {0};
@@ -545,6 +563,7 @@ int main(void) {
         cmocka_unit_test(thread_local_symbols_lie_where_they_say),
         cmocka_unit_test(inlined_calls_have_the_line_of_the_call),
         cmocka_unit_test(what_a_thread_loaded_is_the_same),
+        cmocka_unit_test(names_that_were_forgotten_are_loaded_again),
         cmocka_unit_test(what_is_no_elf_file_is_refused_in_words),
         cmocka_unit_test(a_file_may_be_cut_short_while_it_is_read),
         cmocka_unit_test(broken_files_do_no_harm),
