@@ -380,7 +380,8 @@ static __always_inline void say(u32 type, u32 tgid, u32 child) {
 }
 
 static __always_inline int followed(u32 tgid) {
-    return bpf_map_lookup_elem(&targets, &tgid) || bpf_map_lookup_elem(&processes, &tgid);
+    u32 *target = bpf_map_lookup_elem(&targets, &tgid);
+    return (target && *target == CPU_TARGET) || bpf_map_lookup_elem(&processes, &tgid);
 }
 
 /* A child starts with its parent's memory, so what is known of the parent holds for it. */
@@ -391,9 +392,9 @@ int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
     u32 from = visible_pid(parent->group_leader), to = visible_pid(child);
     if (!from || !to || !followed(from))
         return 0;
-    u32 one = 1;
+    u32 target = CPU_TARGET;
     if (filter_mode == CPU_FILTER_PIDS)
-        bpf_map_update_elem(&targets, &to, &one, BPF_ANY);
+        bpf_map_update_elem(&targets, &to, &target, BPF_ANY);
     struct table_process *process = bpf_map_lookup_elem(&processes, &from);
     if (process)
         bpf_map_update_elem(&processes, &to, process, BPF_ANY);
@@ -406,9 +407,8 @@ int BPF_PROG(follow_exec, struct task_struct *task) {
     u32 tgid = visible_pid(task->group_leader);
     if (!tgid || !followed(tgid))
         return 0;
-    /* Its end must be told, even if that comes before user space has looked at what it is now. */
-    u32 one = 1;
-    bpf_map_update_elem(&targets, &tgid, &one, BPF_ANY);
+    u32 mark = CPU_TARGET_TELL_END; /* it may come before user space has looked at what the process is now */
+    bpf_map_update_elem(&targets, &tgid, &mark, BPF_NOEXIST);
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&misses, &tgid);
     say(CPU_RECORD_EXEC, tgid, 0);
@@ -420,7 +420,7 @@ int BPF_PROG(follow_exit, struct task_struct *task) {
     if (task->signal->live.counter != 0)
         return 0;
     u32 tgid = visible_pid(task->group_leader);
-    if (!tgid || !followed(tgid))
+    if (!tgid || !(followed(tgid) || bpf_map_lookup_elem(&targets, &tgid)))
         return 0;
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&targets, &tgid);

@@ -46,10 +46,10 @@ enum { FOREIGN_MAPS_MS = 20 };
 /* ---- opening ---- */
 
 static bool follows(struct cpu_source *s, u32 pid) {
-    u32 one;
+    u32 target;
     struct table_process process;
     return s->options.filter == CPU_FILTER_ALL ||
-           bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &one) == 0 ||
+           (bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &target) == 0 && target == CPU_TARGET) ||
            bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.processes), &pid, &process) == 0;
 }
 
@@ -222,8 +222,8 @@ struct unwind_rule *cpu_source_rules(struct cpu_source *s) {
 /* ---- processes ---- */
 
 int cpu_source_add_target(struct cpu_source *s, u32 pid) {
-    u32 one = 1;
-    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &one, BPF_ANY) < 0 ? -errno : 0;
+    u32 target = CPU_TARGET;
+    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &target, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int cpu_source_set_process(struct cpu_source *s, u32 pid, const struct table_process *process) {

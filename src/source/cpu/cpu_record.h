@@ -78,5 +78,8 @@ struct cpu_scratch {
     u8 tail[CPU_SAMPLE_TAIL_BYTES];
 };
 
+/* Of a process: whether it is sampled, with CPU_FILTER_PIDS; or that its end is to be told whatever happens. */
+enum cpu_target { CPU_TARGET = 1, CPU_TARGET_TELL_END };
+
 /* Which tasks are sampled: a constant that user space sets before loading. */
 enum cpu_filter { CPU_FILTER_PIDS, CPU_FILTER_ALL, CPU_FILTER_CGROUP };
