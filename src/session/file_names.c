@@ -76,6 +76,7 @@ struct name_ref session_file_name(struct session_files *fs, struct session_file 
     if (known)
         return (struct name_ref){.first = (uint32_t)(*known >> 32), .count = (uint32_t)*known};
     struct symbol_location at[SYMBOL_MAX_INLINES];
+    session_files_ask(fs, f);
     size_t n = f->symbols ? symbol_file_lookup(f->symbols, exact ? address : address - 1, at, SYMBOL_MAX_INLINES) : 0;
     struct name_ref ref = {.first = (uint32_t)f->n_frames};
     if (n == 0)

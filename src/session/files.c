@@ -88,13 +88,18 @@ static struct session_file *longest_unasked(struct session_files *fs, const stru
     return found;
 }
 
-/* What is loose goes first. Of many small ones none goes: there are no more of them than files that are mapped. */
-static void forget_names(struct session_files *fs, const struct session_file *but) {
+static void forget_loose(struct session_files *fs, const struct session_file *but, size_t limit) {
     struct session_file *f;
-    while (fs->held > MAX_HELD && (f = longest_unasked(fs, but, true))) {
+    while (fs->held > limit && (f = longest_unasked(fs, but, true))) {
         symbol_file_forget(f->symbols, false);
         count_held(fs, f);
     }
+}
+
+/* What is loose goes first. Of many small ones none goes: there are no more of them than files that are mapped. */
+static void forget_names(struct session_files *fs, const struct session_file *but) {
+    struct session_file *f;
+    forget_loose(fs, but, MAX_HELD);
     while (fs->held > MAX_HELD && (f = longest_unasked(fs, but, false))) {
         symbol_file_forget(f->symbols, true);
         count_held(fs, f);
@@ -108,6 +113,11 @@ void session_files_release(struct session_files *fs) {
             symbol_file_release_pages(fs->files[i]->symbols);
         }
     fs->asked = 0;
+}
+
+void session_files_ask(struct session_files *fs, struct session_file *f) {
+    if (f->held == 0 && f->symbols && !fs->once)
+        forget_loose(fs, f, MAX_HELD / 2);
 }
 
 void session_files_asked(struct session_files *fs, struct session_file *f) {

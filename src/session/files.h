@@ -67,7 +67,8 @@ void session_file_leave(struct session_files *fs, struct session_file *f);
 
 /* Gives back the pages of files that were read since the last call. Call it about once a second. */
 void session_files_release(struct session_files *fs);
-/* Whenever names were looked up in a file. Private to files. */
+/* Before a name is looked up in a file, for which it may have to be loaded, and after. Private to files. */
+void session_files_ask(struct session_files *fs, struct session_file *f);
 void session_files_asked(struct session_files *fs, struct session_file *f);
 
 /* Compiles and loads the unwind table unless that was tried. Returns whether it is loaded. */

@@ -9,7 +9,7 @@
 #include "symbol/dwarf_ranges.h"
 #include "symbol/symtab.h"
 
-enum { MAX_SYMBOLS = 64 << 20, RELEASE_EVERY = 32 << 10 /* symbols: some megabytes with their names */ };
+enum { MAX_SYMBOLS = 64 << 20, RELEASE_EVERY = 8 << 10 /* symbols: some megabytes with their names */ };
 #define NAME_OFFSET_MASK ((1u << SYMBOL_SOURCE_SHIFT) - 1)
 
 int symbol_builder_add(struct symbol_builder *b, const struct symbol_entry *s, unsigned rank) {
