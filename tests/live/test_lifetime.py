@@ -407,3 +407,20 @@ def test_a_cgroup(tmp_path):
         finally:
             t.stop()
             os.rmdir(mine)
+
+
+def test_what_ended_is_not_kept(tmp_path):
+    """Programs that end as soon as they have begun, before they can be looked at: scry has the memory of none open."""
+    s = start_scry("cpu", "-a", "-d", 60, "-F", 499, "-o", tmp_path / "x.pb.gz")
+    wait_until_sampling(s, 2)
+    many = "for i in $(seq 200); do sh -c 'echo $$; exec expr $$ + 2 >/dev/null'; done"
+    pids = subprocess.run(["sh", "-c", many], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    time.sleep(6)
+    opened = set()
+    for fd in os.listdir(f"/proc/{s.pid}/fd"):
+        with contextlib.suppress(OSError):  # it closes files meanwhile
+            opened.add(os.readlink(f"/proc/{s.pid}/fd/{fd}"))
+    s.send_signal(signal.SIGINT)
+    _, err = s.communicate(timeout=60)
+    kept = [pid for pid in pids if f"/proc/{pid}/mem" in opened]
+    assert len(pids) == 200 and not kept, (kept, err)
