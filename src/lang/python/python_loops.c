@@ -1,7 +1,11 @@
 /* Finds the code of the evaluation loop, _PyEval_EvalFrameDefault(). Its symbol covers a part only: the
  * compiler moves what it takes for cold elsewhere, and with profile-guided builds that is most of it. The
  * moved part has a symbol (NAME.cold) in unstripped files only, but always an entry of its own in
- * .eh_frame_hdr; so it is the function that the loop jumps into, not to the start of, and that jumps back. */
+ * .eh_frame_hdr; so it is the function that the loop jumps into, not to the start of, and that jumps back.
+ *
+ * From 3.14 on the loop may be none: one function per opcode, each jumps to the next (--with-tail-call-interp).
+ * _PyEval_EvalFrameDefault() then only calls the first, and its frame stays below whichever is at work. These functions
+ * are known by their table: a pointer for every opcode, each to where a function starts. */
 #include <string.h>
 
 #include "base/bisect.h"
@@ -10,6 +14,8 @@
 enum {
     MAX_LOOP_BYTES = 1 << 20,
     MIN_JUMPS = 2, /* into the moved part, and back; code bytes that look like a jump are rare there */
+    OPCODES = 256,
+    MAX_STARTING_BYTES = 8 << 10, /* of a function that only begins */
 };
 
 /* The functions of a file by .eh_frame_hdr: sorted pairs of (start, entry), s32 relative to the section. */
@@ -123,6 +129,68 @@ static void add_if_back(const struct python_object *o, struct lang_process *lp, 
         add_loop(o, lp, part);
 }
 
+/* ---- tail calls ---- */
+
+static bool starts_function(const struct functions *f, uint64_t address) {
+    struct python_range r;
+    return covering(f, address, &r) && r.start == address;
+}
+
+static bool is_opcode_table(const struct python_object *o, struct lang_process *lp, const struct functions *f,
+                            uint64_t at) {
+    uint64_t to[OPCODES];
+    if (target_read(lp->target, at + o->bias, to, sizeof(to[0])) < 0 || !starts_function(f, to[0] - o->bias) ||
+        target_read(lp->target, at + o->bias, to, sizeof(to)) < 0)
+        return false;
+    for (size_t i = 0; i < OPCODES; i++)
+        if (!starts_function(f, to[i] - o->bias))
+            return false;
+    return true;
+}
+
+/* Where a table may be that the instruction at code[i] uses: lea table(%rip), or jmp *table(,%reg,8) in programs that
+ * are linked to a fixed address. 0 when it is neither. At least 7 bytes must be there. */
+static uint64_t table_used(const uint8_t *code, size_t i, uint64_t address) {
+    int32_t displacement;
+    memcpy(&displacement, code + i + 3, 4);
+    if ((code[i] & 0xfb) == 0x48 && code[i + 1] == 0x8d && (code[i + 2] & 0xc7) == 0x05)
+        return address + i + 7 + (uint64_t)(int64_t)displacement;
+    if (code[i] == 0xff && code[i + 1] == 0x24 && (code[i + 2] & 0xc7) == 0xc5)
+        return (uint64_t)(int64_t)displacement;
+    return 0;
+}
+
+static bool uses_opcode_table(const struct python_object *o, struct lang_process *lp, const struct functions *f,
+                              const struct python_range *r) {
+    _cleanup_(freep) uint8_t *code = read_code(o, lp, r);
+    bool found = false;
+    for (size_t i = 0; code && !found && i + 7 <= r->end - r->start; i++) {
+        uint64_t table = table_used(code, i, r->start);
+        found = table && is_opcode_table(o, lp, f, table);
+    }
+    return found;
+}
+
+/* Whether _PyEval_EvalFrameDefault() hands over to functions that call each other at their ends: it, or what it calls,
+ * looks the first one up. */
+static bool calls_opcodes(const struct python_object *o, struct lang_process *lp, const struct functions *f,
+                          const struct python_range *loop, const uint8_t *code) {
+    if (loop->end - loop->start > MAX_STARTING_BYTES)
+        return false;
+    if (uses_opcode_table(o, lp, f, loop))
+        return true;
+    for (size_t i = 0; i + 5 <= loop->end - loop->start; i++) {
+        struct python_range callee;
+        int32_t displacement;
+        memcpy(&displacement, code + i + 1, 4);
+        uint64_t to = loop->start + i + 5 + (uint64_t)(int64_t)displacement;
+        if (code[i] == 0xe8 && covering(f, to, &callee) && callee.start == to &&
+            callee.end - callee.start <= MAX_STARTING_BYTES && uses_opcode_table(o, lp, f, &callee))
+            return true;
+    }
+    return false;
+}
+
 void python_find_loops(const struct python_object *o, struct lang_process *lp) {
     struct symbol_range symbol;
     if (!o->file || symbol_file_find(o->file, "_PyEval_EvalFrameDefault", &symbol) < 0 || symbol.size == 0 ||
@@ -131,10 +199,12 @@ void python_find_loops(const struct python_object *o, struct lang_process *lp) {
     struct python_range loop = {symbol.address, symbol.address + symbol.size};
     struct functions functions;
     lp->loop_bias = o->bias;
+    lp->generates_code = python_symbol(o, "_Py_GetExecutor") != 0;
     add_loop(o, lp, &loop);
     _cleanup_(freep) uint8_t *code = read_code(o, lp, &loop);
     if (!code || !open_functions(o, &functions))
         return;
+    lp->tail_calls = calls_opcodes(o, lp, &functions, &loop, code);
     struct tally *tally = mem_zalloc(1, sizeof(*tally));
     if (!tally)
         return;

@@ -20,6 +20,7 @@ struct merge {
     u32 frame;  /* of the runtime's stream: the next to be written */
     u32 record; /* the next loop record to be placed, or n_runtime */
     u32 idle;   /* loops at the leaf that have no Python frame: just begun, or about to return */
+    u32 native; /* the entry of the native frame that was written last */
     u64 low;    /* stack address where the native frame at hand begins */
 };
 
@@ -54,6 +55,7 @@ static bool only_starts(const struct merge *m, u32 i) {
 
 static void put_native(struct merge *m, u32 i, bool internal) {
     internal = internal || only_starts(m, i);
+    m->native = m->n;
     m->ret[m->n++] = (struct lang_merged){.index = i, .lang = 0, .internal = internal};
 }
 
@@ -134,6 +136,45 @@ static bool place_loops(struct merge *m, u64 low, u64 high) {
     return internal;
 }
 
+/* ---- what a loop calls to do its own work ---- */
+
+static bool is_interpreters(const struct merge *m, u32 i) {
+    const struct raw_frame *f = &m->in->native[i];
+    return raw_kind(f) == RAW_NATIVE && python_in_ranges(m->lp->code, m->lp->n_code, raw_address(f));
+}
+
+/* Whether native frame i is of no file: without call-frame information, and not known to be mapped from one. */
+static bool is_generated(const struct merge *m, u32 i) {
+    const struct raw_frame *f = &m->in->native[i];
+    if (raw_kind(f) != RAW_NATIVE || !(f->word[1] & RAW_APPROXIMATE) || is_interpreters(m, i))
+        return false;
+    const struct target_mapping *in = m->lp->target ? target_find_mapping(m->lp->target, raw_address(f)) : NULL;
+    return !in || in->path[0] != '/';
+}
+
+/* Marks native frame k, leafward of frame i that is about to be written and with no Python frame between. */
+static bool fold(struct merge *m, u32 i, u32 k) {
+    u32 back = i - 1 - k;
+    struct lang_merged *entry = back <= m->native ? &m->ret[m->native - back] : NULL;
+    if (!entry || entry->lang || entry->index != k || entry->internal)
+        return false;
+    entry->internal = true;
+    return true;
+}
+
+/* Native frame i is a loop's. Where each opcode has a function of its own, what the loop called is one of these,
+ * whatever it is called. Where the interpreter generates code for what runs often, the loop calls that, or a function
+ * that enters it. */
+static void fold_callees(struct merge *m, u32 i) {
+    const struct lang_process *lp = m->lp;
+    u32 k = i;
+    if (k && is_interpreters(m, k - 1) && (lp->tail_calls || (lp->generates_code && k > 1 && is_generated(m, k - 2))) &&
+        fold(m, i, k - 1))
+        k--;
+    while (lp->generates_code && k && is_generated(m, k - 1) && fold(m, i, k - 1))
+        k--;
+}
+
 static void merge_records(struct merge *m) {
     const struct lang_streams *in = m->in;
     m->low = in->leaf_sp;
@@ -146,6 +187,8 @@ static void merge_records(struct merge *m) {
         bool internal = false;
         if (high) {
             internal = place_loops(m, low_of(m, i, high), high);
+            if (internal)
+                fold_callees(m, i);
             m->low = high;
         }
         put_native(m, i, internal);

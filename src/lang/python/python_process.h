@@ -26,6 +26,8 @@ struct lang_process {
     /* The evaluation loop's function, and the parts that the compiler moved elsewhere. */
     struct python_range loops[PYTHON_MAX_LOOPS];
     unsigned n_loops;
+    bool tail_calls;     /* the loop's function only calls others, one for each opcode, that jump to one another */
+    bool generates_code; /* the interpreter may compile traces to machine code (3.13+, --enable-experimental-jit) */
     uint64_t loop_bias;  /* address in the target - address in the file */
     bool python_program; /* the process runs the python command; not a program that embeds it */
     bool only_python;    /* the file that holds the interpreter is python or libpython; not an embedding program */

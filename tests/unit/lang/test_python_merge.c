@@ -39,6 +39,42 @@ static void runs_stand_leafward_of_the_frame_that_holds_their_record(void **stat
     assert_string_equal(merged(&lp, &in), "n01Ln3Ln");
 }
 
+static void what_a_loop_calls_is_an_opcode_where_each_has_a_function(void **state) {
+    (void)state;
+    struct lang_process lp = {
+        .config = {.loops = PYTHON_LOOPS_SHIM}, .code = {{5, 35}}, .n_code = 1, .tail_calls = true};
+    const struct raw_frame python[] = {PYTHON(1), LOOP(0x1180), PYTHON(3), LOOP(0x1380)};
+    struct lang_streams in = {.native = native, .n_native = 5, .runtime = python, .n_runtime = 4, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&lp, &in), "L0LL2Ln");
+    lp.code[0].end = 25; /* frame 30 is of another file: not an opcode */
+    assert_string_equal(merged(&lp, &in), "L0Ln2Ln");
+    lp.tail_calls = false;
+    assert_string_equal(merged(&lp, &in), "n0Ln2Ln");
+    in.n_native = 1; /* the loop itself was not reached */
+    assert_string_equal(merged(&lp, &in), "n02");
+}
+
+static void code_that_the_interpreter_generated_is_folded(void **state) {
+    (void)state;
+    struct lang_process lp = {
+        .config = {.loops = PYTHON_LOOPS_SHIM}, .code = {{45, 65}}, .n_code = 1, .generates_code = true};
+    const struct raw_frame generated[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200 | RAW_APPROXIMATE),
+                                          NATIVE(30, 0x1300 | RAW_APPROXIMATE), NATIVE(60, 0x1400), NATIVE(70, 0)};
+    const struct raw_frame python[] = {PYTHON(1), LOOP(0x1380)};
+    struct lang_streams in = {.native = generated, .n_native = 5, .runtime = python, .n_runtime = 2, .leaf_sp = 0x1000};
+    assert_string_equal(merged(&lp, &in), "nLL0Ln");
+    const struct raw_frame covering[] = {PYTHON(1), LOOP(0x1280)}; /* frame 30 stands for the loop, too */
+    in.runtime = covering;
+    assert_string_equal(merged(&lp, &in), "nL0Lnn");
+    const struct raw_frame entered[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200 | RAW_APPROXIMATE), NATIVE(50, 0x1300),
+                                        NATIVE(60, 0x1400), NATIVE(70, 0)};
+    in.native = entered;
+    in.runtime = python;
+    assert_string_equal(merged(&lp, &in), "nLL0Ln");
+    lp.generates_code = false; /* then it is another compiler's */
+    assert_string_equal(merged(&lp, &in), "nnn0Ln");
+}
+
 static void a_truncated_native_stack_keeps_every_python_frame(void **state) {
     (void)state;
     const struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_SHIM}};
@@ -102,6 +138,8 @@ static void a_loop_that_has_just_begun_gets_no_frames_of_another(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_stand_leafward_of_the_frame_that_holds_their_record),
+        cmocka_unit_test(what_a_loop_calls_is_an_opcode_where_each_has_a_function),
+        cmocka_unit_test(code_that_the_interpreter_generated_is_folded),
         cmocka_unit_test(a_truncated_native_stack_keeps_every_python_frame),
         cmocka_unit_test(a_stack_ends_where_its_greenlet_begins),
         cmocka_unit_test(what_started_python_is_folded_unless_the_program_is_its_own),
