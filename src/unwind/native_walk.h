@@ -4,7 +4,10 @@
  *
  * Where code has no call-frame information the frame pointer is used, and the frame is marked
  * approximate. A return address found that way is believed only if it follows a call instruction in
- * executable memory. */
+ * executable memory.
+ *
+ * Generated code may use the frame pointer for anything. But what enters it is a stub that saves its caller's
+ * registers, calls, restores them and returns: its code says where they are. */
 #pragma once
 
 #include "unwind/table.h"
@@ -21,7 +24,7 @@ struct native_state {
     u8 exact;                     /* the present pc is an interrupted instruction, not a return address */
     u8 volatiles;                 /* volatile registers still hold the frame's values */
     u8 end;                       /* enum walk_end, once known */
-    u8 pad;
+    u8 popped, skipped;           /* of a stub's code: struct arch_restore */
 };
 _Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
 
@@ -103,6 +106,71 @@ static __always_inline int native_by_frame_pointer(struct native_walk *n) {
     n->s->cfa = fp + 16;
     n->s->pc = pc;
     return WALK_END_NONE;
+}
+
+enum {
+    NATIVE_STUB_WORDS = 24, /* of the stack, that generated code may have put on it since it was entered */
+    NATIVE_STUB_CODE =
+        64, /* bytes of a stub's code, from where the entered code returns to the first restored register */
+};
+
+/* Looks whether a stub's registers are restored at byte i of its code, which is in scratch from 8 bytes before on. */
+static long native_restore_step(u32 i, void *arg) {
+    struct native_walk *n = arg;
+    const u8 *code = (const u8 *)n->w->state->scratch + 8 + (i & (NATIVE_STUB_CODE - 1));
+    struct arch_restore found = arch_restores(code);
+    n->s->popped = (u8)found.popped;
+    n->s->skipped = i ? (u8)found.skipped : 0;
+    return found.popped != 0;
+}
+
+/* Whether `pc`, which the stack holds right below `sp`, is where a stub goes on when the code that it entered returns.
+ * Then the stub's caller is the present frame's. */
+static __always_inline int native_is_stub(struct native_walk *n, u64 pc, u64 sp) {
+    struct walk_state *state = n->w->state;
+    struct table_mapping m;
+    if (pc < 4096 || table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc - 1, &m) < 0 ||
+        !(m.flags & TABLE_MAPPING_ANONYMOUS) ||
+        walk_read(n->w, state->scratch, 8 + NATIVE_STUB_CODE + 16, pc - 8) < 0 || !arch_follows_call(state->scratch[0]))
+        return 0;
+    n->s->popped = 0;
+    walk_loop(NATIVE_STUB_CODE, native_restore_step, n);
+    u64 saved = sp + n->s->skipped, back = saved + 8 * (u64)n->s->popped;
+    if (!n->s->popped || walk_stack_word(n->w, back, &n->s->pc) < 0 || !native_plausible_return(n, n->s->pc))
+        return 0;
+    n->s->cfa = back + 8;
+    state->saved_at[REG_RBX_] = saved;
+    WALK_UNROLL
+    for (u32 r = 0; r < 4; r++)
+        state->saved_at[REG_R12_ + r] = saved + 8 * (u64)(r + 1);
+    if (n->s->popped > 5)
+        state->saved_at[ARCH_FRAME_POINTER] = saved + 40;
+    else if (sp > state->regs.value[ARCH_STACK_POINTER] + 8) /* the code that was entered saves it first, if at all */
+        state->saved_at[ARCH_FRAME_POINTER] = sp - 16;
+    return 1;
+}
+
+/* Looks at the present code itself, then at one word of the stack after the other; stops where a stub is found, or the
+ * stack ends. */
+static long native_stub_step(u32 i, void *arg) {
+    struct native_walk *n = arg;
+    u64 pc = n->w->state->regs.value[ARCH_PC], above = n->w->state->regs.value[ARCH_STACK_POINTER] + 8 * (u64)i;
+    if (i == 0 && n->s->exact)
+        return 0;
+    if (i && walk_stack_word(n->w, above - 8, &pc) < 0)
+        return 1;
+    return native_is_stub(n, pc, above);
+}
+
+/* Code without a rule. */
+static __always_inline int native_without_rule(struct native_walk *n, u64 at) {
+    int end = native_by_frame_pointer(n);
+    if ((end != WALK_END_NO_RULE && end != WALK_END_ROOT) || native_enter_mapping(n, at) < 0 ||
+        !(n->s->mapping.flags & TABLE_MAPPING_ANONYMOUS))
+        return end;
+    n->s->cfa = 0;
+    walk_loop(NATIVE_STUB_WORDS + 1, native_stub_step, n);
+    return n->s->cfa ? WALK_END_NONE : end;
 }
 
 static __always_inline int native_cfa(struct native_walk *n, const struct unwind_rule *rule, u64 *ret) {
@@ -231,7 +299,7 @@ static __always_inline int native_leave(struct native_walk *n, u64 at) {
         return end;
     const struct unwind_rule *rule = table_rule(n->w, index);
     if (!rule || rule->kind == RULE_NONE)
-        return native_by_frame_pointer(n);
+        return native_without_rule(n, at);
     if (rule->kind == RULE_ROOT)
         return WALK_END_ROOT;
     if (rule->kind == RULE_SIGNAL)

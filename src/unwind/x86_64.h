@@ -67,3 +67,29 @@ static __always_inline int arch_follows_call(u64 before) {
     return BYTE_BACK(7) == 0xff && (BYTE_BACK(6) & 0x38) == 0x10;
 #undef BYTE_BACK
 }
+
+/* Code behind a return address that gives the caller of its function back what it saved, and returns: add $n,%rsp or
+ * nothing; pop %rbx, %r12, %r13, %r14, %r15; pop %rbp or nothing; ret. Before that a compiler leaves the stack pointer
+ * alone. The first pop is at `code`; 8 bytes before it can be read and 16 from it on. */
+struct arch_restore {
+    u32 skipped; /* bytes between the stack pointer and rbx, followed by r12 to r15 */
+    u32 popped;  /* registers, 5 or with rbp 6; 0: it is other code */
+};
+
+static __always_inline struct arch_restore arch_restores(const u8 *code) {
+    static const u8 pops[] = {0x5b, 0x41, 0x5c, 0x41, 0x5d, 0x41, 0x5e, 0x41, 0x5f};
+    struct arch_restore ret = {0, 0};
+    u32 differ = 0;
+    WALK_UNROLL
+    for (u32 i = 0; i < sizeof(pops); i++)
+        differ |= code[i] ^ pops[i];
+    if (differ)
+        return ret;
+    if (code[-4] == 0x48 && code[-3] == 0x83 && code[-2] == 0xc4)
+        ret.skipped = code[-1] & 0x78;
+    if (code[9] == 0xc3)
+        ret.popped = 5;
+    else if (code[9] == 0x5d && code[10] == 0xc3)
+        ret.popped = 6;
+    return ret;
+}
