@@ -14,7 +14,19 @@ import pprof  # noqa: E402
 from test_python import PYTHONS  # noqa: E402
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-every = pytest.mark.parametrize("version,command", PYTHONS, ids=[v for v, _ in PYTHONS])
+
+
+def with_jit():
+    """The interpreters again whose JIT is there to be switched on; they are named VERSION-jit."""
+    for version, command in PYTHONS:
+        jit = ["env", "PYTHON_JIT=1", *command]
+        if subprocess.run([*jit, "-c", "import sys; sys.exit(not sys._jit.is_enabled())"], stderr=subprocess.DEVNULL).returncode == 0:
+            yield f"{version}-jit", jit
+
+
+JITS = list(with_jit())
+ALL = [*PYTHONS, *JITS]
+every = pytest.mark.parametrize("version,command", ALL, ids=[v for v, _ in ALL])
 MAIN = {"all_of_it", "<module>", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap", "run", "_bootstrap_inner",
         "_bootstrap"}
 
@@ -22,8 +34,9 @@ MAIN = {"all_of_it", "<module>", "Thread.run", "Thread._bootstrap_inner", "Threa
 def through_of(truth, command):
     """The C functions that must be seen. Debian's interpreters, and those in wheels, have no names for their static
     functions; and Debian's musl says nothing of its call frames, so that a stack may end in it."""
-    nameless = "ld-linux" in command[0] or command[0].startswith("/usr/bin") or "-wheel/" in command[0]
-    return {} if nameless or "-musl" in command[0] else truth["through"]
+    path = next(word for word in command if word.startswith("/"))
+    nameless = "ld-linux" in path or path.startswith("/usr/bin") or "-wheel/" in path
+    return {} if nameless or "-musl" in path else truth["through"]
 
 
 def short(name):
@@ -107,6 +120,76 @@ def test_no_instruction_shows_an_impossible_stack(version, command, thread):
     assert total >= STEPS
     assert cut <= total / 1000, f"{cut} of {total} Python stacks are cut"
     assert not wrong, (sum(w[1] for w in wrong), total, len(wrong), wrong[:4])
+
+
+# ---- what runs the instructions ----
+
+def stripped(command, folder):
+    """The command with a program that has no names for its static functions; itself, where it has none anyway."""
+    program = pathlib.Path(command[-1])
+    if program.parent.name != "bin" or not program.is_file() or program.read_bytes()[:4] != b"\x7fELF":
+        return command, {}
+    subprocess.run(["strip", "-o", folder / "python3", os.path.realpath(program)], check=True)
+    return [*command[:-1], folder / "python3"], {"PYTHONHOME": str(program.parents[1])}
+
+
+MACHINERY = ("_PyEval_", "_TAIL_CALL_", "_PyJIT_")
+SPIN = """
+import json, os
+def spin(a, b):
+    while True:
+        a, b = b, a
+print(json.dumps({"ready": os.getpid()}), flush=True)
+spin(1, 2)
+"""
+
+
+@every
+def test_what_runs_the_instructions_is_not_shown(version, command, tmp_path):
+    """Neither the loop, nor the functions that may stand for it, nor code that was generated: a function that calls
+    nothing, in Python or in C, is its stack's leaf."""
+    command, more = stripped(command, tmp_path)
+    with harness.Target([*command, "-c", SPIN], env={**os.environ, **more}) as target:
+        time.sleep(0.5)  # what runs often is compiled by now
+        out = tmp_path / "spin.folded"
+        result = harness.scry("cpu", "-p", target.pid, "-d", 1, "-F", 1999, "--no-kernel", "-o", out)
+        assert result.status == 0, result
+    total = leaf = 0
+    for line in out.read_text(errors="replace").splitlines():
+        stack, count = line.rsplit(" ", 1)
+        names = stack.split(";")
+        assert not any(n.startswith(MACHINERY) for n in names), stack
+        total += int(count)
+        leaf += int(count) * names[-1].startswith("spin")
+    assert total >= 300
+    assert leaf >= 0.8 * total, f"{leaf} of {total}"
+
+
+@pytest.mark.parametrize("version,command", JITS, ids=[v for v, _ in JITS])
+def test_generated_code_leaves_the_python_stack_whole_and_its_lines_right(version, command, tmp_path):
+    """It has no call-frame information, and up to 3.14 no frame pointer either."""
+    with harness.Target([*command, TESTS / "targets/python_parallel.py", 2], ready=False) as target:
+        truth = target.line()
+        time.sleep(1)
+        out = tmp_path / "generated.pb.gz"
+        result = harness.scry("cpu", "-p", truth["ready"], "-d", 3, "-F", 1999, "--internal", "-o", out)
+        assert result.status == 0, result
+    profile = pprof.read(out)
+    index, total, bad, whole, generated, cut = profile.value_index("samples"), 0, {}, 0, 0, 0
+    for sample in profile.samples:
+        count = sample.values[index]
+        total += count
+        whole += count * ("work" in sample.names)
+        generated += count * ("[generated code]" in sample.names)
+        cut += count * sample.names[-1].startswith("[truncated")
+        why = wrong_line(sample.frames, truth)
+        if why:
+            bad[why] = bad.get(why, 0) + count
+    assert total >= 500
+    assert generated >= 0.1 * total, "the JIT was not at work"
+    assert sum(bad.values()) <= 0.001 * total, (total, sorted(bad.items(), key=lambda b: -b[1])[:5])
+    assert total - whole <= 0.001 * total, (whole, total)
+    assert cut <= 0.02 * total, f"{cut} of {total} native stacks are cut"
 
 
 # ---- without the GIL ----
