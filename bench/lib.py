@@ -123,7 +123,7 @@ def bpftrace(pid, hz, _seconds, out):
 
 
 def timer_alone(_pid, hz, _seconds, _out):
-    """No profiler: what the timers that all of them need cost by themselves."""
+    """No profiler: what the timers that all of them use cost by themselves."""
     return [str(ROOT / "bench/timer-alone"), str(hz)]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """10,000 Hz on one busy process: samples missing of those that its CPU time calls for, and the slowdown.
-Bars: 1 % lost, 10 % slower. "timer alone" is what no sampler can go below; the bound is what scry prints of itself."""
+Bars: 1 % lost, 10 % slower. "timer alone" is what timers cost without a profiler; the bound is what scry prints of itself."""
 import lib
 from lib import SOURCES, Running, Target, pythons, target
 
