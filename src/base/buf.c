@@ -57,11 +57,7 @@ const char *buf_cstr(struct buf *b) {
 }
 
 void buf_trim(struct buf *b) {
-    char *fit = b->len ? mem_realloc(b->data, b->len) : NULL;
-    if (fit) {
-        b->data = fit;
-        b->cap = b->len;
-    }
+    mem_fit((void **)&b->data, &b->cap, b->len, 1);
 }
 
 void buf_reset(struct buf *b) {

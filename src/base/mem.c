@@ -74,3 +74,12 @@ int mem_grow(void **array, size_t *capacity, size_t need, size_t size) {
     *capacity = want;
     return 0;
 }
+
+void mem_fit(void **array, size_t *capacity, size_t count, size_t size) {
+    void *p = *array ? mem_realloc(*array, count * size) : NULL;
+    if (!p)
+        return;
+    *array = p;
+    if (capacity)
+        *capacity = count;
+}

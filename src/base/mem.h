@@ -17,6 +17,9 @@ char *mem_printf(const char *fmt, ...) _must_check_ _printf_(1, 2);
 /* Makes room for at least `need` elements of `size` bytes in *array, growing by half again.
  * Updates *capacity. Returns 0, or -ENOMEM with *array unchanged. */
 int mem_grow(void **array, size_t *capacity, size_t need, size_t size) _must_check_;
+/* Gives back what *array, which may be NULL, has beyond `count` elements. Updates *capacity, unless that is NULL. Where
+ * memory is out nothing changes. */
+void mem_fit(void **array, size_t *capacity, size_t count, size_t size);
 
 /* Test hook: the (n+1)-th allocation from now on fails, once; n < 0 switches the hook off.
  * Returns how many allocations happened since the last call. */

@@ -131,9 +131,7 @@ static bool copy_lines(Dwarf_Die *root, struct dwarf_lines *l) {
         struct dwarf_line_row row = row_of(dwarf_onesrcline(lines, i));
         add_row(l, &row);
     }
-    struct dwarf_line_row *fit = mem_realloc(l->rows, l->n_rows * sizeof(*l->rows));
-    if (fit)
-        l->rows = fit;
+    mem_fit((void **)&l->rows, NULL, l->n_rows, sizeof(*l->rows));
     return true;
 }
 

@@ -107,11 +107,7 @@ int dwarf_ranges_finish(struct dwarf_ranges *r) {
     sort(r);
     if (overlap(r) && make_disjoint(r) < 0)
         return -ENOMEM;
-    struct dwarf_range *fit = mem_realloc(r->all, r->count * sizeof(*r->all));
-    if (fit) {
-        r->all = fit;
-        r->capacity = r->count;
-    }
+    mem_fit((void **)&r->all, &r->capacity, r->count, sizeof(*r->all));
     return 0;
 }
 

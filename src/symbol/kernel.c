@@ -209,16 +209,6 @@ static int sort(struct symbol_kernel *k) {
     return 0;
 }
 
-/* What was taken for more than there was. */
-static void give_back(struct symbol_kernel *k) {
-    buf_trim(&k->text);
-    struct kernel_function *all = k->count ? mem_realloc(k->all, k->count * sizeof(*k->all)) : NULL;
-    if (all) {
-        k->all = all;
-        k->capacity = k->count;
-    }
-}
-
 void symbol_kernel_read(struct symbol_kernel *k) {
     if (k->loaded)
         return;
@@ -231,7 +221,8 @@ void symbol_kernel_read(struct symbol_kernel *k) {
     close(TAKE_FD(k->fd));
     if (k->count && sort(k) < 0)
         k->count = 0;
-    give_back(k);
+    buf_trim(&k->text);
+    mem_fit((void **)&k->all, &k->capacity, k->count, sizeof(*k->all));
 }
 
 const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, const char **ret_module) {

@@ -143,8 +143,8 @@ static int finish(struct symbol_list *list, struct symbol_builder *b, const stru
     keep_best(b);
     fill_sizes(b, &code);
     dwarf_ranges_free(&code);
-    struct symbol_entry *fit = mem_realloc(b->all, b->count * sizeof(*b->all));
-    list->all = fit ? fit : b->all;
+    mem_fit((void **)&b->all, NULL, b->count, sizeof(*b->all));
+    list->all = b->all;
     list->count = b->count;
     b->all = NULL;
     return 0;
