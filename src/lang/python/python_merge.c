@@ -45,12 +45,16 @@ static u32 next_record(const struct lang_streams *in, u32 i) {
     return i;
 }
 
+/* Whether native frame i is of the file that holds the interpreter. */
+static bool is_interpreters(const struct merge *m, u32 i) {
+    const struct raw_frame *f = &m->in->native[i];
+    return raw_kind(f) == RAW_NATIVE && python_in_ranges(m->lp->code, m->lp->n_code, raw_address(f));
+}
+
 /* Rootward of the oldest Python frame the interpreter's own code only started it, whatever it is called; not so where
  * its file is also a program of its own. */
 static bool only_starts(const struct merge *m, u32 i) {
-    const struct raw_frame *f = &m->in->native[i];
-    return m->lp->only_python && m->frame > 0 && m->frame >= m->in->n_runtime && raw_kind(f) == RAW_NATIVE &&
-           python_in_ranges(m->lp->code, m->lp->n_code, raw_address(f));
+    return m->lp->only_python && m->frame > 0 && m->frame >= m->in->n_runtime && is_interpreters(m, i);
 }
 
 static void put_native(struct merge *m, u32 i, bool internal) {
@@ -137,11 +141,6 @@ static bool place_loops(struct merge *m, u64 low, u64 high) {
 }
 
 /* ---- what a loop calls to do its own work ---- */
-
-static bool is_interpreters(const struct merge *m, u32 i) {
-    const struct raw_frame *f = &m->in->native[i];
-    return raw_kind(f) == RAW_NATIVE && python_in_ranges(m->lp->code, m->lp->n_code, raw_address(f));
-}
 
 /* Whether native frame i is of no file: without call-frame information, and not known to be mapped from one. */
 static bool is_generated(const struct merge *m, u32 i) {
