@@ -26,6 +26,7 @@ struct native_state {
     u8 end;                       /* enum walk_end, once known */
     u8 popped, skipped;           /* of a stub's code: struct arch_restore */
 };
+_Static_assert(sizeof(struct table_mapping) == sizeof(((struct walk_state *)0)->leaf_mapping), "lies there");
 _Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
 
 struct native_walk {
@@ -269,6 +270,19 @@ static __always_inline struct walk_known *native_known(struct native_walk *n, u6
     return &n->w->state->known[slot <= WALK_KNOWN ? slot : 0];
 }
 
+/* Programs are interrupted in few mappings. */
+static __always_inline int native_enter_leaf(struct native_walk *n, u64 pc, u64 when) {
+    struct walk_state *state = n->w->state;
+    struct table_mapping *last = (struct table_mapping *)state->leaf_mapping;
+    if (state->leaf_when != when || pc < last->start || pc >= last->end) {
+        if (table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, last) < 0)
+            return -1;
+        state->leaf_when = when;
+    }
+    n->s->mapping = *last;
+    return 0;
+}
+
 /* The rule for the code at `at`, 0 when there is none. Returns WALK_END_NONE, or what ends the walk. */
 static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *ret) {
     struct native_state *s = n->s;
@@ -276,7 +290,7 @@ static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *
     u64 when = ((u64)n->mappings_at << WALK_EPOCH_BITS | n->w->epoch) << 16;
     if (s->exact || !at || known->at != at || known->rule >> 16 != when >> 16) {
         u32 index = 0;
-        if (native_enter_mapping(n, at) < 0)
+        if ((s->exact ? native_enter_leaf(n, at, when) : native_enter_mapping(n, at)) < 0)
             return WALK_END_UNMAPPED;
         if (s->mapping.flags & TABLE_MAPPING_LOADED)
             index = table_find_rule_index(n->w, &s->mapping, at);

@@ -132,7 +132,7 @@ struct walk_host {
 #endif
 
 /* Bytes of the target's memory that are read at once where frames lie side by side. */
-enum { WALK_PAGE = 4096, WALK_WINDOW = 512 };
+enum { WALK_PAGE = 4096, WALK_WINDOW = 2048 };
 
 /* The rule found for a return address: the same callers come again and again, in one stack and from sample to
  * sample, and a search misses the cache at every step. It depends on the list of mappings, whose place in memory
@@ -156,7 +156,9 @@ struct walk_state {
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
     u64 runtime[32]; /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
-    struct walk_known known[WALK_KNOWN + 1]; /* the only part that outlives a walk; zeroed at first */
+    struct walk_known known[WALK_KNOWN + 1]; /* this and the next two outlive a walk; zeroed at first */
+    u64 leaf_mapping[4];                     /* struct table_mapping of the last interrupted code, */
+    u64 leaf_when;                           /* … and the mappings and epoch it is of, as in walk_known */
     u64 window_at; /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
     u64 found;     /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
     u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */

@@ -16,6 +16,7 @@ enum {
     PYTHON_MAX_SEARCH = 1024,    /* thread states and interpreters looked at */
     PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
     PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
+    PYTHON_AT_ONCE = 8,          /* plain frames in one step */
     PYTHON_KNOWN = 8,            /* code objects that one walk remembers (power of two) */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
@@ -325,10 +326,14 @@ static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u
     return (u32)((s64)(value - first) >> 1);
 }
 
+static __always_inline u32 python_known(u64 code) {
+    return (u32)(code >> 4 ^ code >> 8) & (PYTHON_KNOWN - 1);
+}
+
 /* The first line of a code object. 0, or -1 when it is no code. */
 static __always_inline int python_first_line(struct python_walk *p, u64 code, u32 *ret) {
     const struct python_config *c = p->c;
-    u32 slot = (u32)(code >> 4 ^ code >> 8) & (PYTHON_KNOWN - 1);
+    u32 slot = python_known(code);
     if (code && p->s->codes[slot] == code) {
         *ret = p->s->lines[slot];
         return 0;
@@ -343,9 +348,43 @@ static __always_inline int python_first_line(struct python_walk *p, u64 code, u3
     return 0;
 }
 
+/* The word of the frame that lies at `found` in the window. */
+static __always_inline u64 python_window_word(struct walk *w, u64 found, u16 offset) {
+    return *(const u64 *)((const u8 *)w->state->window + ((found + offset) & PYTHON_WITHIN & ~7ull));
+}
+
+/* From 3.11 on: emits frames as long as nothing is special about them. They lie in the window, each below the one that
+ * it called, their code has been looked at, and no loop ends with them. Of a deep stack most are such. */
+static __always_inline void python_plain_frames(struct python_walk *p) {
+    const struct python_config *c = p->c;
+    u64 frame = p->s->frame, window = p->w->state->window_at;
+    u32 plain = c->loops == PYTHON_LOOPS_SHIM ? PYTHON_FIRST_SHIM_OWNER : 1, size = c->frame_bytes & PYTHON_READ;
+    if (c->loops < PYTHON_LOOPS_CFRAME_MARKED || c->frame_copy || !window)
+        return;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_AT_ONCE; i++) {
+        u64 found = frame - window;
+        if ((frame & 7) || found > WALK_WINDOW - size)
+            break;
+        u64 code = python_window_word(p->w, found, c->frame_code) & ~7ull;
+        u64 previous = python_window_word(p->w, found, c->frame_previous);
+        u8 mark = *((const u8 *)p->w->state->window + ((found + c->frame_mark) & PYTHON_WITHIN));
+        u32 slot = python_known(code);
+        if (!code || p->s->codes[slot] != code || mark >= plain || !previous || previous >= frame)
+            break;
+        u64 first = code + c->code_instructions;
+        u64 index = (u32)((s64)(python_window_word(p->w, found, c->frame_instruction) - first) >> 1);
+        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, (u64)p->s->lines[slot] << 32 | index);
+        p->s->last = frame;
+        frame = previous;
+    }
+    p->s->frame = frame;
+}
+
 static long python_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     const struct python_config *c = p->c;
+    python_plain_frames(p);
     u64 frame = p->s->frame;
     if (!frame)
         return python_next_state(p);
