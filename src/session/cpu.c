@@ -186,18 +186,17 @@ static void finish_quality(struct capture *c) {
     struct rusage usage;
     cpu_source_stats(c->source, &stats);
     getrusage(RUSAGE_SELF, &usage);
-    q->samples_lost = stats.taken > q->samples_taken ? stats.taken - q->samples_taken : 0;
+    q->samples_lost = stats.due > q->samples_taken ? stats.due - q->samples_taken : 0;
     q->self_cpu_ns = clock_cpu_ns() - c->self_cpu_ns;
     uint64_t rss = (uint64_t)usage.ru_maxrss * 1024;
     q->self_rss_bytes = rss - MIN(rss, stats.mapped_bytes); /* the maps are counted once, by themselves */
     q->self_map_bytes = stats.map_bytes;
-    q->probe_ns = stats.run_ns;
-    q->probe_runs = stats.runs;
-    /* The program's own time and that of the interrupts, over the CPU time of what was sampled. */
-    double sampled_ns = (double)stats.taken * (double)p->period_ns;
-    double interrupts_ns = (double)stats.interrupt_ns * (double)stats.taken;
+    q->probe_ns = stats.spent_ns;
+    q->probe_runs = stats.taken;
+    /* The programs' own time and that of the interrupts, over the CPU time of what was sampled. */
+    double sampled_ns = (double)stats.due * (double)p->period_ns;
     if (sampled_ns > 0)
-        q->slowdown_bound = ((double)stats.run_ns + interrupts_ns) / sampled_ns;
+        q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns;
     p->duration_ns = clock_monotonic_ns() - c->began_ns;
 }
 

@@ -132,6 +132,17 @@ def test_whole_host_holds_both_targets(kernel):
     assert "alpha" in found and "one_round" in found, sorted(found)[:60]
 
 
+def test_samples_at_another_cpus_interrupts_are_as_those_of_timers(kernel):
+    p = profile(kernel, "fast")
+    ticked = re.search(r"metronome: it took (\d+) of", text(kernel, "fast"))
+    assert ticked and int(ticked[1]) >= 100, text(kernel, "fast")
+    found = pprof.shares(p)
+    assert SHARES <= set(found), found
+    assert found.get("main", 0) >= 0.98, found.get("main")
+    ours = {tuple(s.names): s.values[0] for s in p.samples if any("call_function" in n or "bpf_" in n for n in s.names)}
+    assert sum(ours.values()) <= 0.01 * pprof.count(p), ours
+
+
 def test_command_is_sampled_from_its_start_and_keeps_its_status(kernel):
     assert status(kernel, "command") == 7, text(kernel, "command")
     found = pprof.shares(pprof.read(kernel / "command.pb.gz"))

@@ -28,6 +28,7 @@ int main(int argc, char **argv) {
         return 1;
     struct bpf_program *program;
     bpf_object__for_each_program(program, object) {
+        bpf_program__set_autoload(program, true);
         bpf_program__set_log_level(program, STATISTICS_ONLY);
         bpf_program__set_log_buf(program, calloc(1, LOG_BYTES), LOG_BYTES);
     }

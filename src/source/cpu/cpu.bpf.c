@@ -23,8 +23,9 @@ const volatile u32 max_misses = 64;      /* stack copies of one process until us
 const volatile u32 max_waits = 400;      /* … and while it is to load what was not there yet */
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 
-u64 taken[CPU_MAX_CPUS]; /* samples begun */
-u32 eager;               /* set by user space: wake it with every sample */
+struct cpu_state cpus[CPU_MAX_CPUS];
+u32 eager;       /* set by user space: wake it with every sample */
+u32 tick_frames; /* of a kernel stack seen from sample_tick(), those on top that belong to the tick itself */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -189,21 +190,34 @@ static __always_inline long regs_from_entry(struct walk_regs *to, struct task_st
     return (long)r->orig_ax;
 }
 
-static __always_inline void take_registers(struct bpf_perf_event_data *ctx, struct task_struct *task,
+/* What was interrupted, and by what: by a timer of perf's, which says where, or by a tick, which does not. */
+struct interrupted {
+    void *ctx;
+    struct bpf_perf_event_data *timer; /* NULL: a tick */
+    int in_user;
+};
+
+static __always_inline void take_registers(const struct interrupted *at, struct task_struct *task,
                                            struct cpu_scratch *s) {
     struct walk_regs *to = &s->state.leaf;
-    if (ctx->regs.cs & 3) {
-        regs_from_interrupt(to, ctx);
-    } else {
+    if (!at->in_user)
         s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
-        if (regs_from_entry(to, task) >= 0)
-            s->sample.flags |= CPU_SAMPLE_INEXACT;
-    }
+    if (at->in_user && at->timer)
+        regs_from_interrupt(to, at->timer);
+    else if (regs_from_entry(to, task) >= 0)
+        s->sample.flags |= CPU_SAMPLE_INEXACT;
     to->tls_base = task->thread.fsbase;
     s->sample.regs = *to;
 }
 
 /* ---- the parts of a sample ---- */
+
+static __always_inline struct cpu_state *state_of(u32 cpu) {
+    struct cpu_state *state = &cpus[cpu % CPU_MAX_CPUS];
+    barrier_var(
+        state); /* the compiler must not compute it anew from a number whose bounds the verifier has forgotten */
+    return state;
+}
 
 /* Ends that a copy of the stack and better tables cannot improve. */
 static __always_inline int walk_is_final(u8 end) {
@@ -233,6 +247,7 @@ static __always_inline int may_miss(u32 tgid, u32 max) {
     return 1;
 }
 
+enum { EAGER_NS = 1000000 }; /* between two samples that wake the reader because it is eager */
 enum { FRAMES_AND_TAIL = WALK_CAPACITY * sizeof(struct raw_frame) + CPU_SAMPLE_TAIL_BYTES };
 
 static __always_inline u32 tail_offset(struct cpu_sample *sample) {
@@ -286,17 +301,26 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
     return copy.copied;
 }
 
-static __always_inline void output(struct cpu_scratch *s, u64 size, int wake) {
-    u64 flags = BPF_RB_NO_WAKEUP;
-    if (wake || eager || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
-        flags = BPF_RB_FORCE_WAKEUP;
+/* Whether the reader is to look now. Waking it may interrupt this CPU once more. */
+static __always_inline int must_wake(const struct cpu_sample *sample, struct cpu_state *state, int missed) {
+    u64 now = sample->head.time_ns;
+    if (missed || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > wake_bytes)
+        return 1;
+    if (!eager || now - state->woken_ns < EAGER_NS)
+        return 0;
+    state->woken_ns = now;
+    return 1;
+}
+
+static __always_inline void output(struct cpu_scratch *s, struct cpu_state *state, u64 size, int missed) {
+    u64 flags = must_wake(&s->sample, state, missed) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
     barrier_var(size); /* the compiler must check and use one and the same register */
     if (size > sizeof(s->sample) + sizeof(s->tail))
         return;
     bpf_ringbuf_output(&events, &s->sample, size, flags); /* without room it is lost: see `taken` */
 }
 
-static __always_inline void begin_sample(struct cpu_scratch *s, struct task_struct *task, u32 tgid, u32 cpu) {
+static __always_inline void begin_sample(struct cpu_scratch *s, struct task_struct *task, u32 tgid) {
     struct cpu_sample *sample = &s->sample;
     sample->head.type = CPU_RECORD_SAMPLE;
     sample->head.tgid = tgid;
@@ -309,18 +333,16 @@ static __always_inline void begin_sample(struct cpu_scratch *s, struct task_stru
     sample->stack_bytes = 0;
     sample->walk.n_streams = 0;
     sample->walk.n_frames = 0;
-    if (cpu < CPU_MAX_CPUS)
-        taken[cpu]++;
 }
 
 /* Walks user space. Returns whether user space must finish the walk from a copy of the stack. */
-static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct task_struct *task, struct cpu_scratch *s,
+static __always_inline int sample_user(const struct interrupted *at, struct task_struct *task, struct cpu_scratch *s,
                                        u32 tgid) {
     struct cpu_sample *sample = &s->sample;
     sample->flags |= CPU_SAMPLE_USER;
     if (bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve))
         sample->flags |= CPU_SAMPLE_EXECVE;
-    take_registers(ctx, task, s);
+    take_registers(at, task, s);
     struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
     if (!process) {
         sample->flags |= CPU_SAMPLE_UNKNOWN;
@@ -331,37 +353,112 @@ static __always_inline int sample_user(struct bpf_perf_event_data *ctx, struct t
     return !walk_is_final((u8)end) && may_miss(tgid, awaited ? max_waits : max_misses);
 }
 
-SEC("perf_event")
-int sample_cpu(struct bpf_perf_event_data *ctx) {
-    struct task_struct *task = bpf_get_current_task_btf();
+/* Returns how many bytes of addresses were added. */
+static __always_inline u32 take_kernel_stack(const struct interrupted *at, u8 *to) {
+    u64 skip = at->timer ? 0 : tick_frames & BPF_F_SKIP_FIELD_MASK;
+    if (!at->timer && !skip)
+        return 0;
+    long n = bpf_get_stack(at->ctx, to, CPU_MAX_KERNEL_FRAMES * 8, skip);
+    return n > 0 && n <= CPU_MAX_KERNEL_FRAMES * 8 ? (u32)n : 0;
+}
+
+/* In user space there are no others. */
+static __always_inline void learn_tick_frames(const struct interrupted *at, struct cpu_scratch *s) {
+    long n = bpf_get_stack(at->ctx, s->tail, CPU_MAX_KERNEL_FRAMES * 8, 0);
+    if (n > 0)
+        tick_frames = (u32)n / 8;
+}
+
+static __always_inline void take_sample(const struct interrupted *at, struct task_struct *task, u32 tgid) {
     u32 cpu = bpf_get_smp_processor_id();
-    if (task->pid == 0)
-        return 0;
-    u32 tgid = visible_pid(task->group_leader);
-    if (!tgid || !wanted(tgid))
-        return 0;
     struct cpu_scratch *s = bpf_map_lookup_elem(&scratch, &cpu);
     if (!s)
-        return 0;
-    begin_sample(s, task, tgid, cpu);
+        return;
+    struct cpu_state *state = state_of(cpu);
+    state->taken++;
+    if (!at->timer)
+        state->ticked++;
+    begin_sample(s, task, tgid);
     int missed = 0;
     if (!(task->flags & KERNEL_PF_KTHREAD) && task->mm)
-        missed = sample_user(ctx, task, s, tgid);
+        missed = sample_user(at, task, s, tgid);
     else
         s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
 
     u8 *frames = (u8 *)s->sample.walk.frames;
-    u32 at = tail_offset(&s->sample);
-    if (want_kernel && !(ctx->regs.cs & 3)) {
-        long n = bpf_get_stack(ctx, frames + at, CPU_MAX_KERNEL_FRAMES * 8, 0);
-        if (n > 0 && n <= CPU_MAX_KERNEL_FRAMES * 8) {
-            s->sample.n_kernel = (u32)n / 8;
-            at += (u32)n;
-        }
+    u32 tail = tail_offset(&s->sample);
+    if (want_kernel && (s->sample.flags & CPU_SAMPLE_IN_KERNEL)) {
+        u32 n = take_kernel_stack(at, frames + tail);
+        s->sample.n_kernel = n / 8;
+        tail += n;
+    } else if (want_kernel && !at->timer && (!tick_frames || state->ticked % 256 == 0)) {
+        learn_tick_frames(at, s);
     }
     if (missed)
-        at += copy_stack(s, at);
-    output(s, CPU_SAMPLE_HEAD_BYTES + (u64)at, missed);
+        tail += copy_stack(s, tail);
+    output(s, state, CPU_SAMPLE_HEAD_BYTES + (u64)tail, missed);
+    /* Not by the kernel's account (bpf_enable_stats): switching that on and off rewrites the code of a running kernel. */
+    state->spent_ns += bpf_ktime_get_ns() - s->sample.head.time_ns;
+}
+
+SEC("perf_event")
+int sample_cpu(struct bpf_perf_event_data *ctx) {
+    struct interrupted at = {.ctx = ctx, .timer = ctx, .in_user = (ctx->regs.cs & 3) != 0};
+    struct task_struct *task = bpf_get_current_task_btf();
+    u32 tgid = task->pid ? visible_pid(task->group_leader) : 0;
+    if (tgid && wanted(tgid))
+        take_sample(&at, task, tgid);
+    return 0;
+}
+
+/* ---- ticks from another CPU (source/cpu/metronome.h) ---- */
+
+/* An interrupt of user space stays on the task's own stack, at whose end the user's registers are; one of the kernel
+ * goes to the interrupts' stack, or was there already (call_on_irqstack_cond() in arch/x86/include/asm/irq_stack.h).
+ * A function of its own, with next to nothing on its stack: that of larger ones may be elsewhere (6.13). */
+static __attribute__((noinline)) u64 stack_to_registers(struct task_struct *task) {
+    volatile u64 here = 0;
+    return (u64)bpf_task_pt_regs(task) - (u64)&here;
+}
+
+/* Returns enum cpu_runs. Of a control group's members nothing is asked: who is current may be another. */
+static __always_inline u32 what_is(struct task_struct *task, u32 tgid) {
+    if (task->pid == 0)
+        return CPU_RUNS_IDLE;
+    if (tgid == own_tgid)
+        return CPU_RUNS_SCRY;
+    return filter_mode != CPU_FILTER_PIDS || (tgid && wanted(tgid)) ? CPU_RUNS_TARGET : CPU_RUNS_OTHER;
+}
+
+/* Run on a CPU by an interrupt from another (BPF_F_TEST_RUN_ON_CPU). */
+SEC("?raw_tp")
+int sample_tick(void *ctx) {
+    struct task_struct *task = bpf_get_current_task_btf();
+    u32 tgid = visible_pid(task->group_leader), runs = what_is(task, tgid);
+    if (runs != CPU_RUNS_SCRY)
+        state_of(bpf_get_smp_processor_id())->runs = runs;
+    if (runs != CPU_RUNS_TARGET || !tgid || (filter_mode == CPU_FILTER_CGROUP && !wanted(tgid)))
+        return 0;
+    struct interrupted at = {.ctx = ctx, .in_user = stack_to_registers(task) < KERNEL_STACK_BYTES};
+    take_sample(&at, task, tgid);
+    return 0;
+}
+
+/* While scry's own threads run on a CPU, what they took it from and still wants it counts. */
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(follow_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next) {
+    struct cpu_state *state = state_of(bpf_get_smp_processor_id());
+    u32 runs = what_is(next, visible_pid(next->group_leader));
+    if (runs == CPU_RUNS_SCRY) {
+        if (visible_pid(prev->group_leader) == own_tgid)
+            return 0;
+        if (prev->pid && prev->__state == KERNEL_TASK_RUNNING) {
+            state->displaced++;
+            return 0;
+        }
+    }
+    if (state->runs != runs)
+        state->runs = runs;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,10 +19,14 @@
 #include "source/cpu/cpu_maps.h"
 #include "source/cpu/cpu_open.h"
 #include "source/cpu/interrupt_cost.h"
+#include "source/cpu/metronome.h"
 
 /* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */
 enum { TIMERS_PER_CPU = 4 };
 static const double timer_ratio[TIMERS_PER_CPU] = {0.8409, 0.9518, 1.0731, 1.2247};
+
+/* Of the sampled CPU's time, that timers' interrupts may take; beyond, ticks from another CPU are worth their cost. */
+static const double MAX_TIMER_SHARE = 0.03;
 
 struct cpu_source {
     struct cpu_options options;
@@ -30,7 +35,10 @@ struct cpu_source {
     struct cpu_maps *maps;   /* NULL when the kernel does not allow it */
     struct bpf_link **links; /* of the timers; each closes its own */
     size_t n_links;
-    int stats_fd;
+    int *timers;                    /* the links' perf events */
+    bool ticks;                     /* timers are dear: the programs for the metronome are loaded */
+    struct metronome *metronome;    /* NULL: timers alone */
+    uint64_t missed;                /* by the metronome */
     int chunk_fd[TABLE_MAX_CHUNKS]; /* inner maps, 0 = none */
     struct unwind_rule *rules;
     cpu_take_fn *take; /* during a poll */
@@ -113,6 +121,9 @@ static int configure(struct cpu_source *s) {
     }
     if (!rc)
         rc = bpf_map__set_max_entries(b->maps.events, ring_bytes(s->options.frequency));
+    bpf_program__set_autoload(b->progs.sample_tick, s->ticks);
+    bpf_program__set_autoattach(b->progs.sample_tick, false);
+    bpf_program__set_autoload(b->progs.follow_switch, s->ticks);
     return rc;
 }
 
@@ -125,13 +136,22 @@ static int map_rules(struct cpu_source *s) {
     return 0;
 }
 
-static int load(struct cpu_source *s, struct err *err) {
+static int load_programs(struct cpu_source *s) {
+    cpu_bpf__destroy(s->bpf);
     s->bpf = cpu_bpf__open();
     if (!s->bpf)
-        return err_nomem(err);
+        return -ENOMEM;
     int rc = configure(s);
-    if (rc == 0)
-        rc = cpu_bpf__load(s->bpf);
+    return rc == 0 ? cpu_bpf__load(s->bpf) : rc;
+}
+
+static int load(struct cpu_source *s, struct err *err) {
+    s->ticks = (double)interrupt_cost_ns(INTERRUPT_TIMER) * s->options.frequency > MAX_TIMER_SHARE * 1e9;
+    int rc = load_programs(s);
+    if (rc < 0 && s->ticks) {
+        s->ticks = false; /* what every kernel accepts that can sample at all */
+        rc = load_programs(s);
+    }
     if (rc == 0)
         rc = map_rules(s);
     if (rc < 0)
@@ -154,7 +174,6 @@ int cpu_source_open(const struct cpu_options *options, struct cpu_source **ret, 
     if (!s)
         return err_nomem(err);
     s->options = *options;
-    s->stats_fd = -1;
     cpu_capture_messages(options->verbose);
     /* Timers and rings per CPU, chunks, and what the caller holds of each process. */
     cpu_raise_file_limit(((size_t)MAX(libbpf_num_possible_cpus(), 1) * 4 * TIMERS_PER_CPU) + TABLE_MAX_CHUNKS + 256 +
@@ -170,8 +189,6 @@ void cpu_source_close(struct cpu_source *s) {
     if (!s)
         return;
     cpu_source_stop(s);
-    if (s->stats_fd >= 0)
-        close(s->stats_fd);
     ring_buffer__free(s->ring);
     cpu_maps_close(s->maps);
     for (u32 i = 0; i < TABLE_MAX_CHUNKS; i++)
@@ -181,6 +198,7 @@ void cpu_source_close(struct cpu_source *s) {
         munmap(s->rules, sizeof(struct unwind_rule) * TABLE_MAX_RULES);
     cpu_bpf__destroy(s->bpf);
     free(s->links);
+    free(s->timers);
     free(s);
 }
 
@@ -274,28 +292,52 @@ static int start_cpu(struct cpu_source *s, int cpu, struct err *err) {
             close(fd);
             return cpu_explain_failure(rc, err);
         }
+        s->timers[s->n_links] = fd;
         s->links[s->n_links++] = link;
     }
     return 0;
 }
 
+static void switch_timers(void *source, bool on) {
+    struct cpu_source *s = source;
+    for (size_t i = 0; i < s->n_links; i++)
+        ioctl(s->timers[i], on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+}
+
+/* Without it, timers go on. */
+static void start_metronome(struct cpu_source *s, int cpus) {
+    struct metronome_options options = {.frequency = s->options.frequency,
+                                        .program_fd = bpf_program__fd(s->bpf->progs.sample_tick),
+                                        .cpus = s->bpf->bss->cpus,
+                                        .n_cpus = MIN(cpus, CPU_MAX_CPUS),
+                                        .timers = switch_timers,
+                                        .ctx = s};
+    if (s->ticks && metronome_start(&options, &s->metronome) < 0)
+        s->metronome = NULL;
+}
+
 int cpu_source_start(struct cpu_source *s, struct err *err) {
     int cpus = libbpf_num_possible_cpus();
     s->links = mem_zalloc((size_t)MAX(cpus, 1) * TIMERS_PER_CPU, sizeof(struct bpf_link *));
-    if (!s->links)
+    s->timers = mem_zalloc((size_t)MAX(cpus, 1) * TIMERS_PER_CPU, sizeof(int));
+    if (!s->links || !s->timers)
         return err_nomem(err);
     int rc = cpu_bpf__attach(s->bpf); /* the programs that follow processes */
     if (rc < 0)
         return cpu_explain_failure(rc, err);
-    s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
     if (cpu_maps_open(&s->maps) < 0)
         s->maps = NULL;
     for (int cpu = 0; cpu < cpus && rc == 0; cpu++)
         rc = start_cpu(s, cpu, err);
+    if (rc == 0)
+        start_metronome(s, cpus);
     return rc;
 }
 
 void cpu_source_stop(struct cpu_source *s) {
+    s->missed += metronome_missed(s->metronome);
+    metronome_free(s->metronome);
+    s->metronome = NULL;
     for (size_t i = 0; i < s->n_links; i++)
         bpf_link__destroy(s->links[i]);
     s->n_links = 0;
@@ -359,15 +401,23 @@ static uint64_t mapped_bytes(void) {
 }
 
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
-    *ret = (struct cpu_stats){.interrupt_ns = interrupt_cost_ns(), .mapped_bytes = mapped_bytes()};
-    for (unsigned i = 0; i < CPU_MAX_CPUS; i++)
-        ret->taken += s->bpf->bss->taken[i];
-    struct bpf_prog_info info = {0};
-    u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(s->bpf->progs.sample_cpu), &info, &size) == 0) {
-        ret->run_ns = info.run_time_ns;
-        ret->runs = info.run_cnt;
+    uint64_t taken = 0, ticked = 0, spent_ns = 0;
+    for (unsigned i = 0; i < CPU_MAX_CPUS; i++) {
+        taken += s->bpf->bss->cpus[i].taken;
+        ticked += s->bpf->bss->cpus[i].ticked;
+        spent_ns += s->bpf->bss->cpus[i].spent_ns;
     }
+    if (s->options.verbose && s->ticks)
+        fprintf(stderr, "metronome: it took %" PRIu64 " of %" PRIu64 " samples, and missed %" PRIu64 "\n", ticked,
+                taken, s->missed);
+    *ret = (struct cpu_stats){
+        .due = taken + s->missed,
+        .taken = taken,
+        .spent_ns = spent_ns,
+        .interrupts_ns =
+            (taken - ticked) * interrupt_cost_ns(INTERRUPT_TIMER) + ticked * interrupt_cost_ns(INTERRUPT_CALL),
+        .mapped_bytes = mapped_bytes(),
+    };
     struct bpf_map *map;
     bpf_object__for_each_map(map, s->bpf->obj) ret->map_bytes += map_bytes(bpf_map__fd(map));
     for (u32 i = 0; i < TABLE_MAX_CHUNKS; i++)

@@ -3,7 +3,8 @@
  * Must not: interpret stacks or know runtimes; it moves records from the kernel to a callback.
  *
  * Several timers per CPU with periods that share no common measure make up the sampling rate: no
- * program, whatever its own rhythm, runs in step with all of them. */
+ * program, whatever its own rhythm, runs in step with all of them. Where timers are dear, a metronome stands in for them
+ * (source/cpu/metronome.h). */
 #pragma once
 
 #include "base/err.h"
@@ -53,10 +54,12 @@ int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *t
 void cpu_source_set_eager(struct cpu_source *s, bool eager);
 
 struct cpu_stats {
-    uint64_t taken;        /* samples begun; those that never arrived are lost */
-    uint64_t run_ns, runs; /* of the sampling program, all CPUs */
-    uint64_t interrupt_ns; /* what each run's timer interrupt took besides */
-    uint64_t map_bytes;    /* kernel memory of the maps, */
-    uint64_t mapped_bytes; /* … and what of it counts in the process's resident set too: the ring even twice */
+    uint64_t due;           /* samples; those that never arrived are lost */
+    uint64_t taken;         /* … and were begun */
+    uint64_t spent_ns;      /* on them in the kernel, by the sampling programs' own clock; */
+    uint64_t interrupts_ns; /* … and what their interrupts took besides */
+    uint64_t map_bytes;     /* kernel memory of the maps, */
+    uint64_t mapped_bytes;  /* … and what of it counts in the process's resident set too: the ring even twice */
 };
+/* After cpu_source_stop(). */
 void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret);

@@ -78,6 +78,20 @@ struct cpu_scratch {
     u8 tail[CPU_SAMPLE_TAIL_BYTES];
 };
 
+/* What a CPU runs now, for the metronome alone. */
+enum cpu_runs { CPU_RUNS_UNKNOWN, CPU_RUNS_IDLE, CPU_RUNS_SCRY, CPU_RUNS_OTHER, CPU_RUNS_TARGET };
+
+/* One per CPU, and a cache line of its own. */
+struct cpu_state {
+    u64 taken;     /* samples begun, */
+    u64 ticked;    /* … and those of them that the metronome's ticks began */
+    u32 runs;      /* enum cpu_runs */
+    u32 displaced; /* how often scry took the CPU from somebody who wanted to go on */
+    u64 spent_ns;  /* on samples, all together */
+    u64 woken_ns;  /* when a sample last woke the reader because it is eager */
+    u64 unused[3];
+} __attribute__((aligned(64)));
+
 /* Of a process: whether it is sampled, with CPU_FILTER_PIDS; or that its end is to be told whatever happens. */
 enum cpu_target { CPU_TARGET = 1, CPU_TARGET_TELL_END };
 

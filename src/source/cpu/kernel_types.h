@@ -41,6 +41,7 @@ struct mm_struct;
 
 struct task_struct {
     int pid, tgid;
+    unsigned int __state;
     unsigned int flags;
     unsigned int in_execve : 1;
     struct mm_struct *mm;
@@ -55,4 +56,4 @@ struct pt_regs___kernel {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 } CORE;
 
-enum { KERNEL_PF_KTHREAD = 0x00200000 };
+enum { KERNEL_PF_KTHREAD = 0x00200000, KERNEL_TASK_RUNNING = 0, KERNEL_STACK_BYTES = 16384 };

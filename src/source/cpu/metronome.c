@@ -1,0 +1,222 @@
+#include "source/cpu/metronome.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/worker.h"
+
+enum {
+    WINDOW_TICKS = 64,
+    MAX_BAD = WINDOW_TICKS / 8, /* ticks of a window that come too late, or at somebody's cost, … */
+    MAX_BAD_WINDOWS = 3,        /* … for so many windows in a row, before the thread moves or gives up */
+    REST_MS = 100,              /* for how long timers take over at first; each time in a row twice as long */
+    MAX_REST_MS = 6400,
+    MAX_DOUBTS = 64, /* ticks between two looks at a CPU that runs something else for long */
+    LOOK_MS = 10,    /* how late it hears that it is to end, at most */
+};
+
+struct metronome {
+    struct metronome_options options;
+    struct worker *worker;
+    cpu_set_t allowed; /* of this process, before */
+    unsigned *doubts;  /* per CPU: ticks since it runs something else, as far as is known */
+    uint64_t random;
+    uint64_t missed;
+    bool refused; /* the kernel does not run programs on other CPUs */
+    bool stop;
+};
+
+static uint32_t runs(const struct metronome *m, int cpu) {
+    return __atomic_load_n(&m->options.cpus[cpu].runs, __ATOMIC_RELAXED);
+}
+
+static bool stopped(const struct metronome *m) {
+    return __atomic_load_n(&m->stop, __ATOMIC_RELAXED);
+}
+
+/* ---- ticks ---- */
+
+static void tick_cpu(struct metronome *m, int cpu) {
+    LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = (u32)cpu);
+    int rc = bpf_prog_test_run_opts(m->options.program_fd, &run);
+    m->refused |= rc < 0 && rc != -ENXIO; /* that is a CPU that went offline */
+}
+
+static bool is_to_sample(const struct metronome *m, int cpu, int own) {
+    return cpu != own && runs(m, cpu) == CPU_RUNS_TARGET;
+}
+
+/* Whether to ask a CPU that seems to run something else. Kernels have been seen that do not report the switch away from
+ * some processes, so that it may run a target again: this is found out at once, at the price of few interrupts. */
+static bool is_in_doubt(struct metronome *m, int cpu, int own) {
+    uint32_t now = runs(m, cpu);
+    if (cpu == own || (now != CPU_RUNS_OTHER && now != CPU_RUNS_UNKNOWN)) {
+        m->doubts[cpu] = 0;
+        return false;
+    }
+    unsigned n = ++m->doubts[cpu];
+    return n < MAX_DOUBTS ? (n & (n - 1)) == 0 : n % MAX_DOUBTS == 0;
+}
+
+static void tick(struct metronome *m, int own) {
+    for (int cpu = 0; cpu < m->options.n_cpus; cpu++)
+        if (is_in_doubt(m, cpu, own) || is_to_sample(m, cpu, own))
+            tick_cpu(m, cpu);
+}
+
+/* Counts the ticks that would have been due in `late_ns`. */
+static void count_missed(struct metronome *m, int own, uint64_t late_ns) {
+    uint64_t n = late_ns * m->options.frequency / 1000000000;
+    for (int cpu = 0; n && cpu < m->options.n_cpus; cpu++)
+        if (is_to_sample(m, cpu, own))
+            __atomic_fetch_add(&m->missed, n, __ATOMIC_RELAXED);
+}
+
+/* Varied by two fifths to both sides, so that no program falls in step. The numbers are Marsaglia's xorshift. */
+static uint64_t next_interval(struct metronome *m) {
+    uint64_t mean = 1000000000u / m->options.frequency;
+    m->random ^= m->random << 13;
+    m->random ^= m->random >> 7;
+    m->random ^= m->random << 17;
+    return mean * 3 / 5 + m->random % (mean * 4 / 5);
+}
+
+static void sleep_until(uint64_t time_ns) {
+    struct timespec at = {.tv_sec = (time_t)(time_ns / 1000000000), .tv_nsec = (long)(time_ns % 1000000000)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+/* Ticks at *next, an interval later. Returns whether it was late for it. */
+static bool beat(struct metronome *m, int own, uint64_t *next) {
+    *next += next_interval(m);
+    uint64_t now = clock_monotonic_ns();
+    bool late = now > *next;
+    if (late) {
+        count_missed(m, own, now - *next);
+        *next = now;
+    } else {
+        sleep_until(*next);
+    }
+    tick(m, own);
+    return late;
+}
+
+/* One window of ticks. Returns whether time was kept, and nobody disturbed. */
+static bool keep_time(struct metronome *m, uint64_t *next) {
+    unsigned late = 0;
+    int own = sched_getcpu();
+    if (own < 0 || own >= m->options.n_cpus)
+        return false;
+    uint32_t *displaced = &m->options.cpus[own].displaced;
+    uint32_t before = __atomic_load_n(displaced, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < WINDOW_TICKS && !stopped(m); i++)
+        late += beat(m, own, next);
+    return !m->refused && late <= MAX_BAD && __atomic_load_n(displaced, __ATOMIC_RELAXED) - before <= MAX_BAD;
+}
+
+/* ---- where to sit ---- */
+
+static void ask_others(struct metronome *m) {
+    for (int cpu = 0; cpu < m->options.n_cpus; cpu++)
+        if (runs(m, cpu) == CPU_RUNS_UNKNOWN || runs(m, cpu) == CPU_RUNS_OTHER)
+            tick_cpu(m, cpu);
+}
+
+/* Tells on which CPUs all of scry runs. The thread that takes up the samples has much to do at such rates: on a target's
+ * CPU it would cost the target that, and drive it to the metronome's. */
+static bool seat_everybody(const cpu_set_t *cpus) {
+    DIR *tasks = opendir("/proc/self/task");
+    bool all = tasks != NULL;
+    for (struct dirent *e; tasks && (e = readdir(tasks)) != NULL;)
+        if (e->d_name[0] != '.')
+            all &= sched_setaffinity(atoi(e->d_name), sizeof(*cpus), cpus) == 0;
+    if (tasks)
+        closedir(tasks);
+    return all;
+}
+
+/* Sits down where nobody else runs. Returns whether there is such a CPU. */
+static bool find_seat(struct metronome *m) {
+    cpu_set_t idle;
+    CPU_ZERO(&idle);
+    sleep_until(clock_monotonic_ns() + 1000000); /* what its own CPU runs is known when it slept */
+    ask_others(m);
+    for (int cpu = 0; cpu < MIN(m->options.n_cpus, CPU_SETSIZE); cpu++) {
+        uint32_t now = runs(m, cpu);
+        if (CPU_ISSET(cpu, &m->allowed) && (now == CPU_RUNS_IDLE || now == CPU_RUNS_SCRY))
+            CPU_SET(cpu, &idle);
+    }
+    return !m->refused && CPU_COUNT(&idle) > 0 && seat_everybody(&idle);
+}
+
+/* Ticks in place of the timers, as long as it can. Returns for how long it could, in nanoseconds. */
+static uint64_t stand_in(struct metronome *m) {
+    uint64_t began = clock_monotonic_ns(), next = began;
+    m->options.timers(m->options.ctx, false);
+    for (unsigned bad = 0; bad < MAX_BAD_WINDOWS && !stopped(m);)
+        bad = keep_time(m, &next) ? 0 : bad + 1;
+    m->options.timers(m->options.ctx, true);
+    seat_everybody(&m->allowed);
+    return clock_monotonic_ns() - began;
+}
+
+static void rest(const struct metronome *m, unsigned ms) {
+    for (unsigned i = 0; i < ms / LOOK_MS && !stopped(m); i++)
+        sleep_until(clock_monotonic_ns() + LOOK_MS * 1000000);
+}
+
+static void run(void *arg) {
+    struct metronome *m = arg;
+    unsigned rest_ms = REST_MS;
+    prctl(PR_SET_NAME, "scry-metronome");
+    prctl(PR_SET_TIMERSLACK, 1);
+    /* Before scry's own other threads. It never runs long, and only where nobody else does. */
+    sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
+    while (!stopped(m) && !m->refused) {
+        uint64_t kept_ns = find_seat(m) ? stand_in(m) : 0;
+        rest_ms = kept_ns > 1000000000 ? REST_MS : rest_ms;
+        rest(m, rest_ms);
+        rest_ms = MIN(2 * rest_ms, MAX_REST_MS);
+    }
+}
+
+int metronome_start(const struct metronome_options *options, struct metronome **ret) {
+    _cleanup_(metronome_freep) struct metronome *m = mem_zalloc(1, sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    m->options = *options;
+    m->random = clock_monotonic_ns() | 1;
+    m->doubts = mem_zalloc((size_t)options->n_cpus, sizeof(*m->doubts));
+    if (!m->doubts)
+        return -ENOMEM;
+    if (sched_getaffinity(0, sizeof(m->allowed), &m->allowed) < 0)
+        return -errno;
+    if (CPU_COUNT(&m->allowed) < 2)
+        return -ENOTSUP;
+    int rc = worker_new(&m->worker);
+    if (rc < 0)
+        return rc;
+    worker_begin(m->worker, run, m);
+    *ret = TAKE_PTR(m);
+    return 0;
+}
+
+void metronome_free(struct metronome *m) {
+    if (!m)
+        return;
+    __atomic_store_n(&m->stop, true, __ATOMIC_RELAXED);
+    worker_free(m->worker);
+    free(m->doubts);
+    free(m);
+}
+
+uint64_t metronome_missed(const struct metronome *m) {
+    return m ? __atomic_load_n(&m->missed, __ATOMIC_RELAXED) : 0;
+}

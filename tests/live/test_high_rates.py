@@ -1,0 +1,99 @@
+"""At high rates another CPU's interrupts may take the place of timers (src/source/cpu/metronome.h): what is sampled must
+be as true as with timers, and as complete, whichever of them a machine gets."""
+import os
+import re
+import signal
+import time
+
+import pytest
+from conftest import ROOTS, assert_shares, rooted
+from harness import SOURCES, Target, pythons, start_scry, target
+
+HZ = 10000
+# Of the interrupt that takes a sample, and of the programs that it runs.
+MACHINERY = re.compile(r"sysvec_call_function|smp_call_function|bpf_|perf_swevent")
+
+
+def kernel_frames(sample):
+    return [f for f in sample.frames if f.address >> 63 or (f.mapping and "kernel" in f.mapping.file)]
+
+
+def assert_complete(capture):
+    """Nearly as many samples as its CPU time calls for."""
+    expected = HZ * capture.truth["cpu_ns"] / 1e9
+    assert 0.8 * expected <= capture.samples <= 1.03 * expected, (capture.samples, expected, capture.result)
+
+
+def test_shares_of_a_c_program(capture):
+    with Target([target("shares")]) as t:
+        c = capture(t, hz=HZ)
+    assert_complete(c)
+    assert_shares(c.total(), c.true_shares(), c.samples)
+    assert rooted(c.profile) >= 0.999, {s.names[-1] for s in c.profile.samples if s.names[-1] not in ROOTS}
+
+
+def test_shares_of_a_python_program(capture):
+    with Target([pythons()[0], SOURCES / "shares.py"]) as t:
+        c = capture(t, hz=HZ)
+    assert_complete(c)
+    found = c.total()
+    found["add_up"] = found.get("add_up", 0) + found.get("Account.add_up", 0)
+    assert_shares(found, c.true_shares(), c.samples)
+    assert rooted(c.profile, "<module>") >= 0.999
+
+
+def test_kernel_time_and_its_stacks(capture):
+    with Target([target("syscalls")]) as t:
+        c = capture(t, hz=HZ)
+    assert_complete(c)
+    index = c.profile.value_index()
+    kernel = sum(s.values[index] for s in c.profile.samples if kernel_frames(s)[:1] == s.frames[:1])
+    assert kernel / c.profile.total(index) == pytest.approx(c.true_shares()["kernel"], abs=0.08)
+    assert rooted(c.profile, "main") >= 0.999
+    # Whole from the system call on, and nothing of the sampler's own above it.
+    ours = {tuple(s.names): s.values[index] for s in c.profile.samples
+            if any(MACHINERY.search(f.name) for f in kernel_frames(s))}
+    assert sum(ours.values()) <= 0.002 * c.profile.total(index), ours
+    reading = sum(s.values[index] for s in c.profile.samples if kernel_frames(s) and "reads" in s.names)
+    entered = sum(s.values[index] for s in c.profile.samples
+                  if "reads" in s.names and any("entry_SYSCALL" in n or "el0t_64_sync" in n for n in s.names))
+    assert entered >= 0.98 * reading, (entered, reading)
+
+
+def test_a_program_that_sleeps_and_wakes_is_counted_while_it_works(capture):
+    with Target([target("naps")]) as t:
+        c = capture(t, hz=HZ)
+    assert_complete(c)
+    found = {name: share for name, share in c.total().items() if name in ("first", "second")}
+    true = c.true_shares()
+    for name in true:
+        assert found[name] / sum(found.values()) == pytest.approx(true[name] / sum(true.values()), abs=0.02), (found, true)
+
+
+def test_where_every_cpu_is_busy_all_are_sampled(capture):
+    with Target([target("shares"), 60, os.cpu_count()]) as t:
+        c = capture(t, hz=HZ)
+    assert 0.7 * HZ * c.truth["cpu_ns"] / 1e9 <= c.samples <= 1.03 * HZ * c.truth["cpu_ns"] / 1e9, (c.samples, c.truth)
+    assert_shares(c.total(), c.true_shares(), c.samples)
+
+
+def test_killed_it_leaves_the_target_as_it_was(tmp_path):
+    with Target([target("shares")]) as t:
+        before = os.sched_getaffinity(t.pid), os.sched_getscheduler(t.pid)
+        s = start_scry("cpu", "-p", t.pid, "-F", HZ, "-o", tmp_path / "p.pb.gz")
+        time.sleep(1)
+        s.send_signal(signal.SIGKILL)
+        s.wait()
+        assert (os.sched_getaffinity(t.pid), os.sched_getscheduler(t.pid)) == before
+        t.mark()
+        time.sleep(0.5)
+        assert t.truth()["loops"] > 0
+
+
+def test_a_command_may_use_every_cpu(tmp_path):
+    """Only scry's own threads sit where the metronome does."""
+    s = start_scry("cpu", "-F", HZ, "-d", "2", "-o", tmp_path / "p.pb.gz", "--", "python3", "-c",
+                   "import os, time\nend = time.time() + 1\nwhile time.time() < end: pass\n"
+                   "print(len(os.sched_getaffinity(0)))")
+    out, err = s.communicate(timeout=60)
+    assert re.search(rf"^{len(os.sched_getaffinity(0))}$", out, re.M), (out, err)
