@@ -162,7 +162,8 @@ static uint64_t stand_in(struct metronome *m) {
     m->options.timers(m->options.ctx, false);
     for (unsigned bad = 0; bad < MAX_BAD_WINDOWS && !stopped(m);)
         bad = keep_time(m, &next) ? 0 : bad + 1;
-    m->options.timers(m->options.ctx, true);
+    if (!stopped(m))
+        m->options.timers(m->options.ctx, true);
     seat_everybody(&m->allowed);
     return clock_monotonic_ns() - began;
 }

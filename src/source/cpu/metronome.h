@@ -23,7 +23,7 @@ struct metronome_options {
 
 /* Starts the thread. 0 or negative errno; -ENOTSUP when this process may run on one CPU only. */
 int metronome_start(const struct metronome_options *options, struct metronome **ret) _must_check_;
-/* Stops the thread. The timers are left as they are. */
+/* Stops the thread. The timers are left as they are, running or not. */
 void metronome_free(struct metronome *m);
 DEFINE_CLEANUP(struct metronome, metronome_free)
 
