@@ -67,6 +67,17 @@ def pythons_and_315():
     return [*pythons(), *([str(PYTHON315)] if PYTHON315.exists() and str(PYTHON315) not in pythons() else [])]
 
 
+def every_python():
+    """(version, command) of an interpreter of each minor version from 3.6 on, as tests/fetch-pythons finds them."""
+    lines = subprocess.run([ROOT / "tests/fetch-pythons"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    found = {}
+    for version, *command in map(str.split, lines.splitlines()):
+        minor = tuple(map(int, re.match(r"(\d+)\.(\d+)", version).groups()))
+        if minor >= (3, 6) and re.fullmatch(r"[\d.]+(a|b|rc)?\d*", version):
+            found.setdefault(minor, (version, command))
+    return [found[minor] for minor in sorted(found)]
+
+
 # ---- the profilers ----
 # pid may be several, comma-separated, for those that take it.
 

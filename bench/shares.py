@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Accuracy: the largest error in points of each function's share, against programs that measure
-themselves. Bar: 2 points at 2,000 samples (random sampling alone errs by σ = 1.1)."""
+themselves. Bar: 2 points at 2,000 samples (random sampling alone errs by σ = 1.1). With --every-python 1 the Python
+program runs on each version from 3.6 on, and the C programs do not."""
 import lib
 from lib import SOURCES, Running, Target, pythons_and_315, target
 
@@ -27,9 +28,12 @@ def one(command, arm, args):
 
 
 def main():
-    args = lib.options(__doc__, seconds=21, pairs=1, hz=99)
+    args = lib.options(__doc__, seconds=21, pairs=1, hz=99, every_python=0)
     cases = [(name, [target(name)], NATIVE) for name in ("shares", "shares-O3", "shares-nopie", "instep")]
     cases += [(f"shares.py {p.rsplit('/', 1)[-1]}", [p, SOURCES / "shares.py"], PYTHON) for p in pythons_and_315()]
+    if args.every_python:
+        cases = [(f"shares.py {version}", [*command, SOURCES / "shares.py"], PYTHON)
+                 for version, command in lib.every_python()]
     rows = []
     for name, command, arms in cases:
         for arm in lib.available(arms, args.arms, command[0]):
