@@ -454,6 +454,7 @@ int BPF_PROG(follow_switch, _Bool preempt, struct task_struct *prev, struct task
             return 0;
         if (prev->pid && prev->__state == KERNEL_TASK_RUNNING) {
             state->displaced++;
+            state->passed += state->runs == CPU_RUNS_TARGET;
             return 0;
         }
     }

@@ -86,10 +86,11 @@ struct cpu_state {
     u64 taken;     /* samples begun, */
     u64 ticked;    /* … and those of them that the metronome's ticks began */
     u32 runs;      /* enum cpu_runs */
-    u32 displaced; /* how often scry took the CPU from somebody who wanted to go on */
+    u32 displaced; /* how often scry took the CPU from somebody who wanted to go on, */
+    u32 passed;    /* … and that was a target, as far as is known */
     u64 spent_ns;  /* on samples, all together */
     u64 woken_ns;  /* when a sample last woke the reader because it is eager */
-    u64 unused[3];
+    u32 unused[5];
 } __attribute__((aligned(64)));
 
 /* Of a process: whether it is sampled, with CPU_FILTER_PIDS; or that its end is to be told whatever happens. */

@@ -14,9 +14,11 @@
 
 enum {
     WINDOW_TICKS = 64,
-    MAX_BAD = WINDOW_TICKS / 8, /* ticks of a window that come too late, or at somebody's cost, … */
-    MAX_BAD_WINDOWS = 3,        /* … for so many windows in a row, before the thread moves or gives up */
-    REST_MS = 100,              /* for how long timers take over at first; each time in a row twice as long */
+    MAX_BAD = WINDOW_TICKS / 8,     /* ticks of a window that come too late, or at somebody's cost, … */
+    MAX_PASSED = WINDOW_TICKS / 32, /* … or find a target on the thread's own CPU, where it cannot be sampled */
+    BAD_WINDOW = 2,                 /* what such a window adds to a sum that every good one makes smaller by one, … */
+    MAX_BAD_SUM = 6,                /* … before the thread moves or gives up */
+    REST_MS = 100,                  /* for how long timers take over at first; each time in a row twice as long */
     MAX_REST_MS = 6400,
     MAX_DOUBTS = 64, /* ticks between two looks at a CPU that runs something else for long */
     LOOK_MS = 10,    /* how late it hears that it is to end, at most */
@@ -114,11 +116,15 @@ static bool keep_time(struct metronome *m, uint64_t *next) {
     int own = sched_getcpu();
     if (own < 0 || own >= m->options.n_cpus)
         return false;
-    uint32_t *displaced = &m->options.cpus[own].displaced;
-    uint32_t before = __atomic_load_n(displaced, __ATOMIC_RELAXED);
+    const struct cpu_state *c = &m->options.cpus[own];
+    uint32_t displaced = __atomic_load_n(&c->displaced, __ATOMIC_RELAXED);
+    uint32_t passed = __atomic_load_n(&c->passed, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < WINDOW_TICKS && !stopped(m); i++)
         late += beat(m, own, next);
-    return !m->refused && late <= MAX_BAD && __atomic_load_n(displaced, __ATOMIC_RELAXED) - before <= MAX_BAD;
+    displaced = __atomic_load_n(&c->displaced, __ATOMIC_RELAXED) - displaced;
+    passed = __atomic_load_n(&c->passed, __ATOMIC_RELAXED) - passed;
+    __atomic_fetch_add(&m->missed, passed, __ATOMIC_RELAXED);
+    return !m->refused && late <= MAX_BAD && displaced <= MAX_BAD && passed <= MAX_PASSED;
 }
 
 /* ---- where to sit ---- */
@@ -160,8 +166,8 @@ static bool find_seat(struct metronome *m) {
 static uint64_t stand_in(struct metronome *m) {
     uint64_t began = clock_monotonic_ns(), next = began;
     m->options.timers(m->options.ctx, false);
-    for (unsigned bad = 0; bad < MAX_BAD_WINDOWS && !stopped(m);)
-        bad = keep_time(m, &next) ? 0 : bad + 1;
+    for (unsigned bad = 0; bad < MAX_BAD_SUM && !stopped(m);)
+        bad = keep_time(m, &next) ? bad - (bad > 0) : bad + BAD_WINDOW;
     if (!stopped(m))
         m->options.timers(m->options.ctx, true);
     seat_everybody(&m->allowed);

@@ -27,5 +27,5 @@ int metronome_start(const struct metronome_options *options, struct metronome **
 void metronome_free(struct metronome *m);
 DEFINE_CLEANUP(struct metronome, metronome_free)
 
-/* How many samples were due while the thread was late, and were not taken. */
+/* How many samples were due and not taken: while the thread was late, or had taken the CPU of a target. */
 uint64_t metronome_missed(const struct metronome *m);
