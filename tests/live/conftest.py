@@ -38,10 +38,13 @@ class Capture:
         self.samples = pprof.count(profile)
         self.hz = hz
 
+    def expected(self):
+        """The samples that the target's CPU time calls for. Its window is longer than the capture, by the start."""
+        return self.hz * self.truth["cpu_ns"] / 1e9
+
     def assert_enough(self):
-        """The samples that its CPU time calls for: on a busy machine a target runs less than it could. The
-        target's own window is longer than the capture, by the start."""
-        expected = self.hz * self.truth["cpu_ns"] / 1e9
+        """On a busy machine a target runs less than it could."""
+        expected = self.expected()
         assert 0.7 * expected <= self.samples <= 1.05 * expected + 20, (self.samples, expected, self.result)
 
     def total(self):
@@ -89,6 +92,26 @@ def assert_shares(found, true, samples, points=2.0):
         assert abs(found.get(name, 0) - share) <= allowed, (
             f"{name}: {100 * found.get(name, 0):.2f} %, in truth {100 * share:.2f} %, at {samples} samples; "
             f"found {sorted(((round(100 * v, 1), k) for k, v in found.items()), reverse=True)[:25]}")
+
+
+def assert_python_shares(capture):
+    """What shares.py says of itself; its methods have a qualified name from 3.11 on."""
+    found = capture.total()
+    found["add_up"] = found.get("add_up", 0) + found.get("Account.add_up", 0)
+    assert_shares(found, capture.true_shares(), capture.samples)
+    assert rooted(capture.profile, "<module>") >= 0.999
+
+
+def in_kernel(frame):
+    return frame.address >> 63 or (frame.mapping and "kernel" in frame.mapping.file)
+
+
+def assert_kernel_share(capture):
+    """Of target `syscalls`, against the kernel's own account of it."""
+    index = capture.profile.value_index()
+    kernel = sum(s.values[index] for s in capture.profile.samples if in_kernel(s.frames[0]))
+    assert kernel / capture.profile.total(index) == pytest.approx(capture.true_shares()["kernel"], abs=0.08)
+    assert rooted(capture.profile, "main") >= 0.999
 
 
 # The outermost frame of a whole stack: the first function of a process or of a thread.

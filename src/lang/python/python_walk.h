@@ -58,18 +58,24 @@ static __always_inline u32 python_half(struct walk *w, u16 offset) {
     return *(const u32 *)((const u8 *)w->state->scratch + (offset & 0x7c));
 }
 
-/* ---- fields of the frame at hand, which begins at `found` in the window or beside it ---- */
+/* ---- fields of a frame that begins at `found` in the window or beside it, which the frame at hand does ---- */
 
 enum { PYTHON_WITHIN = 2 * WALK_WINDOW - 1 };
 
+static __always_inline u64 python_window_word(struct walk *w, u64 found, u16 offset) {
+    return *(const u64 *)((const u8 *)w->state->window + ((found + offset) & PYTHON_WITHIN & ~7ull));
+}
+static __always_inline u8 python_window_byte(struct walk *w, u64 found, u16 offset) {
+    return *((const u8 *)w->state->window + ((found + offset) & PYTHON_WITHIN));
+}
 static __always_inline u64 python_frame_word(struct walk *w, u16 offset) {
-    return *(const u64 *)((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN & ~7ull));
+    return python_window_word(w, w->state->found, offset);
 }
 static __always_inline u32 python_frame_half(struct walk *w, u16 offset) {
     return *(const u32 *)((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN & ~3ull));
 }
 static __always_inline u8 python_frame_byte(struct walk *w, u16 offset) {
-    return *((const u8 *)w->state->window + ((w->state->found + offset) & PYTHON_WITHIN));
+    return python_window_byte(w, w->state->found, offset);
 }
 
 static __always_inline int python_read(struct walk *w, u16 size, u64 address) {
@@ -326,6 +332,7 @@ static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u
     return (u32)((s64)(value - first) >> 1);
 }
 
+/* Where a code object is remembered. */
 static __always_inline u32 python_known(u64 code) {
     return (u32)(code >> 4 ^ code >> 8) & (PYTHON_KNOWN - 1);
 }
@@ -348,11 +355,6 @@ static __always_inline int python_first_line(struct python_walk *p, u64 code, u3
     return 0;
 }
 
-/* The word of the frame that lies at `found` in the window. */
-static __always_inline u64 python_window_word(struct walk *w, u64 found, u16 offset) {
-    return *(const u64 *)((const u8 *)w->state->window + ((found + offset) & PYTHON_WITHIN & ~7ull));
-}
-
 /* From 3.11 on: emits frames as long as nothing is special about them. They lie in the window, each below the one that
  * it called, their code has been looked at, and no loop ends with them. Of a deep stack most are such. */
 static __always_inline void python_plain_frames(struct python_walk *p) {
@@ -368,7 +370,7 @@ static __always_inline void python_plain_frames(struct python_walk *p) {
             break;
         u64 code = python_window_word(p->w, found, c->frame_code) & ~7ull;
         u64 previous = python_window_word(p->w, found, c->frame_previous);
-        u8 mark = *((const u8 *)p->w->state->window + ((found + c->frame_mark) & PYTHON_WITHIN));
+        u8 mark = python_window_byte(p->w, found, c->frame_mark);
         u32 slot = python_known(code);
         if (!code || p->s->codes[slot] != code || mark >= plain || !previous || previous >= frame)
             break;

@@ -212,10 +212,10 @@ static __always_inline void take_registers(const struct interrupted *at, struct 
 
 /* ---- the parts of a sample ---- */
 
+/* The compiler must not compute it anew, from a number whose bounds the verifier has forgotten. */
 static __always_inline struct cpu_state *state_of(u32 cpu) {
     struct cpu_state *state = &cpus[cpu % CPU_MAX_CPUS];
-    barrier_var(
-        state); /* the compiler must not compute it anew from a number whose bounds the verifier has forgotten */
+    barrier_var(state);
     return state;
 }
 

@@ -306,13 +306,15 @@ static void switch_timers(void *source, bool on) {
 
 /* Without it, timers go on. */
 static void start_metronome(struct cpu_source *s, int cpus) {
+    if (!s->ticks)
+        return;
     struct metronome_options options = {.frequency = s->options.frequency,
                                         .program_fd = bpf_program__fd(s->bpf->progs.sample_tick),
                                         .cpus = s->bpf->bss->cpus,
                                         .n_cpus = MIN(cpus, CPU_MAX_CPUS),
                                         .timers = switch_timers,
                                         .ctx = s};
-    if (s->ticks && metronome_start(&options, &s->metronome) < 0)
+    if (metronome_start(&options, &s->metronome) < 0)
         s->metronome = NULL;
 }
 
