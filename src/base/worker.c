@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -14,6 +15,7 @@ struct worker {
     sem_t begin, end;
     int done_fd;
     bool busy;
+    const char *name;
     void (*work)(void *ctx); /* NULL: the thread is to end */
     void *ctx;
 };
@@ -25,6 +27,7 @@ static void await(sem_t *s) {
 
 static void *run(void *arg) {
     struct worker *w = arg;
+    prctl(PR_SET_NAME, w->name);
     for (;;) {
         await(&w->begin);
         if (!w->work)
@@ -44,10 +47,11 @@ static int start_thread(struct worker *w) {
     return -rc;
 }
 
-int worker_new(struct worker **ret) {
+int worker_new(const char *name, struct worker **ret) {
     struct worker *w = mem_zalloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
+    w->name = name;
     w->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sem_init(&w->begin, 0, 0);
     sem_init(&w->end, 0, 0);

@@ -7,8 +7,9 @@
 
 struct worker;
 
-/* 0 or negative errno. The thread has the caller's priority and takes no signals. */
-int worker_new(struct worker **ret) _must_check_;
+/* 0 or negative errno. The thread has the caller's priority and takes no signals. `name` is shown by ps and top, which
+ * cut it to 15 characters; it must outlive the thread. */
+int worker_new(const char *name, struct worker **ret) _must_check_;
 /* Waits for work that was begun. */
 void worker_free(struct worker *w);
 DEFINE_CLEANUP(struct worker, worker_free)

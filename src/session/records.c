@@ -146,7 +146,7 @@ static void read_kernel_names(void *ctx) {
 /* Has the other thread do what may take long and empties the ring meanwhile, so that there is room for stacks. Until it
  * is done everything is its own but the source's records and read_ahead. */
 static int do_aside(struct capture *c, void (*what)(void *ctx)) {
-    if (!c->worker && worker_new(&c->worker) < 0)
+    if (!c->worker && worker_new("scry-aside", &c->worker) < 0)
         c->worker = NULL;
     if (!c->worker) {
         what(c);

@@ -120,6 +120,8 @@ void capture_take_sample(struct capture *c, const struct sample_view *v) {
         place_walk(c, v, own, &in, &trust);
     else if (is_starting(c, s))
         in.missing = "[starting the command]";
+    else if (s->n_kernel == 0) /* of no interest, or not to be had */
+        in.missing = "[kernel]";
     if (code)
         in.snapshot = snapshot_of(c, code, s);
     struct assembled a = assemble(c->assembler, &in);

@@ -29,6 +29,8 @@ struct native_state {
 _Static_assert(sizeof(struct table_mapping) == sizeof(((struct walk_state *)0)->leaf_mapping), "lies there");
 _Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
 
+enum { NATIVE_AT_ONCE = 4 }; /* plain frames in one step */
+
 struct native_walk {
     struct walk *w;
     struct native_state *s;
@@ -263,11 +265,23 @@ static __always_inline int native_advance(struct native_walk *n) {
     return n->s->pc ? WALK_END_NONE : WALK_END_ROOT;
 }
 
-/* Where the rule for `at` is remembered. Interrupted instructions are all different: they share one place. */
+/* Where the rule for the return address at + 1 is remembered. */
 static __always_inline struct walk_known *native_known(struct native_walk *n, u64 at) {
-    u32 slot = n->s->exact ? WALK_KNOWN : (u32)(at * 0x9e3779b97f4a7c15ull >> 32) & (WALK_KNOWN - 1);
+    u32 slot = (u32)(at * 0x9e3779b97f4a7c15ull >> 32) & (WALK_KNOWN - 1);
     TABLE_OPAQUE(slot);
-    return &n->w->state->known[slot <= WALK_KNOWN ? slot : 0];
+    return &n->w->state->known[slot & (WALK_KNOWN - 1)];
+}
+
+/* The same for an interrupted instruction. */
+static __always_inline struct walk_span *native_span(struct native_walk *n, u64 at) {
+    u32 slot = (u32)(at >> WALK_SPAN_SHIFT);
+    TABLE_OPAQUE(slot);
+    return &n->w->state->spans[slot & (WALK_SPANS - 1)];
+}
+
+/* What rules that are remembered belong to, in the bits that their index leaves. */
+static __always_inline u64 native_when(const struct native_walk *n) {
+    return ((u64)n->mappings_at << WALK_EPOCH_BITS | n->w->epoch) << 16;
 }
 
 /* Programs are interrupted in few mappings. */
@@ -283,25 +297,39 @@ static __always_inline int native_enter_leaf(struct native_walk *n, u64 pc, u64 
     return 0;
 }
 
+/* Looks the rule for the code at `at` up in the tables; 0 when there is none. Returns WALK_END_NONE, or what ends the
+ * walk. */
+static __always_inline int native_look_up(struct native_walk *n, u64 at, struct walk_span *span, u32 *ret) {
+    struct native_state *s = n->s;
+    *ret = 0;
+    if ((s->exact ? native_enter_leaf(n, at, native_when(n)) : native_enter_mapping(n, at)) < 0)
+        return WALK_END_UNMAPPED;
+    if (s->mapping.flags & TABLE_MAPPING_LOADED)
+        *ret = table_find_rule_index(n->w, &s->mapping, at, span);
+    else if (!(s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
+        return WALK_END_NO_TABLE;
+    return *ret == TABLE_RULE_LATER ? WALK_END_NO_TABLE : WALK_END_NONE;
+}
+
 /* The rule for the code at `at`, 0 when there is none. Returns WALK_END_NONE, or what ends the walk. */
 static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *ret) {
-    struct native_state *s = n->s;
+    u64 when = native_when(n);
     struct walk_known *known = native_known(n, at);
-    u64 when = ((u64)n->mappings_at << WALK_EPOCH_BITS | n->w->epoch) << 16;
-    if (s->exact || !at || known->at != at || known->rule >> 16 != when >> 16) {
-        u32 index = 0;
-        if ((s->exact ? native_enter_leaf(n, at, when) : native_enter_mapping(n, at)) < 0)
-            return WALK_END_UNMAPPED;
-        if (s->mapping.flags & TABLE_MAPPING_LOADED)
-            index = table_find_rule_index(n->w, &s->mapping, at);
-        else if (!(s->mapping.flags & (TABLE_MAPPING_NO_TABLE | TABLE_MAPPING_ANONYMOUS)))
-            return WALK_END_NO_TABLE;
-        if (index == TABLE_RULE_LATER)
-            return WALK_END_NO_TABLE;
-        known->at = at;
-        known->rule = when | index;
+    struct walk_span *span = native_span(n, at), found = {0};
+    int is_known = n->s->exact ? at >= span->start && at < span->end : at && at == known->at;
+    u64 rule = n->s->exact ? span->rule : known->rule;
+    if (is_known && rule >> 16 == when >> 16) {
+        *ret = (u32)rule & 0xffff;
+        return WALK_END_NONE;
     }
-    *ret = (u32)known->rule & 0xffff;
+    int end = native_look_up(n, at, &found, ret);
+    if (end)
+        return end;
+    found.rule = when | *ret;
+    if (n->s->exact)
+        *span = found;
+    else
+        *known = (struct walk_known){.at = at, .rule = found.rule};
     return WALK_END_NONE;
 }
 
@@ -321,12 +349,59 @@ static __always_inline int native_leave(struct native_walk *n, u64 at) {
     return native_by_rule(n, rule);
 }
 
+/* The value that the frame at hand has in `reg`, as long as the window holds it; else 0. */
+static __always_inline u64 native_known_base(struct native_walk *n, u32 reg) {
+    const struct walk_state *state = n->w->state;
+    if (reg == ARCH_STACK_POINTER)
+        return state->regs.value[ARCH_STACK_POINTER];
+    u64 at = state->saved_at[ARCH_FRAME_POINTER], offset = at - state->window_at;
+    if (reg != ARCH_FRAME_POINTER || (offset & 7) || offset > WALK_WINDOW - 8)
+        return 0;
+    return state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+}
+
+/* Walks callers as long as nothing is special about them: their rules are remembered and say what most rules say, and
+ * the window holds their return addresses. Of a deep stack most are such. Whatever else there is, native_leave() sees. */
+static __always_inline void native_plain_frames(struct native_walk *n) {
+    struct walk_state *state = n->w->state;
+    u64 when = native_when(n) >> 16;
+    u32 slot = walk_room(n->w, NATIVE_AT_ONCE), emitted = 0;
+    if (n->s->exact || !state->window_at || slot > WALK_CAPACITY - NATIVE_AT_ONCE)
+        return;
+    struct raw_frame *to = &n->w->stack->frames[slot];
+    u64 pc = state->regs.value[ARCH_PC];
+    WALK_UNROLL
+    for (u32 i = 0; i < NATIVE_AT_ONCE; i++) {
+        const struct walk_known *known = native_known(n, pc - 1);
+        if (known->at != pc - 1 || known->rule >> 16 != when)
+            break;
+        const struct unwind_rule *rule = table_rule(n->w, (u32)known->rule & 0xffff);
+        if (!rule || rule->kind != RULE_CFA_REG || rule->flags)
+            break;
+        u64 cfa = native_known_base(n, rule->cfa_reg) + (u64)(s64)rule->cfa_offset;
+        u64 offset = cfa + (u64)(s64)rule->ra_offset - state->window_at;
+        if ((offset & 7) || offset > WALK_WINDOW - 8 || cfa <= state->regs.value[ARCH_STACK_POINTER])
+            break;
+        u64 caller = state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+        if (!caller)
+            break;
+        native_locate_saved(n, rule, cfa);
+        to[i] = raw_frame(RAW_NATIVE, pc, cfa & ~(u64)RAW_FLAGS);
+        state->regs.value[ARCH_STACK_POINTER] = cfa;
+        pc = caller;
+        emitted++;
+    }
+    state->regs.value[ARCH_PC] = pc;
+    walk_emitted(n->w, emitted);
+}
+
 /* One frame: find its code, find its caller, emit it, go to the caller. */
 static long native_step(u32 i, void *arg) {
     struct native_walk *n = arg;
     struct native_state *s = n->s;
-    u64 pc = n->w->state->regs.value[ARCH_PC];
     (void)i;
+    native_plain_frames(n);
+    u64 pc = n->w->state->regs.value[ARCH_PC];
     s->flags = s->exact ? RAW_EXACT : 0;
     s->cfa = 0;
     s->end = (u8)native_leave(n, s->exact ? pc : pc - 1);

@@ -57,8 +57,10 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
 enum { TABLE_RULE_LATER = TABLE_MAX_RULES };
 
 /* Index of the rule at `address`, which lies in a mapping whose table is loaded. 0 when nothing is known,
- * TABLE_RULE_LATER when the page is not filled yet. */
-static __always_inline u32 table_find_rule_index(struct walk *w, const struct table_mapping *m, u64 address) {
+ * TABLE_RULE_LATER when the page is not filled yet. *ret gets the addresses that the row found speaks of; nothing when
+ * there is none. */
+static __always_inline u32 table_find_rule_index(struct walk *w, const struct table_mapping *m, u64 address,
+                                                 struct walk_span *ret) {
     u64 at = address - m->bias;
     u32 page_at = m->pages_at + (u32)((at >> TABLE_PAGE_SHIFT) - ((m->start - m->bias) >> TABLE_PAGE_SHIFT));
     table_want_page(w, page_at);
@@ -72,6 +74,7 @@ static __always_inline u32 table_find_rule_index(struct walk *w, const struct ta
     const u32 *rows = table_chunk(w, found / TABLE_ROWS_PER_CHUNK);
     if (!rows || left == 0)
         return 0;
+    u32 end = found + left;
     /* The greatest row that begins at or before `at`. */
     u64 last = (at & (TABLE_MAX_ROWS - 1)) << TABLE_RULE_BITS | ((1 << TABLE_RULE_BITS) - 1);
 #define ROW(i) (rows[(i) & (TABLE_ROWS_PER_CHUNK - 1)])
@@ -88,7 +91,12 @@ static __always_inline u32 table_find_rule_index(struct walk *w, const struct ta
     WALK_UNROLL
     for (u32 most = 64; most > 1; most >>= 1)
         TABLE_BISECT(ROW, last, found, left);
-    return ROW(found) & (TABLE_MAX_RULES - 1);
+    u32 row = ROW(found);
+    u64 page_start = address - (at & (TABLE_MAX_ROWS - 1));
+    u64 next = page_start + (found + 1 == end ? TABLE_MAX_ROWS : ROW(found + 1) >> TABLE_RULE_BITS);
+    ret->start = page_start + (row >> TABLE_RULE_BITS);
+    ret->end = next < m->end ? next : m->end;
+    return row & (TABLE_MAX_RULES - 1);
 #undef ROW
 }
 
@@ -101,6 +109,7 @@ static __always_inline const struct unwind_rule *table_rule(struct walk *w, u32 
 /* The rule at `address`, which lies in a mapping whose table is loaded. NULL or RULE_NONE when nothing is known. */
 static __always_inline const struct unwind_rule *table_find_rule(struct walk *w, const struct table_mapping *m,
                                                                  u64 address) {
-    u32 index = table_find_rule_index(w, m, address);
+    struct walk_span span;
+    u32 index = table_find_rule_index(w, m, address, &span);
     return index == TABLE_RULE_LATER ? NULL : table_rule(w, index);
 }

@@ -56,6 +56,9 @@ enum raw_native_flags {
 };
 
 #define RAW_ADDRESS_MASK ((1ull << 56) - 1)
+static __always_inline struct raw_frame raw_frame(u8 kind, u64 address, u64 second) {
+    return (struct raw_frame){{(u64)kind << 56 | (address & RAW_ADDRESS_MASK), second}};
+}
 static __always_inline u8 raw_kind(const struct raw_frame *f) {
     return (u8)(f->word[0] >> 56);
 }
@@ -139,28 +142,42 @@ enum { WALK_PAGE = 4096, WALK_WINDOW = 2048 };
  * may be another list's a second later: so it is believed for one epoch only. */
 enum {
     WALK_KNOWN = 256,      /* power of two */
+    WALK_SPANS = 8,        /* the same */
+    WALK_SPAN_SHIFT = 8,   /* instructions that are not so many bytes apart share a place */
     WALK_EPOCH_SHIFT = 29, /* of nanoseconds: half a second, see tables_retire_mappings() */
     WALK_EPOCH_BITS = 25,
 };
+enum { WALK_MOMENT_SHIFT = 20 }; /* of nanoseconds: what is true of a runtime's memory is believed for a millisecond */
 struct walk_known {
     u64 at;   /* address of the code; 0 = nothing yet */
     u64 rule; /* index; from bit 16 on the epoch, then the reference to the mappings */
 };
 
-/* The part of a walk that is too large for BPF's stack; the host keeps it in scratch memory.
+/* The same for interrupted instructions. They are all different, but the code with one rule is large in loops. */
+struct walk_span {
+    u64 start, end; /* addresses of the code, [start, end) */
+    u64 rule;
+};
+
+/* The part of a walk that is too large for BPF's stack; the host keeps it in scratch memory. What every sample touches
+ * lies together: an interrupt may have emptied the processor's cache of page addresses.
  * Registers that a callee saved are located lazily: `saved_at[r]` is the stack address where the
  * frame's value lies, 0 while `regs.value[r]` is still good. */
 struct walk_state {
+    /* These outlive a walk; zeroed at first. */
+    struct walk_known known[WALK_KNOWN];
+    struct walk_span spans[WALK_SPANS];
+    u64 leaf_mapping[4]; /* struct table_mapping of the last interrupted code, */
+    u64 leaf_when;       /* … and the mappings and epoch it is of, as in walk_known */
+    u64 memo[132];       /* what a runtime's walk found, for the next of the same `moment` */
+
     struct walk_regs leaf; /* of the interrupted instruction: runtimes start from these */
     struct walk_regs regs; /* of the frame being looked at */
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
     u64 runtime[32]; /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
-    struct walk_known known[WALK_KNOWN + 1]; /* this and the next two outlive a walk; zeroed at first */
-    u64 leaf_mapping[4];                     /* struct table_mapping of the last interrupted code, */
-    u64 leaf_when;                           /* … and the mappings and epoch it is of, as in walk_known */
-    u64 window_at; /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
-    u64 found;     /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
+    u64 window_at;   /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
+    u64 found;       /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
     u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */
 };
 
@@ -173,6 +190,7 @@ struct walk {
     u32 stream; /* index of the stream being filled */
     u32 tid;    /* kernel thread id as the target's pid namespace numbers it */
     u32 epoch;  /* time >> WALK_EPOCH_SHIFT, its low WALK_EPOCH_BITS; 0 when the state serves one walk only */
+    u64 moment; /* the process and the time >> WALK_MOMENT_SHIFT; 0 when the state serves one walk only */
     u8 partial; /* see walk_is_partial() */
 };
 
@@ -280,8 +298,26 @@ static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 
     u32 slot = s->first + (n < leaf ? n : leaf + ((n - leaf) & (s->root_capacity - 1u)));
     if (slot >= WALK_CAPACITY)
         return;
-    w->stack->frames[slot].word[0] = (u64)kind << 56 | (address & RAW_ADDRESS_MASK);
-    w->stack->frames[slot].word[1] = second;
+    w->stack->frames[slot] = raw_frame(kind, address, second);
+}
+
+/* Where the stream being filled has room for `n` frames side by side, which walk_emitted() counts when they are there;
+ * WALK_CAPACITY when it has none. */
+static __always_inline u32 walk_room(struct walk *w, u32 n) {
+    u32 i = w->stream;
+    if (i >= WALK_MAX_STREAMS)
+        return WALK_CAPACITY;
+    const struct walk_stream *s = &w->stack->streams[i];
+    u32 leaf = s->leaf_capacity, root = s->root_capacity;
+    u32 used = s->total < leaf ? s->total : leaf + ((s->total - leaf) & (root - 1u));
+    u32 slot = s->first + used, end = s->total < leaf ? leaf : leaf + root;
+    return used + n <= end && slot <= WALK_CAPACITY - n ? slot : WALK_CAPACITY;
+}
+
+static __always_inline void walk_emitted(struct walk *w, u32 n) {
+    u32 i = w->stream;
+    if (i < WALK_MAX_STREAMS)
+        w->stack->streams[i].total += n;
 }
 
 /* Closes the stream being filled. */

@@ -65,6 +65,17 @@ def test_a_program_that_sleeps_and_wakes_is_counted_while_it_works(capture):
         assert found[name] / sum(found.values()) == pytest.approx(true[name] / sum(true.values()), abs=0.02), (found, true)
 
 
+@pytest.mark.parametrize("options", [(), ("--no-kernel",)])
+def test_what_has_no_user_stack_is_the_kernel(capture, options):
+    """A thread that ends has given up its memory while the kernel takes it apart."""
+    with Target([target("newthreads"), 60]) as t:
+        c = capture(t, *options, hz=HZ, seconds=1, truth=False)
+    assert not [s for s in c.profile.samples if not s.frames]
+    at_end = [s for s in c.profile.samples if not any(name in s.names for name in ("main", "lives"))]
+    assert any("do_exit" in s.names for s in at_end) or any(s.names == ["[kernel]"] for s in at_end)
+    assert bool(options) == any(s.names == ["[kernel]"] for s in at_end)
+
+
 def test_where_every_cpu_is_busy_all_are_sampled(capture):
     with Target([target("shares"), 60, os.cpu_count()]) as t:
         c = capture(t, hz=HZ)

@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import gzip
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -151,9 +152,10 @@ def test_while_tables_are_loaded_the_ring_is_read(tmp_path):
     with Target([pythons()[0], source, target("recurse"), 2, 600]) as t:
         s = start_scry("cpu", "-p", t.pid, "-d", 5, "-F", 1999, "-o", path)
         wait_until_sampling(s, 2)
-        others = [int(tid) for tid in os.listdir(f"/proc/{s.pid}/task") if int(tid) != s.pid]
-        assert len(others) == 1, others
-        with frozen(others[0]):
+        aside = [int(tid) for tid in os.listdir(f"/proc/{s.pid}/task")
+                 if pathlib.Path(f"/proc/{s.pid}/task/{tid}/comm").read_text() == "scry-aside\n"]
+        assert len(aside) == 1, aside
+        with frozen(aside[0]):
             t.ask()
             time.sleep(1)
         _, err = s.communicate(timeout=60)

@@ -17,7 +17,7 @@ enum {
     PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
     PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
     PYTHON_AT_ONCE = 8,          /* plain frames in one step */
-    PYTHON_KNOWN = 8,            /* code objects that one walk remembers (power of two) */
+    PYTHON_KNOWN = 64,           /* code objects that are remembered (power of two) */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
 };
 
@@ -33,13 +33,21 @@ struct python_state {
     u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
     u64 last;                /* the frame visited before this one, other than shims */
-    u64 codes[PYTHON_KNOWN]; /* code objects that were looked at in this walk … */
-    u32 lines[PYTHON_KNOWN]; /* … and their first lines */
     u32 kept;                /* frames that had been emitted when this thread state was begun */
     u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
     u8 several;              /* interpreters: the thread may have a state in each */
     u8 end;
 };
+/* What is read once in a millisecond, as each read costs the sampled thread a tenth of a microsecond. What is older may
+ * no longer hold. */
+struct python_memo {
+    u64 moment, tls_base, thread; /* a thread's state; the only one, as there is one interpreter */
+    struct python_code {
+        u64 key; /* its address and the moment, see python_code_key() */
+        u32 first_line;
+    } codes[PYTHON_KNOWN];
+};
+_Static_assert(sizeof(struct python_memo) <= sizeof(((struct walk_state *)0)->memo), "lies there");
 _Static_assert(sizeof(struct python_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
 
 /* On BPF's stack: must stay small. */
@@ -47,6 +55,7 @@ struct python_walk {
     struct walk *w;
     const struct python_config *c;
     struct python_state *s;
+    struct python_memo *memo;
 };
 
 /* ---- fields of what was read into scratch; every offset is masked into it ---- */
@@ -255,12 +264,22 @@ static long python_search_step(u32 i, void *arg) {
 /* Finds the thread's state and begins with its newest frame; p->s->end stays WALK_END_NO_THREAD if there
  * is none. */
 static __always_inline void python_find_thread(struct python_walk *p) {
-    u64 thread = 0;
+    u64 thread = 0, base = p->w->state->leaf.tls_base;
+    struct python_memo *memo = p->memo;
+    if (memo->thread && memo->moment == p->w->moment && memo->tls_base == base && python_slot(p, &thread) == 0 &&
+        thread == memo->thread) {
+        p->s->end = WALK_END_LIMIT;
+        python_enter(p, thread);
+        return;
+    }
     p->s->interpreter = python_pointer(p->w, p->c->interpreters);
     p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
     if (!p->s->several && python_slot(p, &thread) == 0) {
         if (thread && python_is_mine(p, thread)) {
             p->s->end = WALK_END_LIMIT;
+            memo->moment = p->w->moment;
+            memo->tls_base = base;
+            memo->thread = thread;
             python_enter(p, thread);
             return;
         }
@@ -332,17 +351,22 @@ static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u
     return (u32)((s64)(value - first) >> 1);
 }
 
+/* No two code objects have the same at one moment. */
+static __always_inline u64 python_code_key(struct python_walk *p, u64 code) {
+    return code ^ p->w->moment * 0xd6e8feb86659fd93ull;
+}
+
 /* Where a code object is remembered. */
-static __always_inline u32 python_known(u64 code) {
-    return (u32)(code >> 4 ^ code >> 8) & (PYTHON_KNOWN - 1);
+static __always_inline struct python_code *python_known(struct python_walk *p, u64 code) {
+    return &p->memo->codes[(u32)(code * 0x9e3779b97f4a7c15ull >> 32) & (PYTHON_KNOWN - 1)];
 }
 
 /* The first line of a code object. 0, or -1 when it is no code. */
 static __always_inline int python_first_line(struct python_walk *p, u64 code, u32 *ret) {
     const struct python_config *c = p->c;
-    u32 slot = python_known(code);
-    if (code && p->s->codes[slot] == code) {
-        *ret = p->s->lines[slot];
+    struct python_code *known = python_known(p, code);
+    if (code && known->key == python_code_key(p, code)) {
+        *ret = known->first_line;
         return 0;
     }
     if (python_read(p->w, c->code_bytes, code) < 0)
@@ -350,8 +374,8 @@ static __always_inline int python_first_line(struct python_walk *p, u64 code, u3
     if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
         return -1;
     *ret = python_half(p->w, c->code_first_line);
-    p->s->codes[slot] = code;
-    p->s->lines[slot] = *ret;
+    known->key = python_code_key(p, code);
+    known->first_line = *ret;
     return 0;
 }
 
@@ -359,27 +383,31 @@ static __always_inline int python_first_line(struct python_walk *p, u64 code, u3
  * it called, their code has been looked at, and no loop ends with them. Of a deep stack most are such. */
 static __always_inline void python_plain_frames(struct python_walk *p) {
     const struct python_config *c = p->c;
-    u64 frame = p->s->frame, window = p->w->state->window_at;
-    u32 plain = c->loops == PYTHON_LOOPS_SHIM ? PYTHON_FIRST_SHIM_OWNER : 1, size = c->frame_bytes & PYTHON_READ;
-    if (c->loops < PYTHON_LOOPS_CFRAME_MARKED || c->frame_copy || !window)
+    struct walk *w = p->w;
+    u64 frame = p->s->frame, window = w->state->window_at, last = WALK_WINDOW - (c->frame_bytes & PYTHON_READ);
+    u8 plain = c->loops == PYTHON_LOOPS_SHIM ? PYTHON_FIRST_SHIM_OWNER : 1;
+    u32 slot = walk_room(w, PYTHON_AT_ONCE), n = 0;
+    if (c->loops < PYTHON_LOOPS_CFRAME_MARKED || c->frame_copy || !window || slot > WALK_CAPACITY - PYTHON_AT_ONCE)
         return;
+    struct raw_frame *to = &w->stack->frames[slot];
     WALK_UNROLL
     for (u32 i = 0; i < PYTHON_AT_ONCE; i++) {
         u64 found = frame - window;
-        if ((frame & 7) || found > WALK_WINDOW - size)
+        if ((frame & 7) || found > last)
             break;
-        u64 code = python_window_word(p->w, found, c->frame_code) & ~7ull;
-        u64 previous = python_window_word(p->w, found, c->frame_previous);
-        u8 mark = python_window_byte(p->w, found, c->frame_mark);
-        u32 slot = python_known(code);
-        if (!code || p->s->codes[slot] != code || mark >= plain || !previous || previous >= frame)
+        u64 code = python_window_word(w, found, c->frame_code) & ~7ull;
+        u64 previous = python_window_word(w, found, c->frame_previous);
+        const struct python_code *known = python_known(p, code);
+        if (!code || known->key != python_code_key(p, code) || python_window_byte(w, found, c->frame_mark) >= plain ||
+            !previous || previous >= frame)
             break;
-        u64 first = code + c->code_instructions;
-        u64 index = (u32)((s64)(python_window_word(p->w, found, c->frame_instruction) - first) >> 1);
-        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, (u64)p->s->lines[slot] << 32 | index);
+        u64 at = python_window_word(w, found, c->frame_instruction) - code - c->code_instructions;
+        to[i] = raw_frame(RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, (u64)known->first_line << 32 | (u32)(at >> 1));
         p->s->last = frame;
         frame = previous;
+        n++;
     }
+    walk_emitted(w, n);
     p->s->frame = frame;
 }
 
@@ -420,7 +448,10 @@ static long python_step(u32 i, void *arg) {
 }
 
 static __always_inline void python_walk(struct walk *w, const void *config) {
-    struct python_walk p = {.w = w, .c = config, .s = (struct python_state *)w->state->runtime};
+    struct python_walk p = {.w = w,
+                            .c = config,
+                            .s = (struct python_state *)w->state->runtime,
+                            .memo = (struct python_memo *)w->state->memo};
     __builtin_memset(p.s, 0, sizeof(*p.s));
     p.s->end = WALK_END_NO_THREAD;
     walk_window_drop(w);

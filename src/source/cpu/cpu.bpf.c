@@ -25,7 +25,7 @@ const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits
 
 struct cpu_state cpus[CPU_MAX_CPUS];
 u32 eager;       /* set by user space: wake it with every sample */
-u32 tick_frames; /* of a kernel stack seen from sample_tick(), those on top that belong to the tick itself */
+u32 tick_frames; /* of a kernel stack seen from sample_tick(), those on top that belong to the tick; 0 = not known */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -34,6 +34,7 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE); /* so that it begins with a page */
     __uint(max_entries, 1);
     __type(key, u32);
     __type(value, struct cpu_scratch);
@@ -225,9 +226,15 @@ static __always_inline int walk_is_final(u8 end) {
 }
 
 /* Walks every stream. Returns how the native one ended. */
-static __always_inline int walk_user(struct cpu_scratch *s, struct table_process *process, u32 tid) {
-    u64 epoch = s->sample.head.time_ns >> WALK_EPOCH_SHIFT & ((1 << WALK_EPOCH_BITS) - 1);
-    struct walk w = {.stack = &s->sample.walk, .state = &s->state, .tid = tid, .epoch = (u32)epoch};
+static __always_inline int walk_user(struct cpu_scratch *s, struct table_process *process) {
+    const struct cpu_record_head *head = &s->sample.head;
+    struct walk w = {
+        .stack = &s->sample.walk,
+        .state = &s->state,
+        .tid = head->tid,
+        .epoch = head->time_ns >> WALK_EPOCH_SHIFT & ((1 << WALK_EPOCH_BITS) - 1),
+        .moment = (u64)head->tgid << 32 | (u32)(head->time_ns >> WALK_MOMENT_SHIFT),
+    };
     u8 exact = !(s->sample.flags & CPU_SAMPLE_INEXACT);
     int end = native_walk(&w, process->mappings_at, process->n_mappings, exact);
     walk_runtimes(&w, process->langs, process->config);
@@ -348,7 +355,7 @@ static __always_inline int sample_user(const struct interrupted *at, struct task
         sample->flags |= CPU_SAMPLE_UNKNOWN;
         return may_miss(tgid, max_waits);
     }
-    int end = walk_user(s, process, sample->head.tid);
+    int end = walk_user(s, process);
     int awaited = end == WALK_END_NO_TABLE || end == WALK_END_UNMAPPED;
     return !walk_is_final((u8)end) && may_miss(tgid, awaited ? max_waits : max_misses);
 }
@@ -356,15 +363,15 @@ static __always_inline int sample_user(const struct interrupted *at, struct task
 /* Returns how many bytes of addresses were added. */
 static __always_inline u32 take_kernel_stack(const struct interrupted *at, u8 *to) {
     u64 skip = at->timer ? 0 : tick_frames & BPF_F_SKIP_FIELD_MASK;
-    if (!at->timer && !skip)
-        return 0;
     long n = bpf_get_stack(at->ctx, to, CPU_MAX_KERNEL_FRAMES * 8, skip);
     return n > 0 && n <= CPU_MAX_KERNEL_FRAMES * 8 ? (u32)n : 0;
 }
 
 /* In user space there are no others. */
-static __always_inline void learn_tick_frames(const struct interrupted *at, struct cpu_scratch *s) {
-    long n = bpf_get_stack(at->ctx, s->tail, CPU_MAX_KERNEL_FRAMES * 8, 0);
+static __always_inline void learn_tick_frames(const struct interrupted *at) {
+    u32 cpu = bpf_get_smp_processor_id();
+    struct cpu_scratch *s = bpf_map_lookup_elem(&scratch, &cpu);
+    long n = s ? bpf_get_stack(at->ctx, s->tail, CPU_MAX_KERNEL_FRAMES * 8, 0) : 0;
     if (n > 0)
         tick_frames = (u32)n / 8;
 }
@@ -391,8 +398,8 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         u32 n = take_kernel_stack(at, frames + tail);
         s->sample.n_kernel = n / 8;
         tail += n;
-    } else if (want_kernel && !at->timer && (!tick_frames || state->ticked % 256 == 0)) {
-        learn_tick_frames(at, s);
+    } else if (!at->timer && state->ticked % 256 == 0) {
+        learn_tick_frames(at);
     }
     if (missed)
         tail += copy_stack(s, tail);
@@ -440,6 +447,11 @@ int sample_tick(void *ctx) {
     if (runs != CPU_RUNS_TARGET || !tgid || (filter_mode == CPU_FILTER_CGROUP && !wanted(tgid)))
         return 0;
     struct interrupted at = {.ctx = ctx, .in_user = stack_to_registers(task) < KERNEL_STACK_BYTES};
+    if (!tick_frames) {
+        if (at.in_user)
+            learn_tick_frames(&at);
+        return 0;
+    }
     take_sample(&at, task, tgid);
     return 0;
 }

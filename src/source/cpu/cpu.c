@@ -35,8 +35,9 @@ struct cpu_source {
     struct cpu_maps *maps;   /* NULL when the kernel does not allow it */
     struct bpf_link **links; /* of the timers; each closes its own */
     size_t n_links;
-    int *timers;                    /* the links' perf events */
-    bool ticks;                     /* timers are dear: the programs for the metronome are loaded */
+    int *timers; /* the links' perf events */
+    bool ticks;  /* timers are dear: the programs for the metronome are loaded */
+    struct interrupt_costs interrupts;
     struct metronome *metronome;    /* NULL: timers alone */
     uint64_t missed;                /* by the metronome */
     int chunk_fd[TABLE_MAX_CHUNKS]; /* inner maps, 0 = none */
@@ -146,7 +147,8 @@ static int load_programs(struct cpu_source *s) {
 }
 
 static int load(struct cpu_source *s, struct err *err) {
-    s->ticks = (double)interrupt_cost_ns(INTERRUPT_TIMER) * s->options.frequency > MAX_TIMER_SHARE * 1e9;
+    s->interrupts = interrupt_costs();
+    s->ticks = (double)s->interrupts.timer_ns * s->options.frequency > MAX_TIMER_SHARE * 1e9;
     int rc = load_programs(s);
     if (rc < 0 && s->ticks) {
         s->ticks = false; /* what every kernel accepts that can sample at all */
@@ -310,6 +312,7 @@ static void start_metronome(struct cpu_source *s, int cpus) {
         return;
     struct metronome_options options = {.frequency = s->options.frequency,
                                         .program_fd = bpf_program__fd(s->bpf->progs.sample_tick),
+                                        .learned = &s->bpf->bss->tick_frames,
                                         .cpus = s->bpf->bss->cpus,
                                         .n_cpus = MIN(cpus, CPU_MAX_CPUS),
                                         .timers = switch_timers,
@@ -416,8 +419,7 @@ void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
         .due = taken + s->missed,
         .taken = taken,
         .spent_ns = spent_ns,
-        .interrupts_ns =
-            (taken - ticked) * interrupt_cost_ns(INTERRUPT_TIMER) + ticked * interrupt_cost_ns(INTERRUPT_CALL),
+        .interrupts_ns = (taken - ticked) * s->interrupts.timer_ns + ticked * s->interrupts.call_ns,
         .mapped_bytes = mapped_bytes(),
     };
     struct bpf_map *map;

@@ -76,7 +76,7 @@ struct cpu_scratch {
     struct walk_state state;
     struct cpu_sample sample;
     u8 tail[CPU_SAMPLE_TAIL_BYTES];
-};
+} __attribute__((aligned(4096)));
 
 /* What a CPU runs now, for the metronome alone. */
 enum cpu_runs { CPU_RUNS_UNKNOWN, CPU_RUNS_IDLE, CPU_RUNS_SCRY, CPU_RUNS_OTHER, CPU_RUNS_TARGET };

@@ -5,12 +5,12 @@
 
 #include <stdint.h>
 
-enum interrupt {
-    INTERRUPT_TIMER, /* of a timer of this CPU, which is set anew for the next */
-    INTERRUPT_CALL,  /* sent by another CPU */
+/* Nanoseconds of one, not too few: entry and exit, its handling, for a timer its next setting; without the BPF program. */
+struct interrupt_costs {
+    uint64_t timer_ns; /* of a timer of this CPU, which is set anew for the next */
+    uint64_t call_ns;  /* sent by another CPU */
 };
 
-/* Nanoseconds, not too few: entry and exit, its handling, for a timer its next setting; without the BPF program. Takes
- * well under a millisecond. In a virtual machine such interrupts leave it, which costs most of it: that is measured by
- * an instruction that always leaves (CPUID). */
-uint64_t interrupt_cost_ns(enum interrupt kind);
+/* Takes well under a millisecond. In a virtual machine such interrupts leave it, which costs most of it: that is measured
+ * by an instruction that always leaves (CPUID). */
+struct interrupt_costs interrupt_costs(void);

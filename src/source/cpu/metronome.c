@@ -142,7 +142,7 @@ static bool seat_everybody(const cpu_set_t *cpus) {
     bool all = tasks != NULL;
     for (struct dirent *e; tasks && (e = readdir(tasks)) != NULL;)
         if (e->d_name[0] != '.')
-            all &= sched_setaffinity(atoi(e->d_name), sizeof(*cpus), cpus) == 0;
+            all &= sched_setaffinity(atoi(e->d_name), sizeof(*cpus), cpus) == 0 || errno == ESRCH; /* it ended */
     if (tasks)
         closedir(tasks);
     return all;
@@ -162,6 +162,15 @@ static bool find_seat(struct metronome *m) {
     return !m->refused && CPU_COUNT(&idle) > 0 && seat_everybody(&idle);
 }
 
+/* Ticks beside the timers until the program has learned what it needs to know. Returns whether it has. */
+static bool teach(struct metronome *m) {
+    for (unsigned i = 0; i < WINDOW_TICKS && !*m->options.learned && !stopped(m); i++) {
+        sleep_until(clock_monotonic_ns() + next_interval(m));
+        tick(m, sched_getcpu());
+    }
+    return *m->options.learned != 0;
+}
+
 /* Ticks in place of the timers, as long as it can. Returns for how long it could, in nanoseconds. */
 static uint64_t stand_in(struct metronome *m) {
     uint64_t began = clock_monotonic_ns(), next = began;
@@ -170,7 +179,6 @@ static uint64_t stand_in(struct metronome *m) {
         bad = keep_time(m, &next) ? bad - (bad > 0) : bad + BAD_WINDOW;
     if (!stopped(m))
         m->options.timers(m->options.ctx, true);
-    seat_everybody(&m->allowed);
     return clock_monotonic_ns() - began;
 }
 
@@ -182,12 +190,12 @@ static void rest(const struct metronome *m, unsigned ms) {
 static void run(void *arg) {
     struct metronome *m = arg;
     unsigned rest_ms = REST_MS;
-    prctl(PR_SET_NAME, "scry-metronome");
     prctl(PR_SET_TIMERSLACK, 1);
     /* Before scry's own other threads. It never runs long, and only where nobody else does. */
     sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
     while (!stopped(m) && !m->refused) {
-        uint64_t kept_ns = find_seat(m) ? stand_in(m) : 0;
+        uint64_t kept_ns = find_seat(m) && teach(m) ? stand_in(m) : 0;
+        seat_everybody(&m->allowed);
         rest_ms = kept_ns > 1000000000 ? REST_MS : rest_ms;
         rest(m, rest_ms);
         rest_ms = MIN(2 * rest_ms, MAX_REST_MS);
@@ -207,7 +215,7 @@ int metronome_start(const struct metronome_options *options, struct metronome **
         return -errno;
     if (CPU_COUNT(&m->allowed) < 2)
         return -ENOTSUP;
-    int rc = worker_new(&m->worker);
+    int rc = worker_new("scry-metronome", &m->worker);
     if (rc < 0)
         return rc;
     worker_begin(m->worker, run, m);

@@ -13,9 +13,10 @@
 struct metronome;
 
 struct metronome_options {
-    unsigned frequency;     /* ticks per second and CPU */
-    int program_fd;         /* to be run at a tick, on the CPU itself */
-    struct cpu_state *cpus; /* of every possible CPU: what each runs is kept up to date there by itself */
+    unsigned frequency;      /* ticks per second and CPU */
+    int program_fd;          /* to be run at a tick, on the CPU itself */
+    const uint32_t *learned; /* 0 as long as the program takes no samples, but learns from ticks how to */
+    struct cpu_state *cpus;  /* of every possible CPU: what each runs is kept up to date there by itself */
     int n_cpus;
     void (*timers)(void *ctx, bool on); /* starts perf's timers, or stops them; at first they run */
     void *ctx;

@@ -48,7 +48,7 @@ static void a_worker_works_while_its_owner_goes_on_and_says_when_it_is_done(void
     struct errand e = {0};
     struct worker *w;
     assert_int_equal(pipe(e.gate), 0);
-    assert_int_equal(worker_new(&w), 0);
+    assert_int_equal(worker_new("aside", &w), 0);
     for (unsigned i = 1; i <= 1000; i++) {
         worker_begin(w, run_errand, &e);
         if (i == 1)

@@ -1,4 +1,5 @@
-/* The native walk through code that was generated: it has no tables, and uses the frame pointer for anything. */
+/* The native walk: through code that was generated, which has no tables and uses the frame pointer for anything; and with
+ * rules that earlier walks remembered. */
 #include "../unit.h"
 
 #include <errno.h>
@@ -153,11 +154,102 @@ static void without_a_stub_the_walk_ends_and_says_so(void **state) {
     assert_int_equal(walked(&m, STACK + SIZE - 16, 12345, pcs, &n), WALK_END_NO_RULE); /* the stack ends */
 }
 
+/* ---- callers whose rules are remembered ---- */
+
+enum { FUNCTIONS = SIZE / 64, DEEPEST = 40 };
+
+/* Function i has code of 64 bytes and a frame of 16 to 72; every third keeps its caller's frame pointer right below the
+ * return address, and has its own point there. */
+static bool uses_frame_pointer(u32 function) {
+    return function % 3 == 0;
+}
+static u64 frame_size(u32 function) {
+    return 16 + function % 8 * 8;
+}
+
+static void compile_functions(struct cfi_rows *rows) {
+    for (u32 i = 0; i < FUNCTIONS; i++) {
+        struct unwind_rule rule = {
+            .kind = RULE_CFA_REG, .cfa_reg = 7, .cfa_offset = (s32)frame_size(i), .ra_offset = -8};
+        for (u32 r = 0; r < RULE_SAVED; r++)
+            rule.saved[r] = RULE_NOT_SAVED;
+        if (uses_frame_pointer(i)) {
+            rule.cfa_reg = 6;
+            rule.cfa_offset = 16;
+            rule.saved[1] = -2;
+        }
+        if (i == 0)
+            rule.kind = RULE_ROOT;
+        assert_int_equal(cfi_add_row(rows, i * 64, cfi_rule(rows, &rule)), 0);
+    }
+}
+
+/* A thread's calls, from the interrupted function out to function 0, and the stack that they leave. */
+static u32 make_calls(struct memory *m, struct walk_state *state, u64 *ret_pcs) {
+    u32 function[DEEPEST], n = 2 + (u32)rand() % (DEEPEST - 2);
+    u64 sp = STACK + SIZE - 512, fp = 0;
+    for (u32 i = n; i-- > 0;) { /* from the root */
+        function[i] = i == n - 1 ? 0 : 1 + (u32)rand() % (FUNCTIONS - 1);
+        ret_pcs[i] = FILE_CODE + function[i] * 64 + 1 + (u64)rand() % 62;
+        u64 cfa = sp;
+        if (i < n - 1)
+            put_word(m, cfa - 8, ret_pcs[i + 1]);
+        if (uses_frame_pointer(function[i])) {
+            put_word(m, cfa - 16, fp);
+            fp = cfa - 16;
+        }
+        sp = cfa - frame_size(function[i]) - (uses_frame_pointer(function[i]) ? (u64)rand() % 8 * 8 : 0);
+    }
+    state->leaf.value[7] = sp;
+    state->leaf.value[6] = fp;
+    state->leaf.value[16] = ret_pcs[0];
+    return n;
+}
+
+/* One state serves many walks, as in the kernel. */
+static void what_is_remembered_changes_no_stack(void **unused) {
+    (void)unused;
+    struct memory m = {0};
+    _cleanup_(cfi_rows_free) struct cfi_rows rows = {0};
+    struct unwind_rule *rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*rules));
+    struct walk_stack *stack = mem_zalloc(1, sizeof(*stack));
+    struct walk_state *state = mem_zalloc(1, sizeof(*state));
+    struct tables *t;
+    struct tables_file file;
+    u32 at;
+    assert_true(rules && stack && state);
+    m.host.read = read_memory;
+    compile_functions(&rows);
+    assert_int_equal(tables_new(&(struct tables_memory){.rules = rules}, &t), 0);
+    assert_int_equal(tables_add_file(t, &rows, &file), 0);
+    const struct table_mapping mapping = {.start = FILE_CODE,
+                                          .end = FILE_CODE + SIZE,
+                                          .bias = FILE_CODE,
+                                          .pages_at = tables_file_pages_at(&file, 0),
+                                          .flags = TABLE_MAPPING_LOADED};
+    assert_int_equal(tables_publish_mappings(t, &mapping, 1, &at), 0);
+    for (unsigned k = 0; k < 20000; k++) {
+        u64 pcs[DEEPEST];
+        u32 n = make_calls(&m, state, pcs);
+        struct walk w = {.host = &m.host, .stack = stack, .state = state, .epoch = 1 + k / 1000};
+        stack->n_streams = stack->n_frames = 0;
+        assert_int_equal(walk_native(&w, t, at, 1, true), WALK_END_ROOT);
+        assert_int_equal(stack->streams[0].total, n);
+        for (u32 i = 0; i < n; i++)
+            assert_int_equal(raw_address(&stack->frames[i]), pcs[i]);
+    }
+    tables_free(t);
+    free(state);
+    free(stack);
+    free(rules);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_stub_that_entered_generated_code_says_who_called_it),
         cmocka_unit_test(a_stub_restores_the_frame_pointer_itself),
         cmocka_unit_test(without_a_stub_the_walk_ends_and_says_so),
+        cmocka_unit_test(what_is_remembered_changes_no_stack),
     };
     return RUN_TESTS(tests);
 }

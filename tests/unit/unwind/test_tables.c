@@ -42,9 +42,12 @@ static void assert_found(u64 bytes, u64 distance) {
     struct table_mapping m = {.start = bias, .end = bias + bytes, .bias = bias};
     m.pages_at = tables_file_pages_at(&file, 0);
     for (u64 at = 0; at < bytes; at += distance) {
-        const struct unwind_rule *rule = table_find_rule(NULL, &m, bias + at + distance / 2);
-        assert_non_null(rule);
-        assert_int_equal(rule->cfa_offset, at / distance % 1000);
+        u64 address = bias + at + distance / 2, page = address & ~((1ull << TABLE_PAGE_SHIFT) - 1);
+        struct walk_span span;
+        u32 index = table_find_rule_index(NULL, &m, address, &span);
+        assert_int_equal(table_rule(NULL, index)->cfa_offset, at / distance % 1000);
+        assert_int_equal(span.start, MAX(bias + at, page));
+        assert_int_equal(span.end, MIN(MIN(bias + at + distance, page + (1ull << TABLE_PAGE_SHIFT)), m.end));
     }
     tables_free(t);
     free(shared_rules);
@@ -169,12 +172,13 @@ static void pages_on_demand_are_empty_until_they_are_wanted(void **state) {
     assert_int_equal(symbol_file_code_range(f, &start, &end), 0);
     assert_int_equal(tables_add_file_lazily(t, f, 2, &file), 0);
     struct table_mapping m = {.start = start, .end = end, .pages_at = file.pages_at};
-    assert_int_equal(table_find_rule_index(NULL, &m, start), TABLE_RULE_LATER);
+    struct walk_span span;
+    assert_int_equal(table_find_rule_index(NULL, &m, start, &span), TABLE_RULE_LATER);
     assert_int_equal(tables_statistics(t).rows, 0);
     for (u32 i = 0; i < file.n_pages; i++)
         tables_want_page(t, file.pages_at + i);
     assert_int_equal(tables_statistics(t).fills, (file.n_pages + 1) / 2);
-    assert_int_not_equal(table_find_rule_index(NULL, &m, start), TABLE_RULE_LATER);
+    assert_int_not_equal(table_find_rule_index(NULL, &m, start, &span), TABLE_RULE_LATER);
     tables_remove_file(t, &file);
     assert_int_equal(tables_statistics(t).rows, 0);
     tables_want_page(t, file.pages_at); /* of nobody any more */
