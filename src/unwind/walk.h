@@ -246,12 +246,15 @@ static __always_inline int walk_aside(struct walk *w, u32 size, u64 address) {
     return walk_read(w, w->state->window + WALK_WINDOW / 8, size & (WALK_WINDOW - 1), address);
 }
 
-enum { WALK_BELOW = 56 }; /* a frame's saved registers lie below its return address: they are wanted next */
+/* What lies below a return address is wanted next: a frame's saved registers; of the interrupted one also what a runtime
+ * keeps in it. */
+enum { WALK_BELOW = 56, WALK_BELOW_FIRST = 256 };
 
 /* Gets the word at `address` into the window or beside it, and notes where. 0, or negative. */
 static __always_inline int walk_stack_fetch(struct walk *w, u64 address) {
     struct walk_state *state = w->state;
-    if (!(address & 7) && walk_window_move(w, address - WALK_BELOW, address) == 0) {
+    u64 below = state->window_at ? WALK_BELOW : WALK_BELOW_FIRST;
+    if (!(address & 7) && walk_window_move(w, address - below, address) == 0) {
         state->found = address - state->window_at;
         return 0;
     }

@@ -26,6 +26,7 @@ enum {
 struct python_state {
     u64 frame;               /* to be visited; 0 = none */
     u64 cframe, root;        /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 outer;               /* the one that the newest points to */
     u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
     u64 place;               /* how far it lies below the end of its native frame */
     u64 low;                 /* where the native frame at hand begins */
@@ -98,6 +99,15 @@ static __always_inline u64 python_pointer(struct walk *w, u64 address) {
     return value;
 }
 
+/* The same of the native stack, which the window may hold. */
+static __always_inline u64 python_stack_pointer(struct walk *w, u64 address) {
+    const struct walk_state *state = w->state;
+    u64 offset = address - state->window_at;
+    if ((offset & 7) || offset > WALK_WINDOW - 8)
+        return python_pointer(w, address);
+    return state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+}
+
 /* ---- the thread's state ---- */
 
 /* Whether a thread state is that of the thread being walked. pthread_self() is the thread pointer; a host
@@ -138,14 +148,21 @@ static __always_inline u64 python_leaf_end(struct walk *w) {
     return slot < WALK_CAPACITY ? w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS : 0;
 }
 
+/* Makes a _PyCFrame the newest that is not yet emitted. */
+static __always_inline void python_at_cframe(struct python_walk *p, u64 cframe) {
+    p->s->cframe = cframe;
+    p->s->outer = cframe && cframe != p->s->root ? python_stack_pointer(p->w, cframe + p->c->cframe_previous) : 0;
+}
+
 /* Begins with the newest frame of a thread state. */
 static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     const struct python_config *c = p->c;
     u64 cframe = c->thread_cframe ? python_pointer(p->w, thread + c->thread_cframe) : 0;
-    p->s->frame = python_pointer(p->w, c->thread_through_cframe ? cframe + c->cframe_frame : thread + c->thread_frame);
+    p->s->frame = c->thread_through_cframe ? python_stack_pointer(p->w, cframe + c->cframe_frame)
+                                           : python_pointer(p->w, thread + c->thread_frame);
     p->s->last = c->loops >= PYTHON_LOOPS_CFRAME_MARKED ? p->s->frame : 0;
-    p->s->cframe = c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe;
     p->s->root = thread + c->thread_root_cframe;
+    python_at_cframe(p, c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe);
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
     p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
     p->s->suspect = into_loop < PYTHON_LOOP_ENTRY && cframe < python_leaf_end(p->w);
@@ -181,7 +198,7 @@ static long python_native_step(u32 i, void *arg) {
         return 0;
     p->s->frame = frame;
     if (c->loops == PYTHON_LOOPS_CFRAME_MARKED)
-        p->s->cframe = at;
+        python_at_cframe(p, at);
     return 1;
 }
 
@@ -296,7 +313,7 @@ static __always_inline void python_end_loop(struct python_walk *p) {
     if (!p->s->cframe || p->s->cframe == p->s->root)
         return;
     walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->s->cframe, 0);
-    p->s->cframe = python_pointer(p->w, p->s->cframe + p->c->cframe_previous);
+    python_at_cframe(p, p->s->outer);
 }
 
 /* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
@@ -454,7 +471,6 @@ static __always_inline void python_walk(struct walk *w, const void *config) {
                             .memo = (struct python_memo *)w->state->memo};
     __builtin_memset(p.s, 0, sizeof(*p.s));
     p.s->end = WALK_END_NO_THREAD;
-    walk_window_drop(w);
     if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
         return;
     python_find_thread(&p);

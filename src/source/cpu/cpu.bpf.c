@@ -24,7 +24,8 @@ const volatile u32 max_waits = 400;      /* … and while it is to load what was
 const volatile u32 wake_bytes = 1 << 20; /* wake the reader when this much waits */
 
 struct cpu_state cpus[CPU_MAX_CPUS];
-u32 eager;       /* set by user space: wake it with every sample */
+u32 processes_changed; /* counts changes of what is known of processes */
+u32 eager;             /* set by user space: wake it with every sample */
 u32 tick_frames; /* of a kernel stack seen from sample_tick(), those on top that belong to the tick; 0 = not known */
 
 struct {
@@ -138,12 +139,36 @@ static __always_inline u32 visible_pid(struct task_struct *task) {
     return 0;
 }
 
+static __always_inline struct cpu_scratch *scratch_here(void) {
+    u32 cpu = bpf_get_smp_processor_id();
+    return bpf_map_lookup_elem(&scratch, &cpu);
+}
+
+static __always_inline int was_seen(const struct cpu_scratch *s, u32 tgid) {
+    return s && s->seen.tgid == tgid && s->seen.processes_changed == processes_changed;
+}
+
+/* What is known of a process. NULL when nothing is. */
+static __always_inline struct table_process *look_at_process(struct cpu_scratch *s, u32 tgid) {
+    if (!was_seen(s, tgid)) {
+        u32 changed = processes_changed; /* before it is looked up: it may change after */
+        struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
+        s->seen.tgid = 0;
+        if (!process)
+            return NULL;
+        s->seen.process = *process;
+        s->seen.processes_changed = changed;
+        s->seen.tgid = tgid;
+    }
+    return &s->seen.process;
+}
+
 static __always_inline int wanted(u32 tgid) {
     if (filter_mode == CPU_FILTER_ALL)
         return tgid != own_tgid;
     if (filter_mode == CPU_FILTER_CGROUP)
         return tgid != own_tgid && bpf_current_task_under_cgroup(&cgroups, 0) == 1;
-    return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+    return was_seen(scratch_here(), tgid) || bpf_map_lookup_elem(&targets, &tgid) != NULL;
 }
 
 /* ---- registers ---- */
@@ -254,6 +279,7 @@ static __always_inline int may_miss(u32 tgid, u32 max) {
     return 1;
 }
 
+enum { TIMED_TICKS = 8 };    /* of so many at high rates one is timed: to ask for the time takes a while itself */
 enum { EAGER_NS = 1000000 }; /* between two samples that wake the reader because it is eager */
 enum { FRAMES_AND_TAIL = WALK_CAPACITY * sizeof(struct raw_frame) + CPU_SAMPLE_TAIL_BYTES };
 
@@ -350,7 +376,7 @@ static __always_inline int sample_user(const struct interrupted *at, struct task
     if (bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve))
         sample->flags |= CPU_SAMPLE_EXECVE;
     take_registers(at, task, s);
-    struct table_process *process = bpf_map_lookup_elem(&processes, &tgid);
+    struct table_process *process = look_at_process(s, tgid);
     if (!process) {
         sample->flags |= CPU_SAMPLE_UNKNOWN;
         return may_miss(tgid, max_waits);
@@ -369,19 +395,17 @@ static __always_inline u32 take_kernel_stack(const struct interrupted *at, u8 *t
 
 /* In user space there are no others. */
 static __always_inline void learn_tick_frames(const struct interrupted *at) {
-    u32 cpu = bpf_get_smp_processor_id();
-    struct cpu_scratch *s = bpf_map_lookup_elem(&scratch, &cpu);
+    struct cpu_scratch *s = scratch_here();
     long n = s ? bpf_get_stack(at->ctx, s->tail, CPU_MAX_KERNEL_FRAMES * 8, 0) : 0;
     if (n > 0)
         tick_frames = (u32)n / 8;
 }
 
 static __always_inline void take_sample(const struct interrupted *at, struct task_struct *task, u32 tgid) {
-    u32 cpu = bpf_get_smp_processor_id();
-    struct cpu_scratch *s = bpf_map_lookup_elem(&scratch, &cpu);
+    struct cpu_scratch *s = scratch_here();
     if (!s)
         return;
-    struct cpu_state *state = state_of(cpu);
+    struct cpu_state *state = state_of(bpf_get_smp_processor_id());
     state->taken++;
     if (!at->timer)
         state->ticked++;
@@ -405,7 +429,9 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         tail += copy_stack(s, tail);
     output(s, state, CPU_SAMPLE_HEAD_BYTES + (u64)tail, missed);
     /* Not by the kernel's account (bpf_enable_stats): switching that on and off rewrites the code of a running kernel. */
-    state->spent_ns += bpf_ktime_get_ns() - s->sample.head.time_ns;
+    u32 every = at->timer ? 1 : TIMED_TICKS;
+    if (state->taken % every == 0)
+        state->spent_ns += every * (bpf_ktime_get_ns() - s->sample.head.time_ns);
 }
 
 SEC("perf_event")
@@ -508,6 +534,7 @@ int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
     struct table_process *process = bpf_map_lookup_elem(&processes, &from);
     if (process)
         bpf_map_update_elem(&processes, &to, process, BPF_ANY);
+    __sync_fetch_and_add(&processes_changed, 1);
     say(CPU_RECORD_FORK, from, to);
     return 0;
 }
@@ -521,6 +548,7 @@ int BPF_PROG(follow_exec, struct task_struct *task) {
     bpf_map_update_elem(&targets, &tgid, &mark, BPF_NOEXIST);
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&misses, &tgid);
+    __sync_fetch_and_add(&processes_changed, 1);
     say(CPU_RECORD_EXEC, tgid, 0);
     return 0;
 }
@@ -534,6 +562,7 @@ int BPF_PROG(follow_exit, struct task_struct *task) {
         return 0;
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&targets, &tgid);
+    __sync_fetch_and_add(&processes_changed, 1);
     say(CPU_RECORD_EXIT, tgid, 0);
     return 0;
 }

@@ -246,12 +246,20 @@ int cpu_source_add_target(struct cpu_source *s, u32 pid) {
     return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &target, BPF_ANY) < 0 ? -errno : 0;
 }
 
+/* After the change: a sample that is being taken may still be of before. */
+static void note_change(struct cpu_source *s) {
+    __atomic_fetch_add(&s->bpf->bss->processes_changed, 1, __ATOMIC_SEQ_CST);
+}
+
 int cpu_source_set_process(struct cpu_source *s, u32 pid, const struct table_process *process) {
-    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.processes), &pid, process, BPF_ANY) < 0 ? -errno : 0;
+    int rc = bpf_map_update_elem(bpf_map__fd(s->bpf->maps.processes), &pid, process, BPF_ANY) < 0 ? -errno : 0;
+    note_change(s);
+    return rc;
 }
 
 void cpu_source_forget_process(struct cpu_source *s, u32 pid) {
     bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.processes), &pid);
+    note_change(s);
     cpu_source_clear_misses(s, pid);
 }
 

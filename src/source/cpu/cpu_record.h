@@ -71,9 +71,17 @@ enum {
     CPU_SAMPLE_TAIL_BYTES = CPU_MAX_KERNEL_FRAMES * 8 + CPU_STACK_BYTES,
 };
 
+/* What was found of the process sampled last: it is likely to be the next. */
+struct cpu_seen {
+    u32 tgid; /* 0 = nothing */
+    u32 processes_changed;
+    struct table_process process;
+};
+
 /* One per CPU: where a sample is put together. */
 struct cpu_scratch {
     struct walk_state state;
+    struct cpu_seen seen;
     struct cpu_sample sample;
     u8 tail[CPU_SAMPLE_TAIL_BYTES];
 } __attribute__((aligned(4096)));
