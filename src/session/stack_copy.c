@@ -6,9 +6,10 @@ enum { NEAR = 65536 };
 
 static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, size_t size) {
     struct stack_copy *c = (struct stack_copy *)host;
-    if (address >= c->start && address - c->start < c->size && size <= c->size - (address - c->start)) {
-        memcpy(dst, c->bytes + (address - c->start), size);
-        return 0;
+    if (address >= c->start && address - c->start < c->size) {
+        size_t held = MIN(size, c->size - (address - c->start));
+        memcpy(dst, c->bytes + (address - c->start), held);
+        return held == size ? 0 : read_copy_or_target(host, address + held, (u8 *)dst + held, size - held);
     }
     /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. So it is
      * above a copy that was cut short. Beyond a whole one are the thread's outer frames, which seldom change. */

@@ -265,17 +265,32 @@ static __always_inline int native_advance(struct native_walk *n) {
     return n->s->pc ? WALK_END_NONE : WALK_END_ROOT;
 }
 
-/* Where the rule for the return address at + 1 is remembered. */
+/* Where rules for the return address at + 1 are remembered: WALK_KNOWN_WAYS of them. */
 static __always_inline struct walk_known *native_known(struct native_walk *n, u64 at) {
-    u32 slot = (u32)(at * 0x9e3779b97f4a7c15ull >> 32) & (WALK_KNOWN - 1);
-    TABLE_OPAQUE(slot);
-    return &n->w->state->known[slot & (WALK_KNOWN - 1)];
+    u32 slot = (u32)(at * 0x9e3779b97f4a7c15ull >> 32);
+    WALK_OPAQUE(slot);
+    return n->w->state->known[slot & (WALK_KNOWN - 1)];
+}
+
+/* Index of the rule that is remembered for the return address at + 1, TABLE_RULE_LATER when none is. */
+static __always_inline u32 native_recall(struct native_walk *n, u64 at, u64 when) {
+    const struct walk_known *known = native_known(n, at);
+    u64 differs = known->at ^ at, minus = 0 - differs;
+    WALK_OPAQUE(minus); /* no branch: the verifier would follow both ways for each frame */
+    known += (differs | minus) >> 63;
+    return at && known->at == at && known->rule >> 16 == when >> 16 ? (u32)known->rule & 0xffff : TABLE_RULE_LATER;
+}
+
+static __always_inline void native_remember(struct native_walk *n, u64 at, u64 rule) {
+    struct walk_known *known = native_known(n, at);
+    known[1] = known[0];
+    known[0] = (struct walk_known){.at = at, .rule = rule};
 }
 
 /* The same for an interrupted instruction. */
 static __always_inline struct walk_span *native_span(struct native_walk *n, u64 at) {
     u32 slot = (u32)(at >> WALK_SPAN_SHIFT);
-    TABLE_OPAQUE(slot);
+    WALK_OPAQUE(slot);
     return &n->w->state->spans[slot & (WALK_SPANS - 1)];
 }
 
@@ -314,12 +329,14 @@ static __always_inline int native_look_up(struct native_walk *n, u64 at, struct 
 /* The rule for the code at `at`, 0 when there is none. Returns WALK_END_NONE, or what ends the walk. */
 static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *ret) {
     u64 when = native_when(n);
-    struct walk_known *known = native_known(n, at);
     struct walk_span *span = native_span(n, at), found = {0};
-    int is_known = n->s->exact ? at >= span->start && at < span->end : at && at == known->at;
-    u64 rule = n->s->exact ? span->rule : known->rule;
-    if (is_known && rule >> 16 == when >> 16) {
-        *ret = (u32)rule & 0xffff;
+    u32 known = TABLE_RULE_LATER;
+    if (!n->s->exact)
+        known = native_recall(n, at, when);
+    else if (at >= span->start && at < span->end && span->rule >> 16 == when >> 16)
+        known = (u32)span->rule & 0xffff;
+    if (known != TABLE_RULE_LATER) {
+        *ret = known;
         return WALK_END_NONE;
     }
     int end = native_look_up(n, at, &found, ret);
@@ -329,7 +346,7 @@ static __always_inline int native_find_rule(struct native_walk *n, u64 at, u32 *
     if (n->s->exact)
         *span = found;
     else
-        *known = (struct walk_known){.at = at, .rule = found.rule};
+        native_remember(n, at, found.rule);
     return WALK_END_NONE;
 }
 
@@ -364,18 +381,17 @@ static __always_inline u64 native_known_base(struct native_walk *n, u32 reg) {
  * the window holds their return addresses. Of a deep stack most are such. Whatever else there is, native_leave() sees. */
 static __always_inline void native_plain_frames(struct native_walk *n) {
     struct walk_state *state = n->w->state;
-    u64 when = native_when(n) >> 16;
-    u32 slot = walk_room(n->w, NATIVE_AT_ONCE), emitted = 0;
+    u64 when = native_when(n);
+    u64 slot = walk_room(n->w, NATIVE_AT_ONCE);
+    u32 emitted = 0;
     if (n->s->exact || !state->window_at || slot > WALK_CAPACITY - NATIVE_AT_ONCE)
         return;
     struct raw_frame *to = &n->w->stack->frames[slot];
     u64 pc = state->regs.value[ARCH_PC];
     WALK_UNROLL
     for (u32 i = 0; i < NATIVE_AT_ONCE; i++) {
-        const struct walk_known *known = native_known(n, pc - 1);
-        if (known->at != pc - 1 || known->rule >> 16 != when)
-            break;
-        const struct unwind_rule *rule = table_rule(n->w, (u32)known->rule & 0xffff);
+        u32 known = native_recall(n, pc - 1, when);
+        const struct unwind_rule *rule = known == TABLE_RULE_LATER ? NULL : table_rule(n->w, known);
         if (!rule || rule->kind != RULE_CFA_REG || rule->flags)
             break;
         u64 cfa = native_known_base(n, rule->cfa_reg) + (u64)(s64)rule->cfa_offset;
@@ -421,6 +437,7 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
     s->volatiles = 1;
     walk_window_drop(w);
     w->state->regs = w->state->leaf;
+    w->state->floor = w->state->leaf.value[ARCH_STACK_POINTER];
     WALK_UNROLL
     for (u32 r = 0; r < WALK_REGISTERS; r++)
         w->state->saved_at[r] = walk_is_partial(w) && r != ARCH_STACK_POINTER && r != ARCH_PC ? NATIVE_UNKNOWN : 0;

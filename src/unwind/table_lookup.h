@@ -11,13 +11,10 @@
 
 #include "unwind/table.h"
 
-/* Keeps the compiler from turning the masks below back into branches. */
-#define TABLE_OPAQUE(x) __asm__ volatile("" : "+r"(x))
-
 /* `step` when a <= b, else 0; both below 2^63. */
 static __always_inline u32 table_step(u64 a, u64 b, u32 step) {
     s64 difference = (s64)(b - a);
-    TABLE_OPAQUE(difference);
+    WALK_OPAQUE(difference); /* or the mask becomes a branch again */
     return step & ~(u32)(difference >> 63);
 }
 

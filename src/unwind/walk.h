@@ -35,6 +35,9 @@ typedef __s64 s64;
 #define WALK_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* What the compiler knows of x it forgets: so that it checks, and uses, what the verifier sees being checked. */
+#define WALK_OPAQUE(x) __asm__ volatile("" : "+r"(x))
+
 /* ---- raw frames ---- */
 
 /* word[0]: kind in the top 8 bits, a user-space address or pointer in the low 56.
@@ -141,8 +144,9 @@ enum { WALK_PAGE = 4096, WALK_WINDOW = 2048 };
  * sample, and a search misses the cache at every step. It depends on the list of mappings, whose place in memory
  * may be another list's a second later: so it is believed for one epoch only. */
 enum {
-    WALK_KNOWN = 256,      /* power of two */
-    WALK_SPANS = 8,        /* the same */
+    WALK_KNOWN = 128,      /* power of two */
+    WALK_KNOWN_WAYS = 2,   /* in one place, the newest first */
+    WALK_SPANS = 32,       /* the same */
     WALK_SPAN_SHIFT = 8,   /* instructions that are not so many bytes apart share a place */
     WALK_EPOCH_SHIFT = 29, /* of nanoseconds: half a second, see tables_retire_mappings() */
     WALK_EPOCH_BITS = 25,
@@ -165,7 +169,7 @@ struct walk_span {
  * frame's value lies, 0 while `regs.value[r]` is still good. */
 struct walk_state {
     /* These outlive a walk; zeroed at first. */
-    struct walk_known known[WALK_KNOWN];
+    struct walk_known known[WALK_KNOWN][WALK_KNOWN_WAYS];
     struct walk_span spans[WALK_SPANS];
     u64 leaf_mapping[4]; /* struct table_mapping of the last interrupted code, */
     u64 leaf_when;       /* … and the mappings and epoch it is of, as in walk_known */
@@ -175,16 +179,17 @@ struct walk_state {
     struct walk_regs regs; /* of the frame being looked at */
     u64 saved_at[WALK_REGISTERS];
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
-    u64 runtime[32]; /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
-    u64 window_at;   /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
-    u64 found;       /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
+    u64 runtime[32];        /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
+    struct walk_host *host; /* NULL in BPF */
+    u64 floor;              /* where the stack in use begins: nothing is wanted below */
+    u64 window_at;          /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
+    u64 found;              /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
     u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */
 };
 
 /* A walk over one thread. Lives on the host's stack: in BPF a pointer kept in map memory would lose
  * its type, and this struct holds the pointers. */
 struct walk {
-    struct walk_host *host; /* NULL in BPF */
     struct walk_stack *stack;
     struct walk_state *state;
     u32 stream; /* index of the stream being filled */
@@ -207,15 +212,24 @@ static __always_inline int walk_is_partial(const struct walk *w) {
 
 /* 0, or negative when the bytes cannot be read. */
 #ifdef __bpf__
-#define walk_read(w, dst, size, address) bpf_probe_read_user(dst, size, (const void *)(address))
+#define walk_host_read(host, dst, size, address) bpf_probe_read_user(dst, size, (const void *)(address))
 #else
-#define walk_read(w, dst, size, address) ((w)->host->read((w)->host, (address), (dst), (size)))
+#define walk_host_read(host, dst, size, address) ((host)->read((host), (address), (dst), (size)))
+#endif
+#define walk_read(w, dst, size, address) walk_host_read((w)->state->host, dst, size, address)
+
+/* Of what is called from many places BPF's verifier would look at each copy, from every state that it is entered in. It
+ * looks once at a global function, which therefore gets nothing but what it can check. */
+#ifdef __bpf__
+#define WALK_APART __attribute__((noinline))
+#else
+#define WALK_APART static inline
 #endif
 
 /* ---- the window ----
  * A read costs more than the bytes it brings, and frames lie side by side: so a piece of the target's memory
- * is kept, and served from. It never reaches beyond the page of the word that was asked for: it can be read
- * exactly when that word can. A walk begins without one: what it held was of another moment. */
+ * is kept, and served from. Where it would reach beyond what can be read, it ends with the page of the word that was
+ * asked for: it can be read exactly when that word can. A walk begins without one: what it held was of another moment. */
 
 static __always_inline void walk_window_drop(struct walk *w) {
     w->state->window_at = 0;
@@ -223,14 +237,13 @@ static __always_inline void walk_window_drop(struct walk *w) {
 
 /* Reads the window anew so that it begins at `from`, or as near to it as the page of `address` allows. 0, or
  * negative: then it holds nothing. */
-static __always_inline int walk_window_move(struct walk *w, u64 from, u64 address) {
-    struct walk_state *state = w->state;
+static __always_inline int walk_window_move(struct walk_state *state, u64 from, u64 address) {
     u64 page = address & ~(u64)(WALK_PAGE - 1);
     u64 at = from & ~7ull;
     if (at - page > WALK_PAGE - WALK_WINDOW)
         at = at < page ? page : page + WALK_PAGE - WALK_WINDOW;
     state->window_at = 0;
-    if (page == 0 || walk_read(w, state->window, WALK_WINDOW, at) < 0)
+    if (page == 0 || walk_host_read(state->host, state->window, WALK_WINDOW, at) < 0)
         return -1;
     state->window_at = at;
     return 0;
@@ -242,24 +255,37 @@ static __always_inline int walk_window_holds(struct walk *w, u64 address, u32 si
 }
 
 /* Reads at most WALK_WINDOW bytes beside the window, which stays: to window + WALK_WINDOW bytes. 0 or negative. */
-static __always_inline int walk_aside(struct walk *w, u32 size, u64 address) {
-    return walk_read(w, w->state->window + WALK_WINDOW / 8, size & (WALK_WINDOW - 1), address);
+static __always_inline int walk_aside(struct walk_state *state, u32 size, u64 address) {
+    return walk_host_read(state->host, state->window + WALK_WINDOW / 8, size & (WALK_WINDOW - 1), address);
 }
 
 /* What lies below a return address is wanted next: a frame's saved registers; of the interrupted one also what a runtime
  * keeps in it. */
 enum { WALK_BELOW = 56, WALK_BELOW_FIRST = 256 };
 
+/* Moves the window over a stack in use, whose pages are all there, but for the last. 0, or negative. */
+static __always_inline int walk_window_up(struct walk_state *state, u64 address) {
+    u64 from = address - (state->window_at ? WALK_BELOW : WALK_BELOW_FIRST);
+    if (from < state->floor && state->floor <= address)
+        from = state->floor;
+    from &= ~7ull;
+    state->window_at = 0;
+    if (walk_host_read(state->host, state->window, WALK_WINDOW, from) < 0)
+        return walk_window_move(state, from, address);
+    state->window_at = from;
+    return 0;
+}
+
 /* Gets the word at `address` into the window or beside it, and notes where. 0, or negative. */
-static __always_inline int walk_stack_fetch(struct walk *w, u64 address) {
-    struct walk_state *state = w->state;
-    u64 below = state->window_at ? WALK_BELOW : WALK_BELOW_FIRST;
-    if (!(address & 7) && walk_window_move(w, address - below, address) == 0) {
+WALK_APART int walk_stack_fetch(struct walk_state *state, u64 address) {
+    if (!state)
+        return -1;
+    if (!(address & 7) && walk_window_up(state, address) == 0) {
         state->found = address - state->window_at;
         return 0;
     }
     state->found = WALK_WINDOW;
-    return walk_aside(w, 8, address);
+    return walk_aside(state, 8, address);
 }
 
 /* The word at `address` of a stack that is followed upwards. 0, or negative when it cannot be read. */
@@ -267,7 +293,7 @@ static __always_inline int walk_stack_word(struct walk *w, u64 address, u64 *ret
     struct walk_state *state = w->state;
     u64 offset = address - state->window_at;
     state->found = offset;
-    if ((!state->window_at || offset > WALK_WINDOW - 8 || (offset & 7)) && walk_stack_fetch(w, address) < 0)
+    if ((!state->window_at || offset > WALK_WINDOW - 8 || (offset & 7)) && walk_stack_fetch(state, address) < 0)
         return -1;
     *ret = state->window[state->found / 8 % (2 * WALK_WINDOW / 8)];
     return 0;
@@ -305,16 +331,17 @@ static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 
 }
 
 /* Where the stream being filled has room for `n` frames side by side, which walk_emitted() counts when they are there;
- * WALK_CAPACITY when it has none. */
-static __always_inline u32 walk_room(struct walk *w, u32 n) {
+ * more than WALK_CAPACITY - n, which the caller checks, when it has none. */
+static __always_inline u64 walk_room(struct walk *w, u32 n) {
     u32 i = w->stream;
     if (i >= WALK_MAX_STREAMS)
         return WALK_CAPACITY;
     const struct walk_stream *s = &w->stack->streams[i];
     u32 leaf = s->leaf_capacity, root = s->root_capacity;
     u32 used = s->total < leaf ? s->total : leaf + ((s->total - leaf) & (root - 1u));
-    u32 slot = s->first + used, end = s->total < leaf ? leaf : leaf + root;
-    return used + n <= end && slot <= WALK_CAPACITY - n ? slot : WALK_CAPACITY;
+    u64 slot = used + n > (s->total < leaf ? leaf : leaf + root) ? WALK_CAPACITY : s->first + used;
+    WALK_OPAQUE(slot);
+    return slot;
 }
 
 static __always_inline void walk_emitted(struct walk *w, u32 n) {

@@ -1,22 +1,22 @@
 #include "unwind/walk_native.h"
 
 static inline const void *table_chunk(struct walk *w, u32 chunk) {
-    return chunk < TABLE_MAX_CHUNKS ? w->host->table_chunks[chunk] : NULL;
+    return chunk < TABLE_MAX_CHUNKS ? w->state->host->table_chunks[chunk] : NULL;
 }
 
 static inline const struct unwind_rule *table_rules(struct walk *w) {
-    return w->host->table_rules;
+    return w->state->host->table_rules;
 }
 
 static inline void table_want_page(struct walk *w, u32 page_at) {
-    tables_want_page(w->host->tables, page_at);
+    tables_want_page(w->state->host->tables, page_at);
 }
 
 #include "unwind/native_walk.h"
 
 int walk_native(struct walk *w, struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact) {
-    w->host->tables = tables;
-    w->host->table_chunks = tables_chunks(tables);
-    w->host->table_rules = tables_rules(tables);
+    w->state->host->tables = tables;
+    w->state->host->table_chunks = tables_chunks(tables);
+    w->state->host->table_rules = tables_rules(tables);
     return native_walk(w, mappings_at, n_mappings, exact);
 }

@@ -6,7 +6,7 @@
 #include "unwind/tables.h"
 #include "unwind/walk.h"
 
-/* See native_walk() in unwind/native_walk.h; w->host->read reads the target. Sets w->host's tables.
- * w->state was zeroed, apart from `leaf`.
+/* See native_walk() in unwind/native_walk.h; w->state->host->read reads the target. Sets that host's tables.
+ * w->state was zeroed, apart from `host` and `leaf`.
  * Returns enum walk_end; w->state->regs is then that of the last frame. */
 int walk_native(struct walk *w, struct tables *tables, u32 mappings_at, u32 n_mappings, bool exact);

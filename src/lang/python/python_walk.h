@@ -345,12 +345,12 @@ static __always_inline int python_read_frame(struct python_walk *p, u64 frame) {
     if (frame & 7)
         return -1;
     if (p->s->last - frame < WALK_WINDOW && !walk_window_holds(p->w, frame, size))
-        walk_window_move(p->w, frame + ((size + 7) & ~7u) - WALK_WINDOW, frame);
+        walk_window_move(state, frame + ((size + 7) & ~7u) - WALK_WINDOW, frame);
     state->found = frame - state->window_at;
     if (walk_window_holds(p->w, frame, size))
         return 0;
     state->found = WALK_WINDOW;
-    return walk_aside(p->w, size, frame);
+    return walk_aside(state, size, frame);
 }
 
 /* Index of the instruction in 2-byte units, of the frame at hand. `value` is what the frame says: an index, a
@@ -403,7 +403,8 @@ static __always_inline void python_plain_frames(struct python_walk *p) {
     struct walk *w = p->w;
     u64 frame = p->s->frame, window = w->state->window_at, last = WALK_WINDOW - (c->frame_bytes & PYTHON_READ);
     u8 plain = c->loops == PYTHON_LOOPS_SHIM ? PYTHON_FIRST_SHIM_OWNER : 1;
-    u32 slot = walk_room(w, PYTHON_AT_ONCE), n = 0;
+    u64 slot = walk_room(w, PYTHON_AT_ONCE);
+    u32 n = 0;
     if (c->loops < PYTHON_LOOPS_CFRAME_MARKED || c->frame_copy || !window || slot > WALK_CAPACITY - PYTHON_AT_ONCE)
         return;
     struct raw_frame *to = &w->stack->frames[slot];

@@ -77,7 +77,8 @@ static u8 walked(struct memory *m, u64 sp, u64 fp, u64 *ret_pcs, u32 *ret_count)
     state->leaf.value[7] = sp;
     state->leaf.value[6] = fp;
     state->leaf.value[16] = ENTERED;
-    struct walk w = {.host = &m->host, .stack = stack, .state = state};
+    state->host = &m->host;
+    struct walk w = {.stack = stack, .state = state};
     u8 end = (u8)walk_native(&w, t, at, 2, true);
     *ret_count = stack->streams[0].total;
     for (u32 i = 0; i < *ret_count && i < 8; i++)
@@ -231,7 +232,8 @@ static void what_is_remembered_changes_no_stack(void **unused) {
     for (unsigned k = 0; k < 20000; k++) {
         u64 pcs[DEEPEST];
         u32 n = make_calls(&m, state, pcs);
-        struct walk w = {.host = &m.host, .stack = stack, .state = state, .epoch = 1 + k / 1000};
+        state->host = &m.host;
+        struct walk w = {.stack = stack, .state = state, .epoch = 1 + k / 1000};
         stack->n_streams = stack->n_frames = 0;
         assert_int_equal(walk_native(&w, t, at, 1, true), WALK_END_ROOT);
         assert_int_equal(stack->streams[0].total, n);
