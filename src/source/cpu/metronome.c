@@ -110,21 +110,33 @@ static bool beat(struct metronome *m, int own, uint64_t *next) {
     return late;
 }
 
-/* One window of ticks. Returns whether time was kept, and nobody disturbed. */
+/* What the thread did to others on its own CPU, since some time. */
+struct disturbed {
+    uint32_t displaced, passed;
+};
+
+static struct disturbed disturbed_since(const struct cpu_state *own, struct disturbed before) {
+    return (struct disturbed){.displaced = __atomic_load_n(&own->displaced, __ATOMIC_RELAXED) - before.displaced,
+                              .passed = __atomic_load_n(&own->passed, __ATOMIC_RELAXED) - before.passed};
+}
+
+/* One window of ticks, which ends as soon as it is a bad one: what a target does on the thread's own CPU is not sampled
+ * meanwhile. Returns whether time was kept, and nobody disturbed. */
 static bool keep_time(struct metronome *m, uint64_t *next) {
-    unsigned late = 0;
     int own = sched_getcpu();
     if (own < 0 || own >= m->options.n_cpus)
         return false;
     const struct cpu_state *c = &m->options.cpus[own];
-    uint32_t displaced = __atomic_load_n(&c->displaced, __ATOMIC_RELAXED);
-    uint32_t passed = __atomic_load_n(&c->passed, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < WINDOW_TICKS && !stopped(m); i++)
+    struct disturbed before = disturbed_since(c, (struct disturbed){0}), now = {0};
+    unsigned late = 0;
+    bool good = true;
+    for (unsigned i = 0; i < WINDOW_TICKS && good && !stopped(m); i++) {
         late += beat(m, own, next);
-    displaced = __atomic_load_n(&c->displaced, __ATOMIC_RELAXED) - displaced;
-    passed = __atomic_load_n(&c->passed, __ATOMIC_RELAXED) - passed;
-    __atomic_fetch_add(&m->missed, passed, __ATOMIC_RELAXED);
-    return !m->refused && late <= MAX_BAD && displaced <= MAX_BAD && passed <= MAX_PASSED;
+        now = disturbed_since(c, before);
+        good = !m->refused && late <= MAX_BAD && now.displaced <= MAX_BAD && now.passed <= MAX_PASSED;
+    }
+    __atomic_fetch_add(&m->missed, now.passed, __ATOMIC_RELAXED);
+    return good;
 }
 
 /* ---- where to sit ---- */
