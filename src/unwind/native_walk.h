@@ -372,9 +372,7 @@ static __always_inline u64 native_known_base(struct native_walk *n, u32 reg) {
     if (reg == ARCH_STACK_POINTER)
         return state->regs.value[ARCH_STACK_POINTER];
     u64 at = state->saved_at[ARCH_FRAME_POINTER], offset = at - state->window_at;
-    if (reg != ARCH_FRAME_POINTER || (offset & 7) || offset > WALK_WINDOW - 8)
-        return 0;
-    return state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+    return reg == ARCH_FRAME_POINTER && walk_window_holds_word(offset) ? walk_window_word(state, offset) : 0;
 }
 
 /* Walks callers as long as nothing is special about them: their rules are remembered and say what most rules say, and
@@ -396,9 +394,9 @@ static __always_inline void native_plain_frames(struct native_walk *n) {
             break;
         u64 cfa = native_known_base(n, rule->cfa_reg) + (u64)(s64)rule->cfa_offset;
         u64 offset = cfa + (u64)(s64)rule->ra_offset - state->window_at;
-        if ((offset & 7) || offset > WALK_WINDOW - 8 || cfa <= state->regs.value[ARCH_STACK_POINTER])
+        if (!walk_window_holds_word(offset) || cfa <= state->regs.value[ARCH_STACK_POINTER])
             break;
-        u64 caller = state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+        u64 caller = walk_window_word(state, offset);
         if (!caller)
             break;
         native_locate_saved(n, rule, cfa);

@@ -254,6 +254,16 @@ static __always_inline int walk_window_holds(struct walk *w, u64 address, u32 si
     return w->state->window_at && address - w->state->window_at <= WALK_WINDOW - size;
 }
 
+/* The word that lies `offset` bytes into the window or what is beside it. */
+static __always_inline u64 walk_window_word(const struct walk_state *state, u64 offset) {
+    return state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+}
+
+/* Whether the window holds a word at this offset. */
+static __always_inline int walk_window_holds_word(u64 offset) {
+    return !(offset & 7) && offset <= WALK_WINDOW - 8;
+}
+
 /* Reads at most WALK_WINDOW bytes beside the window, which stays: to window + WALK_WINDOW bytes. 0 or negative. */
 static __always_inline int walk_aside(struct walk_state *state, u32 size, u64 address) {
     return walk_host_read(state->host, state->window + WALK_WINDOW / 8, size & (WALK_WINDOW - 1), address);
@@ -293,9 +303,9 @@ static __always_inline int walk_stack_word(struct walk *w, u64 address, u64 *ret
     struct walk_state *state = w->state;
     u64 offset = address - state->window_at;
     state->found = offset;
-    if ((!state->window_at || offset > WALK_WINDOW - 8 || (offset & 7)) && walk_stack_fetch(state, address) < 0)
+    if ((!state->window_at || !walk_window_holds_word(offset)) && walk_stack_fetch(state, address) < 0)
         return -1;
-    *ret = state->window[state->found / 8 % (2 * WALK_WINDOW / 8)];
+    *ret = walk_window_word(state, state->found);
     return 0;
 }
 

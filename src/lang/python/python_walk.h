@@ -103,9 +103,7 @@ static __always_inline u64 python_pointer(struct walk *w, u64 address) {
 static __always_inline u64 python_stack_pointer(struct walk *w, u64 address) {
     const struct walk_state *state = w->state;
     u64 offset = address - state->window_at;
-    if ((offset & 7) || offset > WALK_WINDOW - 8)
-        return python_pointer(w, address);
-    return state->window[offset / 8 % (2 * WALK_WINDOW / 8)];
+    return walk_window_holds_word(offset) ? walk_window_word(state, offset) : python_pointer(w, address);
 }
 
 /* ---- the thread's state ---- */
@@ -278,32 +276,38 @@ static long python_search_step(u32 i, void *arg) {
     return 0;
 }
 
+/* Whether `thread` was the walked thread's state a moment ago, and there was one interpreter. */
+static __always_inline int python_remembers(struct python_walk *p, u64 thread) {
+    const struct python_memo *memo = p->memo;
+    return thread && memo->thread == thread && memo->moment == p->w->moment &&
+           memo->tls_base == p->w->state->leaf.tls_base;
+}
+
+static __always_inline void python_remember(struct python_walk *p, u64 thread) {
+    p->memo->moment = p->w->moment;
+    p->memo->tls_base = p->w->state->leaf.tls_base;
+    p->memo->thread = thread;
+}
+
 /* Finds the thread's state and begins with its newest frame; p->s->end stays WALK_END_NO_THREAD if there
  * is none. */
 static __always_inline void python_find_thread(struct python_walk *p) {
-    u64 thread = 0, base = p->w->state->leaf.tls_base;
-    struct python_memo *memo = p->memo;
-    if (memo->thread && memo->moment == p->w->moment && memo->tls_base == base && python_slot(p, &thread) == 0 &&
-        thread == memo->thread) {
-        p->s->end = WALK_END_LIMIT;
-        python_enter(p, thread);
-        return;
-    }
-    p->s->interpreter = python_pointer(p->w, p->c->interpreters);
-    p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
-    if (!p->s->several && python_slot(p, &thread) == 0) {
-        if (thread && python_is_mine(p, thread)) {
-            p->s->end = WALK_END_LIMIT;
-            memo->moment = p->w->moment;
-            memo->tls_base = base;
-            memo->thread = thread;
-            python_enter(p, thread);
+    u64 thread = 0;
+    int has_slot = python_slot(p, &thread) == 0;
+    if (!has_slot || !python_remembers(p, thread)) {
+        p->s->interpreter = python_pointer(p->w, p->c->interpreters);
+        p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
+        has_slot = has_slot && !p->s->several;
+        if (has_slot && !thread && (p->c->flags & PYTHON_TLS_COMPLETE))
+            return;
+        if (!has_slot || !thread || !python_is_mine(p, thread)) {
+            walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
             return;
         }
-        if (!thread && (p->c->flags & PYTHON_TLS_COMPLETE))
-            return;
+        python_remember(p, thread);
     }
-    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
+    p->s->end = WALK_END_LIMIT;
+    python_enter(p, thread);
 }
 
 /* ---- frames ---- */

@@ -93,13 +93,14 @@ enum cpu_runs { CPU_RUNS_UNKNOWN, CPU_RUNS_IDLE, CPU_RUNS_SCRY, CPU_RUNS_OTHER, 
 struct cpu_state {
     u64 taken;     /* samples begun, */
     u64 ticked;    /* … and those of them that the metronome's ticks began */
+    u64 spent_ns;  /* on samples, all together */
+    u64 woken_ns;  /* when a sample last woke the reader because it is eager */
     u32 runs;      /* enum cpu_runs */
     u32 displaced; /* how often scry took the CPU from somebody who wanted to go on, */
     u32 passed;    /* … and that was a target, as far as is known */
-    u64 spent_ns;  /* on samples, all together */
-    u64 woken_ns;  /* when a sample last woke the reader because it is eager */
     u32 unused[5];
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct cpu_state) == 64, "a cache line");
 
 /* Of a process: whether it is sampled, with CPU_FILTER_PIDS; or that its end is to be told whatever happens. */
 enum cpu_target { CPU_TARGET = 1, CPU_TARGET_TELL_END };
