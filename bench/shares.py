@@ -30,6 +30,8 @@ def one(command, arm, args):
 def main():
     args = lib.options(__doc__, seconds=21, pairs=1, hz=99, every_python=0)
     cases = [(name, [target(name)], NATIVE) for name in ("shares", "shares-O3", "shares-nopie", "instep")]
+    cases += [(f"instep, {periods} periods", [target("instep"), 600, round(periods * 1e9 / args.hz)], NATIVE)
+              for periods in (2, 3.354, 4)]
     cases += [(f"shares.py {p.rsplit('/', 1)[-1]}", [p, SOURCES / "shares.py"], PYTHON) for p in pythons_and_315()]
     if args.every_python:
         cases = [(f"shares.py {version}", [*command, SOURCES / "shares.py"], PYTHON)

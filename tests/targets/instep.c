@@ -1,11 +1,10 @@
-/* A program whose cycle is exactly 1/99 s of wall time: 60 % in sixty, 30 % in thirty, 10 % in ten.
- * A sampler with a fixed 99 Hz falls in step with it and is wrong by up to 20 points.
- * usage: instep [SECONDS] */
+/* A program whose cycle is exact in wall time: 60 % in sixty, 30 % in thirty, 10 % in ten. A sampler with a fixed period of
+ * that length falls in step with it and is wrong by up to 20 points.
+ * usage: instep [SECONDS [NANOSECONDS OF A CYCLE = 1/99 s]] */
 #include "target.h"
 
 static const char *const names[] = {"sixty", "thirty", "ten", NULL};
 static volatile uint64_t sink;
-enum { HZ = 99 };
 
 static uint64_t phase(int which, uint64_t until, uint64_t x) {
     uint64_t t = target_cpu();
@@ -28,11 +27,11 @@ int main(int argc, char **argv) {
     target_start(argc, argv, names);
     target_ready();
     uint64_t start = target_clock(CLOCK_MONOTONIC), x = 1;
-    for (uint64_t cycle = 0; target_more(); cycle++) {
-        uint64_t at = start + cycle * 1000000000u / HZ, length = 1000000000u / HZ;
+    const uint64_t length = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000000 / 99;
+    for (uint64_t at = start; target_more(); at += length) {
         x = sixty(at + length * 6 / 10, x);
         x = thirty(at + length * 9 / 10, x);
-        x = ten(start + (cycle + 1) * 1000000000u / HZ, x);
+        x = ten(at + length, x);
         target_loops++;
     }
     sink = x;

@@ -4,14 +4,11 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/perf_event.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,10 +17,7 @@
 #include "source/cpu/cpu_open.h"
 #include "source/cpu/interrupt_cost.h"
 #include "source/cpu/metronome.h"
-
-/* Timers per CPU. Their periods relate like these numbers, which share no small common measure. */
-enum { TIMERS_PER_CPU = 4 };
-static const double timer_ratio[TIMERS_PER_CPU] = {0.8409, 0.9518, 1.0731, 1.2247};
+#include "source/cpu/timers.h"
 
 /* Of the sampled CPU's time, that timers' interrupts may take; beyond, ticks from another CPU are worth their cost. */
 static const double MAX_TIMER_SHARE = 0.03;
@@ -32,11 +26,9 @@ struct cpu_source {
     struct cpu_options options;
     struct cpu_bpf *bpf;
     struct ring_buffer *ring;
-    struct cpu_maps *maps;   /* NULL when the kernel does not allow it */
-    struct bpf_link **links; /* of the timers; each closes its own */
-    size_t n_links;
-    int *timers; /* the links' perf events */
-    bool ticks;  /* timers are dear: the programs for the metronome are loaded */
+    struct cpu_maps *maps; /* NULL when the kernel does not allow it */
+    struct timers *timers;
+    bool ticks; /* timers are dear: the programs for the metronome are loaded */
     struct interrupt_costs interrupts;
     struct metronome *metronome;    /* NULL: timers alone */
     uint64_t missed;                /* by the metronome */
@@ -199,8 +191,6 @@ void cpu_source_close(struct cpu_source *s) {
     if (s->rules)
         munmap(s->rules, sizeof(struct unwind_rule) * TABLE_MAX_RULES);
     cpu_bpf__destroy(s->bpf);
-    free(s->links);
-    free(s->timers);
     free(s);
 }
 
@@ -269,51 +259,6 @@ void cpu_source_clear_misses(struct cpu_source *s, u32 pid) {
 
 /* ---- sampling ---- */
 
-static int open_timer(int cpu, uint64_t period) {
-    struct perf_event_attr attr = {
-        .size = sizeof(attr),
-        .type = PERF_TYPE_SOFTWARE,
-        .config = PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = period,
-        .exclude_idle = 1,
-    };
-    int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-/* The timers' rates add up to the frequency asked for. */
-static uint64_t timer_period(const struct cpu_source *s, unsigned timer) {
-    double rate_sum = 0;
-    for (unsigned i = 0; i < TIMERS_PER_CPU; i++)
-        rate_sum += 1 / timer_ratio[i];
-    return (uint64_t)(1e9 * timer_ratio[timer] * rate_sum / s->options.frequency);
-}
-
-static int start_cpu(struct cpu_source *s, int cpu, struct err *err) {
-    for (unsigned t = 0; t < TIMERS_PER_CPU; t++) {
-        int fd = open_timer(cpu, timer_period(s, t));
-        if (fd == -ENODEV) /* the CPU is offline */
-            return 0;
-        if (fd < 0)
-            return cpu_explain_failure(fd, err);
-        struct bpf_link *link = bpf_program__attach_perf_event(s->bpf->progs.sample_cpu, fd);
-        if (!link) {
-            int rc = -errno;
-            close(fd);
-            return cpu_explain_failure(rc, err);
-        }
-        s->timers[s->n_links] = fd;
-        s->links[s->n_links++] = link;
-    }
-    return 0;
-}
-
-static void switch_timers(void *source, bool on) {
-    struct cpu_source *s = source;
-    for (size_t i = 0; i < s->n_links; i++)
-        ioctl(s->timers[i], on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
-}
-
 /* Without it, timers go on. */
 static void start_metronome(struct cpu_source *s, int cpus) {
     if (!s->ticks)
@@ -323,25 +268,20 @@ static void start_metronome(struct cpu_source *s, int cpus) {
                                         .learned = &s->bpf->bss->tick_frames,
                                         .cpus = s->bpf->bss->cpus,
                                         .n_cpus = MIN(cpus, CPU_MAX_CPUS),
-                                        .timers = switch_timers,
-                                        .ctx = s};
+                                        .timers = timers_switch,
+                                        .ctx = s->timers};
     if (metronome_start(&options, &s->metronome) < 0)
         s->metronome = NULL;
 }
 
 int cpu_source_start(struct cpu_source *s, struct err *err) {
     int cpus = libbpf_num_possible_cpus();
-    s->links = mem_zalloc((size_t)MAX(cpus, 1) * TIMERS_PER_CPU, sizeof(struct bpf_link *));
-    s->timers = mem_zalloc((size_t)MAX(cpus, 1) * TIMERS_PER_CPU, sizeof(int));
-    if (!s->links || !s->timers)
-        return err_nomem(err);
     int rc = cpu_bpf__attach(s->bpf); /* the programs that follow processes */
     if (rc < 0)
         return cpu_explain_failure(rc, err);
     if (cpu_maps_open(&s->maps) < 0)
         s->maps = NULL;
-    for (int cpu = 0; cpu < cpus && rc == 0; cpu++)
-        rc = start_cpu(s, cpu, err);
+    rc = timers_start(s->bpf->progs.sample_cpu, cpus, s->options.frequency, &s->timers, err);
     if (rc == 0)
         start_metronome(s, cpus);
     return rc;
@@ -351,9 +291,8 @@ void cpu_source_stop(struct cpu_source *s) {
     s->missed += metronome_missed(s->metronome);
     metronome_free(s->metronome);
     s->metronome = NULL;
-    for (size_t i = 0; i < s->n_links; i++)
-        bpf_link__destroy(s->links[i]);
-    s->n_links = 0;
+    timers_stop(s->timers);
+    s->timers = NULL;
     if (s->bpf)
         cpu_bpf__detach(s->bpf);
 }
@@ -364,6 +303,8 @@ int cpu_source_poll(struct cpu_source *s, int timeout_ms, int fd, cpu_take_fn *t
     struct pollfd fds[3] = {{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
                             {.fd = fd, .events = POLLIN},
                             {.fd = listen ? cpu_maps_fd(s->maps) : -1, .events = POLLIN}};
+    if (s->timers)
+        timeout_ms = MIN(timeout_ms, timers_vary(s->timers));
     if (s->maps && !listen)
         timeout_ms = MIN(timeout_ms, FOREIGN_MAPS_MS);
     s->take = take;

@@ -2,9 +2,9 @@
  * May use: base/, unwind/table.h, source/cpu/cpu_record.h, libbpf.
  * Must not: interpret stacks or know runtimes; it moves records from the kernel to a callback.
  *
- * Several timers per CPU with periods that share no common measure make up the sampling rate: no
- * program, whatever its own rhythm, runs in step with all of them. Where timers are dear, a metronome stands in for them
- * (source/cpu/metronome.h). */
+ * Several timers per CPU, whose periods are drawn anew a few times a second, make up the sampling rate: no program,
+ * whatever its own rhythm, runs in step with them (source/cpu/timers.h). Where timers are dear, a metronome stands in for
+ * them (source/cpu/metronome.h). */
 #pragma once
 
 #include "base/err.h"

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "source/cpu/vary.h"
 
 enum {
     WINDOW_TICKS = 64,
@@ -81,13 +82,8 @@ static void count_missed(struct metronome *m, int own, uint64_t late_ns) {
             __atomic_fetch_add(&m->missed, n, __ATOMIC_RELAXED);
 }
 
-/* Varied by two fifths to both sides, so that no program falls in step. The numbers are Marsaglia's xorshift. */
 static uint64_t next_interval(struct metronome *m) {
-    uint64_t mean = 1000000000u / m->options.frequency;
-    m->random ^= m->random << 13;
-    m->random ^= m->random >> 7;
-    m->random ^= m->random << 17;
-    return mean * 3 / 5 + m->random % (mean * 4 / 5);
+    return vary(&m->random, 1000000000u / m->options.frequency);
 }
 
 static void sleep_until(uint64_t time_ns) {
