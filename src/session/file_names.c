@@ -10,10 +10,16 @@ static mapping_id file_mapping(struct session_files *fs, struct session_file *f)
     if (f->mapping)
         return f->mapping;
     const char *build_id = f->symbols ? symbol_file_build_id(f->symbols) : "";
+    /* As if it were mapped where its own addresses say. */
+    struct symbol_code code = {.end = f->size};
+    if (f->symbols)
+        (void)symbol_file_code(f->symbols, &code);
     struct profile_mapping m = {
         .file = profile_string(fs->profile, f->path),
         .build_id = profile_string(fs->profile, build_id),
-        .limit = f->size,
+        .start = code.start,
+        .limit = code.end,
+        .offset = code.offset,
     };
     f->mapping = profile_mapping(fs->profile, &m);
     return f->mapping;

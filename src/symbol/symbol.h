@@ -55,8 +55,12 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
  * for one that two segments of data may have made, as for one that none did. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret);
 
-/* The lowest and highest address of executable segments. -ENOENT when there are none. */
-int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end);
+/* Where executable segments are: addresses [start, end), and `start`'s offset in the file. Of whole pages. */
+struct symbol_code {
+    uint64_t start, end, offset;
+};
+/* -ENOENT when there are none. */
+int symbol_file_code(struct symbol_file *f, struct symbol_code *ret);
 
 /* Section by name; *ret points into the mapped file. -ENOENT when absent, -EBADMSG when broken.
  * Compressed sections (SHF_COMPRESSED) are decompressed once and owned by the file. */

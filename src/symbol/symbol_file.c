@@ -199,19 +199,21 @@ int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint
     return 0;
 }
 
-int symbol_file_code_range(struct symbol_file *f, uint64_t *ret_start, uint64_t *ret_end) {
-    uint64_t start = UINT64_MAX, end = 0;
+int symbol_file_code(struct symbol_file *f, struct symbol_code *ret) {
+    struct symbol_code code = {.start = UINT64_MAX};
     for (size_t i = 0; i < f->image.n_segments; i++) {
         const Elf64_Phdr *p = &f->image.segments[i];
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || p->p_vaddr + p->p_memsz < p->p_vaddr)
             continue;
-        start = MIN(start, p->p_vaddr & page_mask);
-        end = MAX(end, (p->p_vaddr + p->p_memsz + 4095) & page_mask);
+        if ((p->p_vaddr & page_mask) < code.start) {
+            code.start = p->p_vaddr & page_mask;
+            code.offset = p->p_offset & page_mask;
+        }
+        code.end = MAX(code.end, (p->p_vaddr + p->p_memsz + 4095) & page_mask);
     }
-    if (start >= end)
+    if (code.start >= code.end)
         return -ENOENT;
-    *ret_start = start;
-    *ret_end = end;
+    *ret = code;
     return 0;
 }
 

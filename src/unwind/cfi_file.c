@@ -109,22 +109,22 @@ void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows) {
 
 /* Rows must speak of all code that can be mapped, so that a page beyond them is never asked for. */
 static int cover_code(struct symbol_file *f, struct cfi_rows *rows) {
-    uint64_t start, end;
-    if (symbol_file_code_range(f, &start, &end) < 0 || end >> CFI_ADDRESS_BITS)
+    struct symbol_code code;
+    if (symbol_file_code(f, &code) < 0 || code.end >> CFI_ADDRESS_BITS)
         return 0;
-    if (start < rows->rows[0].address) {
+    if (code.start < rows->rows[0].address) {
         if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
             return -ENOMEM;
         memmove(rows->rows + 1, rows->rows, rows->count * sizeof(*rows->rows));
-        rows->rows[0] = (struct cfi_row){.address = start};
+        rows->rows[0] = (struct cfi_row){.address = code.start};
         rows->count++;
     }
-    if (end - 1 <= rows->rows[rows->count - 1].address)
+    if (code.end - 1 <= rows->rows[rows->count - 1].address)
         return 0;
     /* Not through cfi_add_row(), which leaves out what repeats the rule before. */
     if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
         return -ENOMEM;
-    rows->rows[rows->count++] = (struct cfi_row){.address = end - 1};
+    rows->rows[rows->count++] = (struct cfi_row){.address = code.end - 1};
     return 0;
 }
 
@@ -156,11 +156,11 @@ static int compile_debug_frame(struct symbol_file *f, struct cfi_rows *ret) {
     struct symbol_section s;
     if (symbol_file_debug_section(f, ".debug_frame", &s) < 0 || !s.data || s.size == 0 || s.size > MAX_DEBUG_FRAME)
         return -ENOENT;
-    uint64_t start, end;
-    if (symbol_file_code_range(f, &start, &end) < 0)
+    struct symbol_code code;
+    if (symbol_file_code(f, &code) < 0)
         return -ENOENT;
     struct cfi_section section = {
-        .data = s.data, .size = s.size, .address = s.address, .code_start = start, .code_end = end};
+        .data = s.data, .size = s.size, .address = s.address, .code_start = code.start, .code_end = code.end};
     return cfi_compile(&section, ret, NULL);
 }
 

@@ -180,12 +180,12 @@ int tables_add_file(struct tables *t, const struct cfi_rows *rows, struct tables
 /* ---- files on demand ---- */
 
 int tables_add_file_lazily(struct tables *t, struct symbol_file *f, u32 at_once, struct tables_file *ret) {
-    uint64_t start, end;
+    struct symbol_code code;
     struct lazy_file new = {.symbols = f, .at_once = at_once};
-    if (symbol_file_code_range(f, &start, &end) < 0 ||
+    if (symbol_file_code(f, &code) < 0 ||
         mem_grow((void **)&t->lazy, &t->cap_lazy, t->n_lazy + 1, sizeof(*t->lazy)) < 0)
         return -ENOMEM;
-    int rc = add_pages(t, start, end - 1, &new.file);
+    int rc = add_pages(t, code.start, code.end - 1, &new.file);
     if (rc < 0)
         return rc;
     t->lazy[t->n_lazy++] = new;

@@ -22,7 +22,8 @@ static void use(struct symbol_file *f) {
     struct symbol_section s;
     struct symbol_range r;
     struct symbol_tls tls;
-    uint64_t start = 0, end = 0x2000, address;
+    struct symbol_code code = {.end = 0x2000};
+    uint64_t address;
     (void)strlen(symbol_file_build_id(f));
     for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
         if (symbol_file_section(f, sections[i], &s) == 0 && s.data && s.size &&
@@ -32,11 +33,11 @@ static void use(struct symbol_file *f) {
     (void)symbol_file_find_exported(f, "exported", &r);
     (void)symbol_file_find_tls(f, "spare", &tls);
     (void)symbol_file_is_executable(f);
-    (void)symbol_file_code_range(f, &start, &end);
+    (void)symbol_file_code(f, &code);
     (void)symbol_file_offset_to_address(f, 0x1000, &address);
-    uint64_t step = (end - start) / 64 + 1;
+    uint64_t step = (code.end - code.start) / 64 + 1;
     for (int i = 0; i < 64; i++)
-        look_up(f, start + (uint64_t)i * step);
+        look_up(f, code.start + (uint64_t)i * step);
     look_up(f, 0);
     look_up(f, UINT64_MAX);
 }

@@ -212,10 +212,10 @@ static void look_everywhere(struct symbol_file *f) {
     struct symbol_section s;
     struct symbol_range r;
     struct symbol_tls tls;
-    uint64_t v, w;
+    struct symbol_code code;
     symbol_file_find(f, "main", &r);
     symbol_file_find_tls(f, "thread_local_number", &tls);
-    symbol_file_code_range(f, &v, &w);
+    symbol_file_code(f, &code);
     symbol_file_section(f, ".text", &s);
     symbol_file_section(f, ".debug_info", &s);
     for (uint64_t address = 0x1000; address < 0x10000; address += 997) {

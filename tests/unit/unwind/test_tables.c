@@ -168,17 +168,17 @@ static void pages_on_demand_are_empty_until_they_are_wanted(void **state) {
     }
     struct tables *t = new_tables();
     struct tables_file file;
-    uint64_t start, end;
-    assert_int_equal(symbol_file_code_range(f, &start, &end), 0);
+    struct symbol_code code;
+    assert_int_equal(symbol_file_code(f, &code), 0);
     assert_int_equal(tables_add_file_lazily(t, f, 2, &file), 0);
-    struct table_mapping m = {.start = start, .end = end, .pages_at = file.pages_at};
+    struct table_mapping m = {.start = code.start, .end = code.end, .pages_at = file.pages_at};
     struct walk_span span;
-    assert_int_equal(table_find_rule_index(NULL, &m, start, &span), TABLE_RULE_LATER);
+    assert_int_equal(table_find_rule_index(NULL, &m, code.start, &span), TABLE_RULE_LATER);
     assert_int_equal(tables_statistics(t).rows, 0);
     for (u32 i = 0; i < file.n_pages; i++)
         tables_want_page(t, file.pages_at + i);
     assert_int_equal(tables_statistics(t).fills, (file.n_pages + 1) / 2);
-    assert_int_not_equal(table_find_rule_index(NULL, &m, start, &span), TABLE_RULE_LATER);
+    assert_int_not_equal(table_find_rule_index(NULL, &m, code.start, &span), TABLE_RULE_LATER);
     tables_remove_file(t, &file);
     assert_int_equal(tables_statistics(t).rows, 0);
     tables_want_page(t, file.pages_at); /* of nobody any more */
