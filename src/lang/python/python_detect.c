@@ -47,15 +47,18 @@ static bool is_interpreter(struct python_object *o) {
     return o->runtime || (defines(o, "_PyThreadState_Current") && defines(o, "PyUnicode_FromString"));
 }
 
+static int open_file(struct target *t, struct python_object *o, const struct symbol_search *search) {
+    int fd = target_open_mapping(t, &o->mapping, NULL);
+    return fd < 0 ? fd : symbol_file_open(fd, o->mapping.path, search, &o->file, NULL);
+}
+
+/* Most files hold no interpreter: separate debug files are looked for once one is found. */
 static bool try_mapping(struct target *t, const struct target_mapping *m, struct python_object *o) {
     *o = (struct python_object){.mapping = *m};
-    int fd = target_open_mapping(t, m, NULL);
-    if (fd < 0)
-        return false;
-    struct symbol_search search = {.target = t};
-    if (symbol_file_open(fd, m->path, &search, &o->file, NULL) < 0)
-        return false;
-    if (symbol_file_bias(o->file, m, &o->bias) == 0 && is_interpreter(o))
+    bool found = open_file(t, o, NULL) == 0 && symbol_file_bias(o->file, m, &o->bias) == 0 && is_interpreter(o);
+    symbol_file_close(o->file);
+    o->file = NULL;
+    if (found && open_file(t, o, &(struct symbol_search){.target = t}) == 0)
         return true;
     python_object_clear(o);
     return false;
