@@ -9,7 +9,7 @@
 
 enum {
     MAX_IDLE = 64,        /* files that no process has mapped: the next one often maps them again */
-    MAX_HELD = 24 << 20,  /* bytes of debug information and symbols, over all files, */
+    MAX_HELD = 16 << 20,  /* bytes of debug information and symbols, over all files, */
     WORTH_IT = 256 << 10, /* … of which so many are worth to be given back */
     RELEASE_AFTER = 512,  /* look-ups, each of which may touch a megabyte of a file */
 };

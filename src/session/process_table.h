@@ -8,7 +8,7 @@
 #include "session/process.h"
 #include "source/cpu/cpu.h"
 
-enum { PROCESS_TABLE_MAX = 16384 };
+enum { PROCESS_TABLE_MAX = 8192 };
 
 struct process_table { /* zero-initialise, then set the first two; the rest is private but for `count`, `all` */
     struct session_files *files;
