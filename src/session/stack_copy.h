@@ -9,17 +9,15 @@
 #include "unwind/walk.h"
 
 struct stack_copy {
-    struct walk_host host; /* must be first; `read` is stack_copy_read */
-    struct target *target; /* NULL: there is the copy alone */
+    struct walk_host host; /* must be first */
+    struct target *target;
     const u8 *bytes;
     u64 start, size; /* of the copy, in the target */
-    u32 holes;       /* bit i: page i of the copy, from the one that `start` is in, was not in memory then */
-    bool cut;        /* the stack was to be copied further, but there was no room */
-    bool changed;    /* private: the stack has changed since */
+    bool cut;
 };
 
-/* Reads `size` bytes at `address`: of the copy, or of the target. 0, or -EFAULT where neither has them. */
-int stack_copy_read(struct walk_host *copy, u64 address, void *dst, size_t size);
+/* `cut`: the stack was to be copied further, but there was no room. */
+void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size, bool cut);
 
 /* Appends stream `i` of `from` to `to`, frames and all. Does nothing when there is no room. */
 void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i);

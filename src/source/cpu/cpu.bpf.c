@@ -290,24 +290,21 @@ static __always_inline u32 tail_offset(struct cpu_sample *sample) {
 
 struct copy_loop {
     u8 *to;
-    u32 offset, passed, copied, holes;
+    u32 offset, copied;
     u64 from;
 };
 
-/* Up to the page's end first, then whole pages. What is not in memory (a large array that was never touched) is a hole,
- * and no end: beyond may be callers. */
+/* Up to the page's end first, then whole pages: behind the stack's last page there is nothing. */
 static long copy_page(u32 i, void *arg) {
     struct copy_loop *c = arg;
-    u32 at = c->offset + c->passed;
+    u32 at = c->offset + c->copied;
     u32 n = 4096 - (u32)(c->from & 4095);
     if (at > FRAMES_AND_TAIL - 4096 || n > 4096)
         return 1;
+    if (bpf_probe_read_user(c->to + at, n, (void *)c->from) < 0)
+        return 1;
     c->from += n;
-    c->passed += n;
-    if (bpf_probe_read_user(c->to + at, n, (void *)(c->from - n)) < 0)
-        c->holes |= 1u << (i & 31);
-    else
-        c->copied = c->passed;
+    c->copied += n;
     return 0;
 }
 
@@ -317,7 +314,8 @@ static __always_inline u32 pages_to_copy(void) {
     return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 4 : 0;
 }
 
-/* Ships the stack from the red zone on. Returns how many bytes were added. */
+/* Ships the stack from the red zone on, or from the stack pointer when there is nothing below it yet.
+ * Returns how many bytes were added. */
 static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
     struct cpu_sample *sample = &s->sample;
     u64 sp = sample->regs.value[ARCH_STACK_POINTER];
@@ -326,8 +324,13 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
     if (pages < CPU_STACK_PAGES)
         sample->flags |= CPU_SAMPLE_STACK_CUT;
     bpf_loop(pages, copy_page, &copy, 0);
+    sample->stack_below = CPU_RED_ZONE_BYTES;
+    if (copy.copied == 0) {
+        copy.from = sp;
+        bpf_loop(pages, copy_page, &copy, 0);
+        sample->stack_below = 0;
+    }
     sample->stack_bytes = copy.copied;
-    sample->stack_holes = copy.holes;
     return copy.copied;
 }
 
