@@ -290,12 +290,14 @@ static void doubt_runtime(struct walk_stack *stack) {
 
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret) {
     struct walk_state state;
-    struct walk w = {.stack = ret, .state = &state, .tid = how->tid, .partial = how->partial};
+    struct walk w = {.stack = ret, .state = &state};
     bool refreshed = false;
     for (unsigned tries = 0;; tries++) {
         memset(&state, 0, sizeof(state));
         state.host = how->host;
         state.leaf = *how->regs;
+        state.tid = how->tid;
+        state.partial = how->partial;
         ret->n_streams = 0;
         ret->n_frames = 0;
         int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, how->exact);

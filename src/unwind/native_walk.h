@@ -21,6 +21,7 @@ struct native_state {
     struct table_mapping mapping; /* that holds the present frame's code; start == end when none */
     u64 cfa, pc;                  /* of the caller, found from the present frame */
     u32 flags;                    /* enum raw_native_flags of the present frame */
+    u32 mappings_at, n_mappings;  /* of the process: see struct table_process */
     u8 exact;                     /* the present pc is an interrupted instruction, not a return address */
     u8 volatiles;                 /* volatile registers still hold the frame's values */
     u8 end;                       /* enum walk_end, once known */
@@ -34,14 +35,13 @@ enum { NATIVE_AT_ONCE = 4 }; /* plain frames in one step */
 struct native_walk {
     struct walk *w;
     struct native_state *s;
-    u32 mappings_at, n_mappings;
 };
 
 /* Finds the mapping of `pc` unless it is the present one. 0, or -1 when there is none. */
 static __always_inline int native_enter_mapping(struct native_walk *n, u64 pc) {
     if (pc >= n->s->mapping.start && pc < n->s->mapping.end)
         return 0;
-    return table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, &n->s->mapping);
+    return table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc, &n->s->mapping);
 }
 
 /* saved_at of a register that nobody knows: no address of a program. */
@@ -74,7 +74,7 @@ static __always_inline int native_register(struct native_walk *n, u32 r, u64 *re
 static __always_inline int native_plausible_return(struct native_walk *n, u64 pc) {
     struct table_mapping m;
     u64 before;
-    if (pc < 4096 || table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc - 1, &m) < 0)
+    if (pc < 4096 || table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1, &m) < 0)
         return 0;
     if (walk_read(n->w, &before, 8, pc - 8) < 0)
         return 0;
@@ -132,7 +132,7 @@ static long native_restore_step(u32 i, void *arg) {
 static __always_inline int native_is_stub(struct native_walk *n, u64 pc, u64 sp) {
     struct walk_state *state = n->w->state;
     struct table_mapping m;
-    if (pc < 4096 || table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc - 1, &m) < 0 ||
+    if (pc < 4096 || table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1, &m) < 0 ||
         !(m.flags & TABLE_MAPPING_ANONYMOUS) ||
         walk_read(n->w, state->scratch, 8 + NATIVE_STUB_CODE + 16, pc - 8) < 0 || !arch_follows_call(state->scratch[0]))
         return 0;
@@ -296,7 +296,7 @@ static __always_inline struct walk_span *native_span(struct native_walk *n, u64 
 
 /* What rules that are remembered belong to, in the bits that their index leaves. */
 static __always_inline u64 native_when(const struct native_walk *n) {
-    return ((u64)n->mappings_at << WALK_EPOCH_BITS | n->w->epoch) << 16;
+    return ((u64)n->s->mappings_at << WALK_EPOCH_BITS | n->w->state->epoch) << 16;
 }
 
 /* Programs are interrupted in few mappings. */
@@ -304,7 +304,7 @@ static __always_inline int native_enter_leaf(struct native_walk *n, u64 pc, u64 
     struct walk_state *state = n->w->state;
     struct table_mapping *last = (struct table_mapping *)state->leaf_mapping;
     if (state->leaf_when != when || pc < last->start || pc >= last->end) {
-        if (table_find_mapping(n->w, n->mappings_at, n->n_mappings, pc, last) < 0)
+        if (table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc, last) < 0)
             return -1;
         state->leaf_when = when;
     }
@@ -409,28 +409,43 @@ static __always_inline void native_plain_frames(struct native_walk *n) {
     walk_emitted(n->w, emitted);
 }
 
-/* One frame: find its code, find its caller, emit it, go to the caller. */
-static long native_step(u32 i, void *arg) {
-    struct native_walk *n = arg;
-    struct native_state *s = n->s;
-    (void)i;
-    native_plain_frames(n);
-    u64 pc = n->w->state->regs.value[ARCH_PC];
+static __always_inline struct native_walk native_of(struct walk *w) {
+    return (struct native_walk){.w = w, .s = (struct native_state *)w->state->runtime};
+}
+
+/* Plain frames, then one: find its code, find its caller, emit it, go to the caller. Returns whether it was the last. */
+WALK_APART int native_frames(struct walk_state *state, struct walk_stack *stack) {
+    if (!state || !stack)
+        return 1;
+    struct walk w = {.state = state, .stack = stack};
+    struct native_walk n = native_of(&w);
+    struct native_state *s = n.s;
+    native_plain_frames(&n);
+    u64 pc = state->regs.value[ARCH_PC];
     s->flags = s->exact ? RAW_EXACT : 0;
     s->cfa = 0;
-    s->end = (u8)native_leave(n, s->exact ? pc : pc - 1);
-    walk_emit(n->w, RAW_NATIVE, pc, (s->cfa & ~(u64)RAW_FLAGS) | s->flags);
+    s->end = (u8)native_leave(&n, s->exact ? pc : pc - 1);
+    walk_emit(&w, RAW_NATIVE, pc, (s->cfa & ~(u64)RAW_FLAGS) | s->flags);
     if (s->end == WALK_END_NONE && !(s->flags & RAW_SIGNAL))
-        s->end = (u8)native_advance(n);
+        s->end = (u8)native_advance(&n);
     return s->end != WALK_END_NONE;
+}
+
+static long native_step(u32 i, void *arg) {
+    struct walk *w = arg;
+    (void)i;
+    int over = native_frames(w->state, w->stack);
+    WALK_OPAQUE(over); /* the verifier must see what it can be */
+    return over != 0;
 }
 
 /* Walks from w->state->leaf to the root into a new stream. `exact` is 0 when the leaf's pc is a
  * return address of sorts: after a system call instruction. Returns enum walk_end. */
 static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_mappings, u8 exact) {
     struct native_state *s = (struct native_state *)w->state->runtime;
-    struct native_walk n = {.w = w, .s = s, .mappings_at = mappings_at, .n_mappings = n_mappings};
     __builtin_memset(s, 0, sizeof(*s));
+    s->mappings_at = mappings_at;
+    s->n_mappings = n_mappings;
     s->exact = exact;
     s->volatiles = 1;
     walk_window_drop(w);
@@ -439,9 +454,9 @@ static __always_inline int native_walk(struct walk *w, u32 mappings_at, u32 n_ma
     WALK_UNROLL
     for (u32 r = 0; r < WALK_REGISTERS; r++)
         w->state->saved_at[r] = walk_is_partial(w) && r != ARCH_STACK_POINTER && r != ARCH_PC ? NATIVE_UNKNOWN : 0;
-    if (walk_begin(w->stack, 0, &w->stream) < 0)
+    if (walk_begin(w, 0) < 0)
         return WALK_END_NONE;
-    walk_loop(WALK_MAX_STEPS, native_step, &n);
+    walk_loop(WALK_MAX_STEPS, native_step, w);
     /* The last step leaves WALK_END_NONE behind when the loop ran out of steps. */
     u8 end = s->end == WALK_END_NONE ? WALK_END_LIMIT : s->end;
     walk_finish(w, end);

@@ -181,22 +181,22 @@ struct walk_state {
     u64 scratch[WALK_REGISTERS]; /* for reads larger than BPF's stack allows */
     u64 runtime[32];        /* a walk's own state: here, not on BPF's stack, where each value makes the verifier fork */
     struct walk_host *host; /* NULL in BPF */
-    u64 floor;              /* where the stack in use begins: nothing is wanted below */
-    u64 window_at;          /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
-    u64 found;              /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
+    u64 moment;             /* the process and the time >> WALK_MOMENT_SHIFT; 0 when the state serves one walk only */
+    u32 epoch;     /* time >> WALK_EPOCH_SHIFT, its low WALK_EPOCH_BITS; 0 when the state serves one walk only */
+    u32 stream;    /* index of the stream being filled */
+    u32 tid;       /* kernel thread id as the target's pid namespace numbers it */
+    u8 partial;    /* see walk_is_partial() */
+    u64 floor;     /* where the stack in use begins: nothing is wanted below */
+    u64 window_at; /* see walk_window_move(): address of window[0], a multiple of 8; 0 = it holds nothing */
+    u64 found;     /* where in the window's bytes lies what is looked at; here, for the verifier's sake */
     u64 window[2 * WALK_WINDOW / 8]; /* the second half: for what is read beside it, see walk_aside() */
 };
 
-/* A walk over one thread. Lives on the host's stack: in BPF a pointer kept in map memory would lose
- * its type, and this struct holds the pointers. */
+/* A walk over one thread: its memory. Lives on the host's stack, as in BPF a pointer kept in map memory would lose its
+ * type; and holds nothing else, so that a function which the verifier looks at by itself (WALK_APART) can have one. */
 struct walk {
     struct walk_stack *stack;
     struct walk_state *state;
-    u32 stream; /* index of the stream being filled */
-    u32 tid;    /* kernel thread id as the target's pid namespace numbers it */
-    u32 epoch;  /* time >> WALK_EPOCH_SHIFT, its low WALK_EPOCH_BITS; 0 when the state serves one walk only */
-    u64 moment; /* the process and the time >> WALK_MOMENT_SHIFT; 0 when the state serves one walk only */
-    u8 partial; /* see walk_is_partial() */
 };
 
 /* Whether of the leaf's registers only the instruction and stack pointers are known. In the kernel the thread
@@ -206,7 +206,7 @@ static __always_inline int walk_is_partial(const struct walk *w) {
     (void)w;
     return 0;
 #else
-    return w->partial;
+    return w->state->partial;
 #endif
 }
 
@@ -218,8 +218,9 @@ static __always_inline int walk_is_partial(const struct walk *w) {
 #endif
 #define walk_read(w, dst, size, address) walk_host_read((w)->state->host, dst, size, address)
 
-/* Of what is called from many places BPF's verifier would look at each copy, from every state that it is entered in. It
- * looks once at a global function, which therefore gets nothing but what it can check. */
+/* Of what is called from many places, or from a loop, BPF's verifier looks at each copy, from every state that it is
+ * entered in; Linux 7.0 takes few of them for the same, and comes to 20 times as many instructions. It looks once at a
+ * global function, which therefore gets nothing but what it can check. */
 #ifdef __bpf__
 #define WALK_APART __attribute__((noinline))
 #else
@@ -309,8 +310,9 @@ static __always_inline int walk_stack_word(struct walk *w, u64 address, u64 *ret
     return 0;
 }
 
-/* Opens a stream at the end of the frames so far. Returns 0, or -1 when there are too many. */
-static __always_inline int walk_begin(struct walk_stack *stack, u32 lang, u32 *ret_stream) {
+/* Opens a stream at the end of the frames so far, to be filled. Returns 0, or -1 when there are too many. */
+static __always_inline int walk_begin(struct walk *w, u32 lang) {
+    struct walk_stack *stack = w->stack;
     u32 i = stack->n_streams;
     if (i >= WALK_MAX_STREAMS)
         return -1;
@@ -322,13 +324,13 @@ static __always_inline int walk_begin(struct walk_stack *stack, u32 lang, u32 *r
     s->lang = (u8)lang;
     s->end = WALK_END_NONE;
     stack->n_streams = i + 1;
-    *ret_stream = i;
+    w->state->stream = i;
     return 0;
 }
 
 /* Appends a frame to the stream being filled; past its capacity the root end overwrites itself. */
 static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 second) {
-    u32 i = w->stream;
+    u32 i = w->state->stream;
     if (i >= WALK_MAX_STREAMS)
         return;
     struct walk_stream *s = &w->stack->streams[i];
@@ -343,7 +345,7 @@ static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 
 /* Where the stream being filled has room for `n` frames side by side, which walk_emitted() counts when they are there;
  * more than WALK_CAPACITY - n, which the caller checks, when it has none. */
 static __always_inline u64 walk_room(struct walk *w, u32 n) {
-    u32 i = w->stream;
+    u32 i = w->state->stream;
     if (i >= WALK_MAX_STREAMS)
         return WALK_CAPACITY;
     const struct walk_stream *s = &w->stack->streams[i];
@@ -355,14 +357,14 @@ static __always_inline u64 walk_room(struct walk *w, u32 n) {
 }
 
 static __always_inline void walk_emitted(struct walk *w, u32 n) {
-    u32 i = w->stream;
+    u32 i = w->state->stream;
     if (i < WALK_MAX_STREAMS)
         w->stack->streams[i].total += n;
 }
 
 /* Closes the stream being filled. */
 static __always_inline void walk_finish(struct walk *w, u8 end) {
-    u32 i = w->stream;
+    u32 i = w->state->stream;
     if (i >= WALK_MAX_STREAMS)
         return;
     struct walk_stream *s = &w->stack->streams[i];

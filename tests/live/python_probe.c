@@ -48,8 +48,8 @@ static void print_thread(struct json *j, struct lang_process *lp, struct profile
     if (target_thread_registers(lp->target, tid, &registers, NULL) < 0)
         return;
     struct probe_host host = {.host = {.read = read_target}, .target = lp->target};
-    struct walk_state state = {.host = &host.host, .leaf = {.tls_base = registers.tls_base}};
-    struct walk w = {.stack = &stack, .state = &state, .tid = (u32)tid};
+    struct walk_state state = {.host = &host.host, .leaf = {.tls_base = registers.tls_base}, .tid = (u32)tid};
+    struct walk w = {.stack = &stack, .state = &state};
     char key[16];
     stack.n_streams = stack.n_frames = 0;
     langs[LANG_python]->walk(&w, config);

@@ -21,8 +21,8 @@ static inline bool core_thread_walk(struct lang_process *lp, const struct lang *
         return false;
     lang->config(lp, config);
     struct core_host host = {.host = {.read = core_host_read}, .target = t};
-    struct walk_state state = {.host = &host.host, .leaf = {.tls_base = registers.tls_base}};
-    struct walk w = {.stack = stack, .state = &state, .tid = (u32)tid};
+    struct walk_state state = {.host = &host.host, .leaf = {.tls_base = registers.tls_base}, .tid = (u32)tid};
+    struct walk w = {.stack = stack, .state = &state};
     stack->n_streams = stack->n_frames = 0;
     lang->walk(&w, config);
     for (u32 i = 0; i < stack->n_frames; i++)

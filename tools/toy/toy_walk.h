@@ -29,7 +29,7 @@ static long toy_step(u32 i, void *arg) {
 static __always_inline void toy_walk(struct walk *w, const void *config) {
     const struct toy_config *c = config;
     struct toy_walking t = {.w = w, .at = c->frames_at};
-    if (walk_begin(w->stack, LANG_toy, &w->stream) < 0)
+    if (walk_begin(w, LANG_toy) < 0)
         return;
     int rc = walk_read(w, &t.depth, sizeof(t.depth), t.at + 8);
     if (rc == 0)

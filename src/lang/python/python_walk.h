@@ -115,7 +115,8 @@ static __always_inline int python_is_mine(struct python_walk *p, u64 thread) {
     u64 base = p->w->state->leaf.tls_base;
     if (base)
         return python_pointer(p->w, thread + c->thread_id) == base;
-    return c->thread_native_id && p->w->tid && python_pointer(p->w, thread + c->thread_native_id) == p->w->tid;
+    return c->thread_native_id && p->w->state->tid &&
+           python_pointer(p->w, thread + c->thread_native_id) == p->w->state->tid;
 }
 
 /* Value of the thread-local slot. Returns 0 and *ret, or -1 when the slot cannot be read. */
@@ -164,7 +165,7 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
     p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
     p->s->suspect = into_loop < PYTHON_LOOP_ENTRY && cframe < python_leaf_end(p->w);
-    u32 i = p->w->stream;
+    u32 i = p->w->state->stream;
     p->s->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
 }
 
@@ -204,7 +205,7 @@ static long python_native_step(u32 i, void *arg) {
  * native frame, and these were walked already. The newest loop's frames are dropped, unless they lead to that
  * frame. Returns whether there is a frame to go on with. */
 static __always_inline int python_next_loop(struct python_walk *p) {
-    u32 i = p->w->stream;
+    u32 i = p->w->state->stream;
     u64 seen = p->s->frame;
     if (!p->s->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
         return 0;
@@ -233,7 +234,7 @@ static __always_inline void python_end_run(struct python_walk *p) {
 
 /* The present frame is none, or was taken off the list this moment: a generator that yields is unlinked
  * from its caller before the list begins with the caller. Returns whether the walk is over. */
-static __always_inline long python_give_up(struct python_walk *p) {
+static __always_inline int python_give_up(struct python_walk *p) {
     p->s->frame = 0;
     p->s->end = WALK_END_CORRUPT;
     return !python_next_loop(p);
@@ -279,12 +280,12 @@ static long python_search_step(u32 i, void *arg) {
 /* Whether `thread` was the walked thread's state a moment ago, and there was one interpreter. */
 static __always_inline int python_remembers(struct python_walk *p, u64 thread) {
     const struct python_memo *memo = p->memo;
-    return thread && memo->thread == thread && memo->moment == p->w->moment &&
+    return thread && memo->thread == thread && memo->moment == p->w->state->moment &&
            memo->tls_base == p->w->state->leaf.tls_base;
 }
 
 static __always_inline void python_remember(struct python_walk *p, u64 thread) {
-    p->memo->moment = p->w->moment;
+    p->memo->moment = p->w->state->moment;
     p->memo->tls_base = p->w->state->leaf.tls_base;
     p->memo->thread = thread;
 }
@@ -322,7 +323,7 @@ static __always_inline void python_end_loop(struct python_walk *p) {
 
 /* Without a frame to visit: loops that have none (just begun, or about to return), then the thread's
  * further states. Returns whether the walk is over. */
-static __always_inline long python_next_state(struct python_walk *p) {
+static __always_inline int python_next_state(struct python_walk *p) {
     if (python_next_loop(p)) /* there must be a frame: the newest loop has not written it yet */
         return 0;
     if (p->s->cframe && p->s->cframe != p->s->root) {
@@ -374,7 +375,7 @@ static __always_inline u32 python_instruction(struct python_walk *p, u64 code, u
 
 /* No two code objects have the same at one moment. */
 static __always_inline u64 python_code_key(struct python_walk *p, u64 code) {
-    return code ^ p->w->moment * 0xd6e8feb86659fd93ull;
+    return code ^ p->w->state->moment * 0xd6e8feb86659fd93ull;
 }
 
 /* Where a code object is remembered. */
@@ -433,9 +434,19 @@ static __always_inline void python_plain_frames(struct python_walk *p) {
     p->s->frame = frame;
 }
 
-static long python_step(u32 i, void *arg) {
-    struct python_walk *p = arg;
-    const struct python_config *c = p->c;
+static __always_inline struct python_walk python_of(struct walk *w, const struct python_config *config) {
+    return (struct python_walk){.w = w,
+                                .c = config,
+                                .s = (struct python_state *)w->state->runtime,
+                                .memo = (struct python_memo *)w->state->memo};
+}
+
+/* Plain frames, then one, the i-th. Returns whether the walk is over. */
+WALK_APART int python_frames(struct walk_state *state, struct walk_stack *stack, const struct python_config *c, u32 i) {
+    if (!state || !stack || !c)
+        return 1;
+    struct walk w = {.state = state, .stack = stack};
+    struct python_walk of = python_of(&w, c), *p = &of;
     python_plain_frames(p);
     u64 frame = p->s->frame;
     if (!frame)
@@ -469,14 +480,18 @@ static long python_step(u32 i, void *arg) {
     return 0;
 }
 
+static long python_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    int over = python_frames(p->w->state, p->w->stack, p->c, i);
+    WALK_OPAQUE(over); /* the verifier must see what it can be */
+    return over != 0;
+}
+
 static __always_inline void python_walk(struct walk *w, const void *config) {
-    struct python_walk p = {.w = w,
-                            .c = config,
-                            .s = (struct python_state *)w->state->runtime,
-                            .memo = (struct python_memo *)w->state->memo};
+    struct python_walk p = python_of(w, config);
     __builtin_memset(p.s, 0, sizeof(*p.s));
     p.s->end = WALK_END_NO_THREAD;
-    if (walk_begin(w->stack, LANG_python, &w->stream) < 0)
+    if (walk_begin(w, LANG_python) < 0)
         return;
     python_find_thread(&p);
     if (p.s->end != WALK_END_NO_THREAD)

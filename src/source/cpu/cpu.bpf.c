@@ -253,13 +253,10 @@ static __always_inline int walk_is_final(u8 end) {
 /* Walks every stream. Returns how the native one ended. */
 static __always_inline int walk_user(struct cpu_scratch *s, struct table_process *process) {
     const struct cpu_record_head *head = &s->sample.head;
-    struct walk w = {
-        .stack = &s->sample.walk,
-        .state = &s->state,
-        .tid = head->tid,
-        .epoch = head->time_ns >> WALK_EPOCH_SHIFT & ((1 << WALK_EPOCH_BITS) - 1),
-        .moment = (u64)head->tgid << 32 | (u32)(head->time_ns >> WALK_MOMENT_SHIFT),
-    };
+    struct walk w = {.stack = &s->sample.walk, .state = &s->state};
+    s->state.tid = head->tid;
+    s->state.epoch = head->time_ns >> WALK_EPOCH_SHIFT & ((1 << WALK_EPOCH_BITS) - 1);
+    s->state.moment = (u64)head->tgid << 32 | (u32)(head->time_ns >> WALK_MOMENT_SHIFT);
     u8 exact = !(s->sample.flags & CPU_SAMPLE_INEXACT);
     int end = native_walk(&w, process->mappings_at, process->n_mappings, exact);
     walk_runtimes(&w, process->langs, process->config);

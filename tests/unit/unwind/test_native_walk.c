@@ -233,7 +233,8 @@ static void what_is_remembered_changes_no_stack(void **unused) {
         u64 pcs[DEEPEST];
         u32 n = make_calls(&m, state, pcs);
         state->host = &m.host;
-        struct walk w = {.stack = stack, .state = state, .epoch = 1 + k / 1000};
+        struct walk w = {.stack = stack, .state = state};
+        state->epoch = 1 + k / 1000;
         stack->n_streams = stack->n_frames = 0;
         assert_int_equal(walk_native(&w, t, at, 1, true), WALK_END_ROOT);
         assert_int_equal(stack->streams[0].total, n);
