@@ -21,9 +21,9 @@ bool capture_view(const struct cpu_record_head *record, size_t size, struct samp
  * when nothing but the copy of the stack is left. */
 static const struct walk_stack *finish_walk(struct capture *c, struct session_process *p, struct target *memory,
                                             const struct sample_view *v) {
-    struct stack_copy copy;
-    u64 start = v->sample->regs.value[7] - v->sample->stack_below;
-    stack_copy_init(&copy, memory, start, v->stack, v->sample->stack_bytes, v->sample->flags & CPU_SAMPLE_STACK_CUT);
+    u64 start = v->sample->regs.value[7] - CPU_RED_ZONE_BYTES;
+    struct stack_copy copy = stack_copy_of(memory, start, v->stack, v->sample->stack_bytes, v->sample->stack_holes);
+    copy.cut = v->sample->flags & CPU_SAMPLE_STACK_CUT;
     u32 published = p->table.mappings_at;
     u64 fills = tables_statistics(c->tables).fills;
     struct session_walk how = {.host = &copy.host,

@@ -2,27 +2,81 @@
 
 #include <errno.h>
 
-enum { NEAR = 65536 };
+enum {
+    NEAR = 65536,
+    PAGE = 4096,
+    MOST_PAGES = 32,
+    COMPARED = 256, /* of the copy's end */
+};
 
-static int read_copy_or_target(struct walk_host *host, u64 address, void *dst, size_t size) {
-    struct stack_copy *c = (struct stack_copy *)host;
-    if (address >= c->start && address - c->start < c->size) {
-        size_t held = MIN(size, c->size - (address - c->start));
-        memcpy(dst, c->bytes + (address - c->start), held);
-        return held == size ? 0 : read_copy_or_target(host, address + held, (u8 *)dst + held, size - held);
-    }
-    /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. So it is
-     * above a copy that was cut short. Beyond a whole one are the thread's outer frames, which seldom change. */
-    bool below = address < c->start && c->start - address < NEAR;
-    bool above = c->cut && address >= c->start && address - c->start < c->size + NEAR;
-    if (below || above)
-        return -EFAULT;
-    return c->target ? target_read(c->target, address, dst, size) : -EFAULT;
+/* The bytes of the address's page that are of the stack. */
+static size_t rest_of_page(u64 address) {
+    return PAGE - address % PAGE;
 }
 
-void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size, bool cut) {
-    *c = (struct stack_copy){
-        .host = {.read = read_copy_or_target}, .target = t, .bytes = bytes, .start = start, .size = size, .cut = cut};
+static bool is_hole(const struct stack_copy *c, u64 page) {
+    return page < MOST_PAGES && c->holes >> page & 1;
+}
+
+/* Where in the copy's bytes page i begins, the first at `start`. */
+static size_t bytes_before(const struct stack_copy *c, u64 page) {
+    size_t at = 0;
+    for (u64 i = 0; i < MIN(page, (u64)MOST_PAGES); i++)
+        at += is_hole(c, i) ? 0 : i == 0 ? rest_of_page(c->start) : PAGE;
+    return at;
+}
+
+/* Whether the copy's last bytes are in the target as they were: then what is above them is so too, most likely. It is
+ * the thread's outer frames. */
+static bool end_is_unchanged(struct stack_copy *c) {
+    u8 now[COMPARED];
+    u64 page = (c->end - 1) / PAGE - c->start / PAGE;
+    u64 begin = page ? (c->end - 1) / PAGE * PAGE : c->start;
+    const u8 *then = c->bytes + bytes_before(c, page);
+    size_t n = MIN(c->end - begin, (u64)COMPARED), skip = c->end - begin - n;
+    if (!c->changed && (target_read(c->target, begin + skip, now, n) < 0 || memcmp(now, then + skip, n) != 0))
+        c->changed = true;
+    return !c->changed;
+}
+
+/* Outside the copy, or in a hole: what was not in memory then nobody had written to, or it was swapped out. */
+static int read_target(struct stack_copy *c, u64 address, void *dst, size_t size) {
+    /* Just below the copy the stack has been overwritten since: nothing is better than another moment's. So it is
+     * above a copy that was cut short, and where the stack has changed. */
+    bool below = address < c->start && c->start - address < NEAR;
+    bool above = address >= c->end && address - c->end < NEAR;
+    if (below || !c->target || (above && (c->cut || !end_is_unchanged(c))))
+        return -EFAULT;
+    return target_read(c->target, address, dst, size);
+}
+
+/* A walk host's read: of the copy, or of the target. */
+static int read_copy(struct walk_host *copy, u64 address, void *dst, size_t size) {
+    struct stack_copy *c = (struct stack_copy *)copy;
+    while (size && address >= c->start && address < c->end) {
+        u64 page = address / PAGE - c->start / PAGE;
+        size_t n = MIN(size, MIN(rest_of_page(address), c->end - address));
+        if (!is_hole(c, page))
+            memcpy(dst, c->bytes + bytes_before(c, page) + (page ? address % PAGE : address - c->start), n);
+        else if (read_target(c, address, dst, n) < 0)
+            return -EFAULT;
+        address += n;
+        dst = (u8 *)dst + n;
+        size -= n;
+    }
+    return size ? read_target(c, address, dst, size) : 0;
+}
+
+struct stack_copy stack_copy_of(struct target *t, u64 start, const void *bytes, u32 size, u32 holes) {
+    struct stack_copy c = {.host.read = read_copy, .target = t, .bytes = bytes, .start = start, .end = start};
+    c.holes = holes;
+    for (u64 page = 0; size && c.end <= UINT64_MAX - PAGE; page++) {
+        size_t n = rest_of_page(c.end);
+        if (!is_hole(&c, page))
+            size -= n = MIN(n, (size_t)size);
+        c.end += n;
+    }
+    return c;
 }
 
 void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i) {

@@ -10,14 +10,16 @@
 
 struct stack_copy {
     struct walk_host host; /* must be first */
-    struct target *target;
+    struct target *target; /* NULL: there is the copy alone */
     const u8 *bytes;
-    u64 start, size; /* of the copy, in the target */
-    bool cut;
+    u64 start, end; /* of what the copy is of, in the target: [start, end) */
+    u32 holes;      /* bit i: page i, from the one that `start` is in, was not in memory then, and is not in `bytes` */
+    bool cut;       /* the stack was to be copied further, but there was no room */
+    bool changed;   /* private: the stack has changed since */
 };
 
-/* `cut`: the stack was to be copied further, but there was no room. */
-void stack_copy_init(struct stack_copy *c, struct target *t, u64 start, const void *bytes, u64 size, bool cut);
+/* A copy of `size` bytes of the stack at `start`, those in holes left out. `t` may be NULL. */
+struct stack_copy stack_copy_of(struct target *t, u64 start, const void *bytes, u32 size, u32 holes);
 
 /* Appends stream `i` of `from` to `to`, frames and all. Does nothing when there is no room. */
 void stack_copy_stream(struct walk_stack *to, const struct walk_stack *from, u32 i);

@@ -112,6 +112,21 @@ def test_tail_calls_do_not_break_the_stack(capture):
     assert rooted(c.profile) >= 0.999
 
 
+def test_pages_of_the_stack_that_were_never_touched_end_no_stack(capture):
+    """Before the process's tables are loaded its stack is copied, and walked later."""
+    samples = 0
+    with Target([target("roomy")]) as t:
+        for _ in range(10):
+            c = capture(t, "--no-kernel", seconds=0.2, hz=1999, truth=False)
+            samples += c.samples
+            assert rooted(c.profile) == 1, [s.names for s in c.profile.samples if "[" in s.names[-1]][:5]
+            for names in (s.names for s in c.profile.samples):
+                for side in ("left", "right"):
+                    if f"{side}_inner" in names:
+                        assert names[names.index(f"{side}_inner") + 1:][:2] == [side, "worker"], names
+    assert samples > 2000
+
+
 def test_realigned_stacks_are_crossed(capture):
     with Target([target("drap")]) as t:
         c = capture(t, seconds=2)

@@ -276,8 +276,9 @@ static __always_inline int may_miss(u32 tgid, u32 max) {
     return 1;
 }
 
-enum { TIMED_TICKS = 8 };    /* of so many at high rates one is timed: to ask for the time takes a while itself */
-enum { EAGER_NS = 1000000 }; /* between two samples that wake the reader because it is eager */
+enum { TIMED_TICKS = 8 };      /* of so many at high rates one is timed: to ask for the time takes a while itself */
+enum { EAGER_NS = 1000000 };   /* between two samples that wake the reader because it is eager */
+enum { CPU_START_BYTES = 64 }; /* of what the kernel put on a new program's stack, that its first code may look at */
 enum { FRAMES_AND_TAIL = WALK_CAPACITY * sizeof(struct raw_frame) + CPU_SAMPLE_TAIL_BYTES };
 
 static __always_inline u32 tail_offset(struct cpu_sample *sample) {
@@ -287,21 +288,25 @@ static __always_inline u32 tail_offset(struct cpu_sample *sample) {
 
 struct copy_loop {
     u8 *to;
-    u32 offset, copied;
-    u64 from;
+    u32 offset, copied, holes;
+    u64 from, end;
 };
 
-/* Up to the page's end first, then whole pages: behind the stack's last page there is nothing. */
+/* Up to the page's end first, then whole pages. What is not in memory (a large array that was never touched) is a hole,
+ * and no end: beyond may be callers. */
 static long copy_page(u32 i, void *arg) {
     struct copy_loop *c = arg;
     u32 at = c->offset + c->copied;
-    u32 n = 4096 - (u32)(c->from & 4095);
-    if (at > FRAMES_AND_TAIL - 4096 || n > 4096)
+    u64 left = c->end - c->from, rest = 4096 - (c->from & 4095);
+    u64 n = left < rest ? left : rest;
+    barrier_var(n); /* the compiler must check and use one and the same register */
+    if (n == 0 || n > 4096 || at > FRAMES_AND_TAIL - 4096)
         return 1;
     if (bpf_probe_read_user(c->to + at, n, (void *)c->from) < 0)
-        return 1;
+        c->holes |= 1u << (i & 31);
+    else
+        c->copied += n;
     c->from += n;
-    c->copied += n;
     return 0;
 }
 
@@ -311,23 +316,24 @@ static __always_inline u32 pages_to_copy(void) {
     return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 4 : 0;
 }
 
-/* Ships the stack from the red zone on, or from the stack pointer when there is nothing below it yet.
- * Returns how many bytes were added. */
-static __always_inline u32 copy_stack(struct cpu_scratch *s, u32 at) {
+/* Where there is no stack any more. A thread's own ends anywhere; the first thread's begins below what the kernel put
+ * there for the program: its arguments, its environment, up to 8 KB at random. */
+static __always_inline u64 stack_end(struct task_struct *task, u64 from) {
+    u64 first = BPF_CORE_READ(task, mm, start_stack) + CPU_START_BYTES;
+    u64 most = (from & ~4095ull) + CPU_STACK_BYTES;
+    return first > from && first < most ? first : most;
+}
+
+/* Ships the stack from the red zone on. Returns how many bytes were added. */
+static __always_inline u32 copy_stack(struct cpu_scratch *s, struct task_struct *task, u32 at) {
     struct cpu_sample *sample = &s->sample;
-    u64 sp = sample->regs.value[ARCH_STACK_POINTER];
-    struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = sp - CPU_RED_ZONE_BYTES};
-    u32 pages = pages_to_copy();
-    if (pages < CPU_STACK_PAGES)
+    u64 from = sample->regs.value[ARCH_STACK_POINTER] - CPU_RED_ZONE_BYTES;
+    struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = from, .end = stack_end(task, from)};
+    bpf_loop(pages_to_copy(), copy_page, &copy, 0);
+    if (copy.from < copy.end)
         sample->flags |= CPU_SAMPLE_STACK_CUT;
-    bpf_loop(pages, copy_page, &copy, 0);
-    sample->stack_below = CPU_RED_ZONE_BYTES;
-    if (copy.copied == 0) {
-        copy.from = sp;
-        bpf_loop(pages, copy_page, &copy, 0);
-        sample->stack_below = 0;
-    }
     sample->stack_bytes = copy.copied;
+    sample->stack_holes = copy.holes;
     return copy.copied;
 }
 
@@ -423,7 +429,7 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         learn_tick_frames(at);
     }
     if (missed)
-        tail += copy_stack(s, tail);
+        tail += copy_stack(s, task, tail);
     output(s, state, CPU_SAMPLE_HEAD_BYTES + (u64)tail, missed);
     /* Not by the kernel's account (bpf_enable_stats): switching that on and off rewrites the code of a running kernel. */
     u32 every = at->timer ? 1 : TIMED_TICKS;

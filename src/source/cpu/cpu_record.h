@@ -60,8 +60,8 @@ struct cpu_sample {
     struct cpu_record_head head;
     u32 flags; /* enum cpu_sample_flags */
     u32 n_kernel;
-    u32 stack_bytes;
-    u32 stack_below; /* the copy starts this far below the stack pointer */
+    u32 stack_bytes; /* from CPU_RED_ZONE_BYTES below the stack pointer on, */
+    u32 stack_holes; /* … but for page i (the first is a page's end) where bit i is set: it was not in memory then */
     struct walk_regs regs;
     struct walk_stack walk; /* its frames[] may be cut short in the ring */
 };

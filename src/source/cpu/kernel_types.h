@@ -37,7 +37,9 @@ struct thread_struct {
     unsigned long fsbase;
 } CORE;
 
-struct mm_struct;
+struct mm_struct {
+    unsigned long start_stack;
+} CORE;
 
 struct task_struct {
     int pid, tgid;

@@ -6,48 +6,109 @@
 
 #include "session/stack_copy.h"
 
-static u8 now[256];
+enum { PAGE = 4096, START = PAGE - 64, SIZE = 2 * PAGE };
 
-static struct stack_copy copied(struct target *t, const u8 *bytes, bool cut) {
-    struct stack_copy c;
-    stack_copy_init(&c, t, (uintptr_t)now + 64, bytes, 64, cut);
-    return c;
+static u8 now[6 * PAGE] __attribute__((aligned(4096)));
+
+/* The copy is of ones; `now` is of twos, but for the last `same` bytes of what was copied. */
+static struct stack_copy copied(struct target *t, u8 then[SIZE], size_t same) {
+    memset(now, 2, sizeof(now));
+    memset(then, 1, SIZE);
+    memset(now + START + SIZE - same, 1, same);
+    return stack_copy_of(t, (uintptr_t)now + START, then, SIZE, 0);
+}
+
+static int got(struct stack_copy *c, size_t at, size_t size, u8 *first, u8 *last) {
+    u8 bytes[sizeof(now)];
+    int rc = c->host.read(&c->host, (uintptr_t)now + at, bytes, size);
+    *first = bytes[0];
+    *last = bytes[size - 1];
+    return rc;
+}
+
+static struct target *open_self(void) {
+    struct target *self = NULL;
+    struct err err = {0};
+    assert_int_equal(target_open(getpid(), &self, &err), 0);
+    return self;
 }
 
 static void what_the_copy_holds_is_of_then_and_the_rest_of_now(void **state) {
     (void)state;
-    u8 then[64], got[128];
-    struct err err = {0};
-    _cleanup_(target_closep) struct target *self = NULL;
-    assert_int_equal(target_open(getpid(), &self, &err), 0);
-    memset(then, 1, sizeof(then));
+    u8 then[SIZE], first, last;
+    _cleanup_(target_closep) struct target *self = open_self();
+    struct stack_copy c = copied(self, then, 256);
+    assert_int_equal(got(&c, START, SIZE, &first, &last), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(last, 1);
+    assert_int_equal(got(&c, START + SIZE - 32, 64, &first, &last), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(last, 2);
+    assert_int_equal(got(&c, START - 8, 16, &first, &last), -EFAULT);
+}
+
+static void above_a_stack_that_was_cut_or_has_changed_nothing_is_believed(void **state) {
+    (void)state;
+    u8 then[SIZE], first, last;
+    _cleanup_(target_closep) struct target *self = open_self();
+    struct stack_copy changed = copied(self, then, 128);
+    assert_int_equal(got(&changed, START, SIZE, &first, &last), 0);
+    assert_int_equal(got(&changed, START + SIZE, 8, &first, &last), -EFAULT);
+    struct stack_copy cut = copied(self, then, 256);
+    cut.cut = true;
+    assert_int_equal(got(&cut, START, SIZE, &first, &last), 0);
+    assert_int_equal(got(&cut, START + SIZE - 32, 64, &first, &last), -EFAULT);
+}
+
+/* Two holes, [now + PAGE, now + 2 * PAGE) and the page after the next. */
+static void a_hole_is_read_in_the_process(void **state) {
+    (void)state;
+    u8 then[64 + PAGE + 128], first, last;
+    _cleanup_(target_closep) struct target *self = open_self();
     memset(now, 2, sizeof(now));
-    struct stack_copy whole = copied(self, then, false), cut = copied(self, then, true);
-    u64 start = (uintptr_t)now + 64;
-    assert_int_equal(whole.host.read(&whole.host, start + 8, got, 56), 0);
-    assert_int_equal(got[55], 1);
-    assert_int_equal(whole.host.read(&whole.host, start + 32, got, 64), 0);
-    assert_int_equal(got[31], 1);
-    assert_int_equal(got[32], 2);
-    assert_int_equal(cut.host.read(&cut.host, start + 8, got, 56), 0);
-    assert_int_equal(cut.host.read(&cut.host, start + 32, got, 64), -EFAULT);
-    assert_int_equal(whole.host.read(&whole.host, start - 8, got, 16), -EFAULT);
+    memset(now + 4 * PAGE + 128 - 64, 1, 64); /* the copy's end is of ones and threes */
+    memset(now + 4 * PAGE, 3, 64);
+    memset(then, 1, sizeof(then));
+    memset(then + 64 + PAGE, 3, 64);
+    u32 holes = 1 << 1 | 1 << 3;
+    struct stack_copy c = stack_copy_of(self, (uintptr_t)now + START, then, sizeof(then), holes);
+    struct stack_copy alone = stack_copy_of(NULL, (uintptr_t)now + START, then, sizeof(then), holes);
+    assert_int_equal(c.end - (uintptr_t)now, 4 * PAGE + 128);
+    assert_int_equal(got(&c, START, 64, &first, &last), 0);
+    assert_int_equal(last, 1);
+    assert_int_equal(got(&c, START + 32, PAGE, &first, &last), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(last, 2);
+    assert_int_equal(got(&c, PAGE, PAGE + 1, &first, &last), 0);
+    assert_int_equal(first, 2);
+    assert_int_equal(last, 1);
+    assert_int_equal(got(&c, 3 * PAGE - 1, PAGE + 2, &first, &last), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(last, 3);
+    assert_int_equal(got(&c, 4 * PAGE + 120, 16, &first, &last), 0); /* the end is as it was */
+    assert_int_equal(last, 2);
+    assert_int_equal(got(&alone, START, 65, &first, &last), -EFAULT);
+    assert_int_equal(got(&alone, 2 * PAGE, 8, &first, &last), 0);
+    now[4 * PAGE + 10] = 4;
+    struct stack_copy changed = stack_copy_of(self, (uintptr_t)now + START, then, sizeof(then), holes);
+    assert_int_equal(got(&changed, 4 * PAGE + 120, 16, &first, &last), -EFAULT);
 }
 
 static void without_the_process_there_is_the_copy_alone(void **state) {
     (void)state;
-    u8 then[64] = {7}, got[128];
-    struct stack_copy c = copied(NULL, then, false);
-    u64 start = (uintptr_t)now + 64;
-    assert_int_equal(c.host.read(&c.host, start, got, 64), 0);
-    assert_int_equal(got[0], 7);
-    assert_int_equal(c.host.read(&c.host, start, got, 65), -EFAULT);
-    assert_int_equal(c.host.read(&c.host, start + 64, got, 8), -EFAULT);
+    u8 then[SIZE], first, last;
+    struct stack_copy c = copied(NULL, then, 256);
+    assert_int_equal(got(&c, START, SIZE, &first, &last), 0);
+    assert_int_equal(last, 1);
+    assert_int_equal(got(&c, START, SIZE + 1, &first, &last), -EFAULT);
+    assert_int_equal(got(&c, START + SIZE, 8, &first, &last), -EFAULT);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_copy_holds_is_of_then_and_the_rest_of_now),
+        cmocka_unit_test(above_a_stack_that_was_cut_or_has_changed_nothing_is_believed),
+        cmocka_unit_test(a_hole_is_read_in_the_process),
         cmocka_unit_test(without_the_process_there_is_the_copy_alone),
     };
     return RUN_TESTS(tests);
