@@ -21,7 +21,7 @@ def lost(command, arm, args):
 
 
 def main():
-    args = lib.options(__doc__, seconds=3, pairs=6, hz=10000)
+    args = lib.options(__doc__, seconds=2, pairs=12, hz=10000)
     rows = []
     for name, command, arms in (
             ("C", [target("recurse"), 3600, 30], ["scry", "timer alone", "perf -g", "samply"]),
