@@ -9,7 +9,7 @@ enum {
     COMPARED = 256, /* of the copy's end */
 };
 
-/* The bytes of the address's page that are of the stack. */
+/* How many bytes there are from the address to its page's end. */
 static size_t rest_of_page(u64 address) {
     return PAGE - address % PAGE;
 }
@@ -30,6 +30,8 @@ static size_t bytes_before(const struct stack_copy *c, u64 page) {
  * the thread's outer frames. */
 static bool end_is_unchanged(struct stack_copy *c) {
     u8 now[COMPARED];
+    if (c->end == c->start)
+        return false;
     u64 page = (c->end - 1) / PAGE - c->start / PAGE;
     u64 begin = page ? (c->end - 1) / PAGE * PAGE : c->start;
     const u8 *then = c->bytes + bytes_before(c, page);

@@ -104,12 +104,22 @@ static void without_the_process_there_is_the_copy_alone(void **state) {
     assert_int_equal(got(&c, START + SIZE, 8, &first, &last), -EFAULT);
 }
 
+static void of_an_empty_copy_nothing_is_believed(void **state) {
+    (void)state;
+    u8 first, last;
+    _cleanup_(target_closep) struct target *self = open_self();
+    struct stack_copy c = stack_copy_of(self, (uintptr_t)now + PAGE, NULL, 0, UINT32_MAX);
+    assert_int_equal(c.end, c.start);
+    assert_int_equal(got(&c, PAGE, 8, &first, &last), -EFAULT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_copy_holds_is_of_then_and_the_rest_of_now),
         cmocka_unit_test(above_a_stack_that_was_cut_or_has_changed_nothing_is_believed),
         cmocka_unit_test(a_hole_is_read_in_the_process),
         cmocka_unit_test(without_the_process_there_is_the_copy_alone),
+        cmocka_unit_test(of_an_empty_copy_nothing_is_believed),
     };
     return RUN_TESTS(tests);
 }

@@ -1,0 +1,109 @@
+/* The walk over frames that a test lays out in memory of its own: as 3.12 has them. */
+#include "../unit.h"
+
+#include <errno.h>
+
+#include "lang/python/python_walk.h"
+
+enum { FRAMES = 100, FRAME_WORDS = 10, SHIM_OWNER = 3 };
+
+/* What a thread's frames hang on. A frame lies right behind its caller. */
+static struct {
+    u64 slot, interpreters;
+    u64 interpreter[2]; /* the next one, its threads */
+    u64 thread[3];      /* the next one, its id, its newest frame */
+    u64 code[2];        /* its type, its first line */
+    u64 frames[FRAMES][FRAME_WORDS];
+} memory;
+enum { CODE, PREVIOUS, INSTRUCTION, OWNER };
+
+static u64 address_of(const void *what) {
+    return (u64)(uintptr_t)what;
+}
+
+static int read_memory(struct walk_host *host, u64 address, void *dst, size_t size) {
+    (void)host;
+    if (address < address_of(&memory) || address + size > address_of(&memory + 1))
+        return -EFAULT;
+    memcpy(dst, (const u8 *)&memory + (address - address_of(&memory)), size);
+    return 0;
+}
+
+/* `n` frames, of which the oldest is a shim. */
+static struct python_config lay_out(unsigned n) {
+    memory = (typeof(memory)){.code = {address_of(&memory.code), 7}};
+    memory.slot = address_of(memory.thread);
+    memory.interpreters = address_of(memory.interpreter);
+    memory.thread[1] = address_of(&memory.slot);
+    memory.thread[2] = address_of(memory.frames[n - 1]);
+    for (unsigned i = 0; i < n; i++) {
+        memory.frames[i][CODE] = address_of(memory.code);
+        memory.frames[i][PREVIOUS] = i ? address_of(memory.frames[i - 1]) : 0;
+        memory.frames[i][INSTRUCTION] = address_of(memory.code) + 16 + 2 * i;
+    }
+    memory.frames[0][OWNER] = SHIM_OWNER;
+    return (struct python_config){.interpreters = address_of(&memory.interpreters),
+                                  .code_type = address_of(&memory.code),
+                                  .tls_steps = 1,
+                                  .loops = PYTHON_LOOPS_SHIM,
+                                  .interpreter_threads = 8,
+                                  .thread_id = 8,
+                                  .thread_frame = 16,
+                                  .frame_bytes = 32,
+                                  .frame_code = 8 * CODE,
+                                  .frame_previous = 8 * PREVIOUS,
+                                  .frame_instruction = 8 * INSTRUCTION,
+                                  .frame_mark = 8 * OWNER,
+                                  .code_bytes = 16,
+                                  .code_first_line = 8,
+                                  .code_instructions = 16};
+}
+
+static struct walk_stack stack;
+
+static const struct walk_stream *walk(const struct python_config *config) {
+    static struct walk_host host = {.read = read_memory};
+    static struct walk_state state;
+    state = (struct walk_state){.host = &host, .leaf = {.tls_base = address_of(&memory.slot)}};
+    stack.n_streams = stack.n_frames = 0;
+    struct walk w = {.stack = &stack, .state = &state};
+    python_walk(&w, config);
+    assert_int_equal(stack.n_streams, 1);
+    return &stack.streams[0];
+}
+
+static void frames_of_every_depth_are_found_in_order(void **state) {
+    (void)state;
+    for (unsigned n = 1; n <= FRAMES; n++) {
+        const struct python_config config = lay_out(n);
+        const struct walk_stream *s = walk(&config);
+        assert_int_equal(s->end, WALK_END_ROOT);
+        assert_int_equal(s->total, n);
+        for (unsigned i = 0; i + 1 < n; i++) {
+            assert_int_equal(raw_address(&stack.frames[i]), address_of(memory.code));
+            assert_int_equal(stack.frames[i].word[1], 7ull << 32 | (n - 1 - i));
+        }
+        assert_int_equal(raw_address(&stack.frames[n - 1]), address_of(memory.frames[0]));
+    }
+}
+
+static void a_circle_of_frames_is_left(void **state) {
+    (void)state;
+    for (unsigned n = 1; n <= FRAMES; n++)
+        for (unsigned back = 0; back < n; back++) {
+            const struct python_config config = lay_out(n);
+            memory.frames[0][OWNER] = 0;
+            memory.frames[0][PREVIOUS] = address_of(memory.frames[back]);
+            const struct walk_stream *s = walk(&config);
+            assert_int_equal(s->end, WALK_END_CORRUPT);
+            assert_in_range(s->total, n, 8 * FRAMES);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_of_every_depth_are_found_in_order),
+        cmocka_unit_test(a_circle_of_frames_is_left),
+    };
+    return RUN_TESTS(tests);
+}
