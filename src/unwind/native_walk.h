@@ -41,7 +41,11 @@ struct native_walk {
 static __always_inline int native_enter_mapping(struct native_walk *n, u64 pc) {
     if (pc >= n->s->mapping.start && pc < n->s->mapping.end)
         return 0;
-    return table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc, &n->s->mapping);
+    const struct table_mapping *m = table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc);
+    if (!m)
+        return -1;
+    n->s->mapping = *m;
+    return 0;
 }
 
 /* saved_at of a register that nobody knows: no address of a program. */
@@ -72,9 +76,8 @@ static __always_inline int native_register(struct native_walk *n, u32 r, u64 *re
 
 /* Whether `pc` can be a return address: executable, and after a call instruction. */
 static __always_inline int native_plausible_return(struct native_walk *n, u64 pc) {
-    struct table_mapping m;
     u64 before;
-    if (pc < 4096 || table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1, &m) < 0)
+    if (pc < 4096 || !table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1))
         return 0;
     if (walk_read(n->w, &before, 8, pc - 8) < 0)
         return 0;
@@ -131,9 +134,10 @@ static long native_restore_step(u32 i, void *arg) {
  * Then the stub's caller is the present frame's. */
 static __always_inline int native_is_stub(struct native_walk *n, u64 pc, u64 sp) {
     struct walk_state *state = n->w->state;
-    struct table_mapping m;
-    if (pc < 4096 || table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1, &m) < 0 ||
-        !(m.flags & TABLE_MAPPING_ANONYMOUS) ||
+    if (pc < 4096)
+        return 0;
+    const struct table_mapping *m = table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1);
+    if (!m || !(m->flags & TABLE_MAPPING_ANONYMOUS) ||
         walk_read(n->w, state->scratch, 8 + NATIVE_STUB_CODE + 16, pc - 8) < 0 || !arch_follows_call(state->scratch[0]))
         return 0;
     n->s->popped = 0;
@@ -304,8 +308,10 @@ static __always_inline int native_enter_leaf(struct native_walk *n, u64 pc, u64 
     struct walk_state *state = n->w->state;
     struct table_mapping *last = (struct table_mapping *)state->leaf_mapping;
     if (state->leaf_when != when || pc < last->start || pc >= last->end) {
-        if (table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc, last) < 0)
+        const struct table_mapping *m = table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc);
+        if (!m)
             return -1;
+        *last = *m;
         state->leaf_when = when;
     }
     n->s->mapping = *last;

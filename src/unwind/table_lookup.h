@@ -27,10 +27,14 @@ static __always_inline u32 table_step(u64 a, u64 b, u32 step) {
         (left) -= half;                                                                                                \
     } while (0)
 
-/* Copies the mapping that holds `address` to *ret. 0, or -1 when there is none. */
-static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u32 count, u64 address,
-                                              struct table_mapping *ret) {
-    const struct table_mapping *chunk = table_chunk(w, mappings_at / TABLE_MAPPINGS_PER_CHUNK);
+_Static_assert(sizeof(struct table_mapping) == sizeof(((struct walk_state *)0)->mapping), "lies there");
+
+/* Copies the mapping that holds `address` to state->mapping. 0, or -1 when there is none. */
+WALK_APART int table_look_for_mapping(struct walk_state *state, u32 mappings_at, u32 count, u64 address) {
+    if (!state)
+        return -1;
+    struct walk w = {.state = state};
+    const struct table_mapping *chunk = table_chunk(&w, mappings_at / TABLE_MAPPINGS_PER_CHUNK);
     if (!chunk || count == 0 || address >> 63)
         return -1;
     u32 found = mappings_at, left = count;
@@ -47,8 +51,16 @@ static __always_inline int table_find_mapping(struct walk *w, u32 mappings_at, u
     const struct table_mapping *m = &chunk[found & (TABLE_MAPPINGS_PER_CHUNK - 1)];
     if (address < m->start || address >= m->end)
         return -1;
-    *ret = *m;
+    *(struct table_mapping *)state->mapping = *m;
     return 0;
+}
+
+/* The mapping that holds `address`, until the next is looked for. NULL when there is none. */
+static __always_inline const struct table_mapping *table_find_mapping(struct walk *w, u32 mappings_at, u32 count,
+                                                                      u64 address) {
+    return table_look_for_mapping(w->state, mappings_at, count, address) < 0
+               ? NULL
+               : (const struct table_mapping *)w->state->mapping;
 }
 
 enum { TABLE_RULE_LATER = TABLE_MAX_RULES };

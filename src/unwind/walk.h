@@ -72,7 +72,7 @@ static __always_inline u64 raw_address(const struct raw_frame *f) {
 /* ---- the stack being filled ---- */
 
 enum {
-    WALK_MAX_STREAMS = 3,
+    WALK_MAX_STREAMS = 4,     /* power of two */
     WALK_CAPACITY = 24576,    /* raw frames of all streams together */
     WALK_NATIVE_LEAF = 8192,  /* of the native stream: frames kept at the leaf end … */
     WALK_NATIVE_ROOT = 8192,  /* … and, in a ring, at the root end (power of two) */
@@ -173,6 +173,7 @@ struct walk_state {
     struct walk_span spans[WALK_SPANS];
     u64 leaf_mapping[4]; /* struct table_mapping of the last interrupted code, */
     u64 leaf_when;       /* … and the mappings and epoch it is of, as in walk_known */
+    u64 mapping[4];      /* struct table_mapping, see table_look_for_mapping() */
     u64 memo[132];       /* what a runtime's walk found, for the next of the same `moment` */
 
     struct walk_regs leaf; /* of the interrupted instruction: runtimes start from these */
@@ -328,12 +329,16 @@ static __always_inline int walk_begin(struct walk *w, u32 lang) {
     return 0;
 }
 
+/* The stream being filled. */
+static __always_inline struct walk_stream *walk_filled(struct walk *w) {
+    u32 i = w->state->stream; /* less than WALK_MAX_STREAMS; a check would be one more way for the verifier to follow */
+    WALK_OPAQUE(i);
+    return &w->stack->streams[i & (WALK_MAX_STREAMS - 1)];
+}
+
 /* Appends a frame to the stream being filled; past its capacity the root end overwrites itself. */
 static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 second) {
-    u32 i = w->state->stream;
-    if (i >= WALK_MAX_STREAMS)
-        return;
-    struct walk_stream *s = &w->stack->streams[i];
+    struct walk_stream *s = walk_filled(w);
     u32 n = s->total++;
     u32 leaf = s->leaf_capacity;
     u32 slot = s->first + (n < leaf ? n : leaf + ((n - leaf) & (s->root_capacity - 1u)));
@@ -342,13 +347,19 @@ static __always_inline void walk_emit(struct walk *w, u8 kind, u64 address, u64 
     w->stack->frames[slot] = raw_frame(kind, address, second);
 }
 
+/* The stack's frame in `slot`, NULL when there is no such slot. */
+static __always_inline const struct raw_frame *walk_frame(const struct walk *w, u32 slot) {
+    if (slot >= WALK_CAPACITY)
+        return NULL;
+    const struct raw_frame *f = &w->stack->frames[slot];
+    WALK_OPAQUE(f); /* what is then added to it must not become part of the index */
+    return f;
+}
+
 /* Where the stream being filled has room for `n` frames side by side, which walk_emitted() counts when they are there;
  * more than WALK_CAPACITY - n, which the caller checks, when it has none. */
 static __always_inline u64 walk_room(struct walk *w, u32 n) {
-    u32 i = w->state->stream;
-    if (i >= WALK_MAX_STREAMS)
-        return WALK_CAPACITY;
-    const struct walk_stream *s = &w->stack->streams[i];
+    const struct walk_stream *s = walk_filled(w);
     u32 leaf = s->leaf_capacity, root = s->root_capacity;
     u32 used = s->total < leaf ? s->total : leaf + ((s->total - leaf) & (root - 1u));
     u64 slot = used + n > (s->total < leaf ? leaf : leaf + root) ? WALK_CAPACITY : s->first + used;
@@ -357,17 +368,12 @@ static __always_inline u64 walk_room(struct walk *w, u32 n) {
 }
 
 static __always_inline void walk_emitted(struct walk *w, u32 n) {
-    u32 i = w->state->stream;
-    if (i < WALK_MAX_STREAMS)
-        w->stack->streams[i].total += n;
+    walk_filled(w)->total += n;
 }
 
 /* Closes the stream being filled. */
 static __always_inline void walk_finish(struct walk *w, u8 end) {
-    u32 i = w->state->stream;
-    if (i >= WALK_MAX_STREAMS)
-        return;
-    struct walk_stream *s = &w->stack->streams[i];
+    struct walk_stream *s = walk_filled(w);
     s->end = end;
     u32 used = s->first + walk_stream_kept(s);
     w->stack->n_frames = used < WALK_CAPACITY ? used : WALK_CAPACITY;

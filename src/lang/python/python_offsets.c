@@ -79,7 +79,7 @@ static void complete(struct python_layout *l) {
 }
 
 int python_layout_from_debug(const void *bytes, size_t size, struct python_layout *ret, struct err *err) {
-    static const char cookie[8] = "xdebugpy";
+    static const char cookie[8] = {'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'};
     uint64_t head[3]; /* cookie, version, free_threaded */
     if (size < sizeof(head) || memcmp(bytes, cookie, sizeof(cookie)) != 0)
         return err_set(err, -EAGAIN, NULL, "The Python interpreter has not started yet");

@@ -143,8 +143,8 @@ static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
 
 /* Where the interrupted function's native frame ends. */
 static __always_inline u64 python_leaf_end(struct walk *w) {
-    u32 slot = w->stack->streams[0].first;
-    return slot < WALK_CAPACITY ? w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS : 0;
+    const struct raw_frame *leaf = walk_frame(w, w->stack->streams[0].first);
+    return leaf ? leaf->word[1] & ~(u64)RAW_FLAGS : 0;
 }
 
 /* Makes a _PyCFrame the newest that is not yet emitted. */
@@ -165,8 +165,7 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
     p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
     p->s->suspect = into_loop < PYTHON_LOOP_ENTRY && cframe < python_leaf_end(p->w);
-    u32 i = p->w->state->stream;
-    p->s->kept = i < WALK_MAX_STREAMS ? p->w->stack->streams[i].total : 0;
+    p->s->kept = walk_filled(p->w)->total;
 }
 
 /* Looks at native frame i, from the leaf: the first that holds the newest _PyCFrame tells where in a loop's
@@ -175,10 +174,10 @@ static long python_native_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     const struct python_config *c = p->c;
     const struct walk_stream *native = &p->w->stack->streams[0];
-    u32 slot = native->first + i;
-    if (i >= native->total || slot >= WALK_CAPACITY)
+    const struct raw_frame *its = walk_frame(p->w, native->first + i);
+    if (i >= native->total || !its)
         return 1;
-    u64 cfa = p->w->stack->frames[slot].word[1] & ~(u64)RAW_FLAGS;
+    u64 cfa = its->word[1] & ~(u64)RAW_FLAGS;
     u64 low = p->s->low, at = cfa - p->s->place;
     p->s->low = cfa;
     if (!p->s->place) {
@@ -205,9 +204,8 @@ static long python_native_step(u32 i, void *arg) {
  * native frame, and these were walked already. The newest loop's frames are dropped, unless they lead to that
  * frame. Returns whether there is a frame to go on with. */
 static __always_inline int python_next_loop(struct python_walk *p) {
-    u32 i = p->w->state->stream;
     u64 seen = p->s->frame;
-    if (!p->s->newest || i == 0 || i >= WALK_MAX_STREAMS || !p->c->code_type)
+    if (!p->s->newest || p->w->state->stream == 0 || !p->c->code_type)
         return 0;
     p->s->frame = 0;
     p->s->place = p->s->low = 0;
@@ -216,7 +214,7 @@ static __always_inline int python_next_loop(struct python_walk *p) {
     p->s->visited = 0;
     p->s->end = WALK_END_LIMIT;
     if (p->s->frame && p->s->frame != seen)
-        p->w->stack->streams[i].total = p->s->kept;
+        walk_filled(p->w)->total = p->s->kept;
     if (!p->s->frame)
         p->s->frame = seen;
     return p->s->frame != 0;

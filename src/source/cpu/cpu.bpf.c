@@ -219,7 +219,7 @@ static __always_inline long regs_from_entry(struct walk_regs *to, struct task_st
 /* What was interrupted, and by what: by a timer of perf's, which says where, or by a tick, which does not. */
 struct interrupted {
     void *ctx;
-    struct bpf_perf_event_data *timer; /* NULL: a tick */
+    int by_timer; /* then ctx is a struct bpf_perf_event_data */
     int in_user;
 };
 
@@ -228,8 +228,8 @@ static __always_inline void take_registers(const struct interrupted *at, struct 
     struct walk_regs *to = &s->state.leaf;
     if (!at->in_user)
         s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
-    if (at->in_user && at->timer)
-        regs_from_interrupt(to, at->timer);
+    if (at->in_user && at->by_timer)
+        regs_from_interrupt(to, at->ctx);
     else if (regs_from_entry(to, task) >= 0)
         s->sample.flags |= CPU_SAMPLE_INEXACT;
     to->tls_base = task->thread.fsbase;
@@ -391,7 +391,7 @@ static __always_inline int sample_user(const struct interrupted *at, struct task
 
 /* Returns how many bytes of addresses were added. */
 static __always_inline u32 take_kernel_stack(const struct interrupted *at, u8 *to) {
-    u64 skip = at->timer ? 0 : tick_frames & BPF_F_SKIP_FIELD_MASK;
+    u64 skip = at->by_timer ? 0 : tick_frames & BPF_F_SKIP_FIELD_MASK;
     long n = bpf_get_stack(at->ctx, to, CPU_MAX_KERNEL_FRAMES * 8, skip);
     return n > 0 && n <= CPU_MAX_KERNEL_FRAMES * 8 ? (u32)n : 0;
 }
@@ -410,7 +410,7 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         return;
     struct cpu_state *state = state_of(bpf_get_smp_processor_id());
     state->taken++;
-    if (!at->timer)
+    if (!at->by_timer)
         state->ticked++;
     begin_sample(s, task, tgid);
     int missed = 0;
@@ -425,21 +425,21 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         u32 n = take_kernel_stack(at, frames + tail);
         s->sample.n_kernel = n / 8;
         tail += n;
-    } else if (!at->timer && state->ticked % 256 == 0) {
+    } else if (!at->by_timer && state->ticked % 256 == 0) {
         learn_tick_frames(at);
     }
     if (missed)
         tail += copy_stack(s, task, tail);
     output(s, state, CPU_SAMPLE_HEAD_BYTES + (u64)tail, missed);
     /* Not by the kernel's account (bpf_enable_stats): switching that on and off rewrites the code of a running kernel. */
-    u32 every = at->timer ? 1 : TIMED_TICKS;
+    u32 every = at->by_timer ? 1 : TIMED_TICKS;
     if (state->taken % every == 0)
         state->spent_ns += every * (bpf_ktime_get_ns() - s->sample.head.time_ns);
 }
 
 SEC("perf_event")
 int sample_cpu(struct bpf_perf_event_data *ctx) {
-    struct interrupted at = {.ctx = ctx, .timer = ctx, .in_user = (ctx->regs.cs & 3) != 0};
+    struct interrupted at = {.ctx = ctx, .by_timer = 1, .in_user = (ctx->regs.cs & 3) != 0};
     struct task_struct *task = bpf_get_current_task_btf();
     u32 tgid = task->pid ? visible_pid(task->group_leader) : 0;
     if (tgid && wanted(tgid))
