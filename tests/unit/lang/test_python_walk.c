@@ -96,7 +96,7 @@ static void a_circle_of_frames_is_left(void **state) {
             memory.frames[0][PREVIOUS] = address_of(memory.frames[back]);
             const struct walk_stream *s = walk(&config);
             assert_int_equal(s->end, WALK_END_CORRUPT);
-            assert_in_range(s->total, n, 8 * FRAMES);
+            assert_true(s->total >= n && s->total <= 8 * FRAMES);
         }
 }
 

@@ -65,7 +65,7 @@ static void all_mappings_of_a_file_have_one_bias(void **state) {
             assert_int_equal(address + bias, m[i].start);
         compared++;
     }
-    assert_in_range(compared, 8, 1000);
+    assert_true(compared >= 8 && compared < 1000);
 }
 
 static uint64_t thread_pointer(void) {
