@@ -243,10 +243,30 @@ static void find_switching(struct assembler *a, const struct assemble_input *in,
     streams->switching = any ? a->switching : NULL;
 }
 
+static uint32_t flags_of(const struct assembler *a, frame_id id) {
+    return a->files->profile->frames[id].flags;
+}
+
+/* A frame without a name between two that only start the runtime's program starts it too: the C library's own function
+ * between main() and __libc_start_main() has a name in debug symbols alone. */
+static void fold_between(struct assembler *a) {
+    frame_id *last = a->frames + a->n_frames - 1;
+    if (a->n_frames >= 3 && (flags_of(a, last[0]) & flags_of(a, last[-2]) & FRAME_INTERNAL) &&
+        (flags_of(a, last[-1]) & FRAME_UNNAMED))
+        last[-1] = with_flags(a, last[-1], FRAME_INTERNAL);
+}
+
+/* How many frames the merged stack has up to the runtime's oldest. */
+static u32 up_to_runtime(const struct lang_merged *merged, u32 n) {
+    while (n && !merged[n - 1].lang)
+        n--;
+    return n;
+}
+
 /* Returns whether the merge found the stack's root. */
 static bool push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
     const struct lang *lang = langs[in->process->lang];
-    u32 n = lang->merge(in->process->runtime, streams, a->merged);
+    u32 n = lang->merge(in->process->runtime, streams, a->merged), oldest = up_to_runtime(a->merged, n);
     for (u32 i = 0; i < n; i++) {
         const struct lang_merged *m = &a->merged[i];
         const struct raw_frame *f = m->lang ? &streams->runtime[m->index] : &streams->native[m->index];
@@ -254,6 +274,8 @@ static bool push_merged(struct assembler *a, const struct assemble_input *in, st
             push_runtime(a, in, f);
         else
             push_native(a, in, f, m->internal);
+        if (oldest && i > oldest)
+            fold_between(a);
     }
     return n && a->merged[n - 1].root;
 }
