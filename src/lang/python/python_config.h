@@ -28,13 +28,17 @@ enum python_config_flags {
     PYTHON_TLS_COMPLETE = 1, /* a thread whose slot is NULL has no thread state */
 };
 
-enum { PYTHON_TLS_STEPS = 3 };
+enum { PYTHON_TLS_STEPS = 3, PYTHON_MAX_LOOPS = 4 };
 
 /* Offsets are bytes within the structure that their name begins with. */
 struct python_config {
     u64 interpreters; /* address of the pointer to the newest interpreter */
     u64 code_type;    /* address of PyCode_Type, 0 when it is not known */
-    u64 loop_start;   /* address of the evaluation loop's code, 0 when it is not known */
+    /* The evaluation loop's code: where its function begins, and the parts that the compiler moved elsewhere. Of no
+     * bytes: not known, or no further parts. */
+    struct {
+        u64 start, bytes;
+    } loop[PYTHON_MAX_LOOPS];
 
     /* Where a thread keeps the pointer to its state: tls_base + tls[0]; each further step follows the
      * pointer found and adds. 0 steps: not known. */

@@ -12,7 +12,7 @@ struct python_range {
     uint64_t start, end;
 };
 
-enum { PYTHON_MAX_CODE = 8, PYTHON_MAX_LOOPS = 4 };
+enum { PYTHON_MAX_CODE = 8 };
 
 struct lang_process {
     struct target *target; /* not owned */

@@ -162,14 +162,25 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     p->s->last = c->loops >= PYTHON_LOOPS_CFRAME_MARKED ? p->s->frame : 0;
     p->s->root = thread + c->thread_root_cframe;
     python_at_cframe(p, c->loops == PYTHON_LOOPS_SHIM ? 0 : cframe);
-    u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop_start;
+    u64 into_loop = p->w->state->leaf.value[WALK_REGISTERS - 1] - c->loop[0].start;
     p->s->newest = c->thread_through_cframe && cframe != p->s->root ? cframe : 0;
     p->s->suspect = into_loop < PYTHON_LOOP_ENTRY && cframe < python_leaf_end(p->w);
     p->s->kept = walk_filled(p->w)->total;
 }
 
+/* Whether a native frame is one of the evaluation loop, as far as that is known. */
+static __always_inline int python_runs_loop(const struct python_config *c, const struct raw_frame *native) {
+    u64 call = raw_address(native) - 1;
+    u32 inside = !c->loop[0].bytes;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_MAX_LOOPS; i++)
+        inside |= call - c->loop[i].start < c->loop[i].bytes;
+    return inside != 0;
+}
+
 /* Looks at native frame i, from the leaf: the first that holds the newest _PyCFrame tells where in a loop's
- * frame they lie; then the next loop's is at the same place. Stops when it is found: p->s->frame is set. */
+ * frame they lie; then the next loop's is at the same place. Other functions' frames, of which some are large, may still
+ * hold one of a loop that has returned. Stops when it is found: p->s->frame is set. */
 static long python_native_step(u32 i, void *arg) {
     struct python_walk *p = arg;
     const struct python_config *c = p->c;
@@ -185,7 +196,7 @@ static long python_native_step(u32 i, void *arg) {
             p->s->place = cfa - p->s->newest;
         return 0;
     }
-    if (at < low)
+    if (at < low || !python_runs_loop(c, its))
         return 0;
     u64 previous = python_pointer(p->w, at + c->cframe_previous);
     if (previous != p->s->root && previous < cfa)

@@ -11,9 +11,10 @@ enum { FRAMES = 100, FRAME_WORDS = 10, SHIM_OWNER = 3 };
 static struct {
     u64 slot, interpreters;
     u64 interpreter[2]; /* the next one, its threads */
-    u64 thread[3];      /* the next one, its id, its newest frame */
-    u64 code[2];        /* its type, its first line */
+    u64 thread[6]; /* the next one, its id, its newest frame, its newest _PyCFrame, and the one that ends their chain */
+    u64 code[2];   /* its type, its first line */
     u64 frames[FRAMES][FRAME_WORDS];
+    u64 stack[64]; /* the native one */
 } memory;
 enum { CODE, PREVIOUS, INSTRUCTION, OWNER };
 
@@ -72,6 +73,37 @@ static const struct walk_stream *walk(const struct python_config *config) {
     return &stack.streams[0];
 }
 
+enum { LOOP = 0x1000, LOOP_BYTES = 0x800, OTHER = 0x5000, RECORD_BELOW = 8 };
+
+/* Native frame i reaches up to stack[end], and there may be a _PyCFrame in it, where the loop's have theirs. */
+static void lay_native(unsigned i, u64 pc, unsigned end, u64 newest, u64 previous) {
+    stack.frames[i] = raw_frame(RAW_NATIVE, pc, address_of(&memory.stack[end]));
+    memory.stack[end - RECORD_BELOW] = newest;
+    memory.stack[end - RECORD_BELOW + 1] = previous;
+    stack.streams[0] = (struct walk_stream){.total = i + 1, .leaf_capacity = 64, .root_capacity = 64};
+    stack.n_frames = i + 1;
+}
+
+/* A thread that has just begun a loop and not filled its _PyCFrame in: 3.11 and 3.12. */
+static const struct walk_stream *walk_from_loop(struct python_config *config, u64 newest) {
+    static struct walk_host host = {.read = read_memory};
+    static struct walk_state state;
+    config->loop[0].start = LOOP;
+    config->loop[0].bytes = LOOP_BYTES;
+    config->thread_through_cframe = 1;
+    config->thread_cframe = 24;
+    config->thread_root_cframe = 32;
+    config->cframe_previous = 8;
+    memory.thread[3] = newest;
+    state = (struct walk_state){.host = &host, .leaf = {.tls_base = address_of(&memory.slot)}};
+    state.leaf.value[WALK_REGISTERS - 1] = LOOP + 20;
+    stack.n_streams = 1;
+    struct walk w = {.stack = &stack, .state = &state};
+    python_walk(&w, config);
+    assert_int_equal(stack.n_streams, 2);
+    return &stack.streams[1];
+}
+
 static void frames_of_every_depth_are_found_in_order(void **state) {
     (void)state;
     for (unsigned n = 1; n <= FRAMES; n++) {
@@ -100,10 +132,27 @@ static void a_circle_of_frames_is_left(void **state) {
         }
 }
 
+/* In a large frame of another function lies what a loop left there that has returned. */
+static void only_a_loop_has_a_loop_s_record(void **state) {
+    (void)state;
+    enum { N = 5, LEFT = 50 };
+    struct python_config config = lay_out(N);
+    u64 root = address_of(&memory.thread[4]), outer = address_of(&memory.stack[56 - RECORD_BELOW]);
+    memory.frames[LEFT][CODE] = address_of(memory.code);
+    lay_native(0, LOOP + 20, 16, address_of(memory.frames[LEFT]), 0);
+    lay_native(1, OTHER, 40, address_of(memory.frames[LEFT]), outer);
+    lay_native(2, LOOP + 500, 56, address_of(memory.frames[N - 1]), root);
+    const struct walk_stream *s = walk_from_loop(&config, address_of(&memory.stack[16 - RECORD_BELOW]));
+    assert_int_equal(s->end, WALK_END_ROOT);
+    assert_int_equal(s->total, N);
+    assert_int_equal(stack.frames[s->first].word[1], 7ull << 32 | (N - 1));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_every_depth_are_found_in_order),
         cmocka_unit_test(a_circle_of_frames_is_left),
+        cmocka_unit_test(only_a_loop_has_a_loop_s_record),
     };
     return RUN_TESTS(tests);
 }
