@@ -90,16 +90,17 @@ struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names
     const char *linkage = string_of(&die, DW_AT_linkage_name);
     if (!linkage)
         linkage = string_of(&die, DW_AT_MIPS_linkage_name);
-    if (linkage && linkage[0])
-        return symbol_names_get(names, linkage);
+    struct symbol_name ret = symbol_names_get(names, linkage);
+    /* Compilers mangle in newer ways than the demangler knows: clang's since 18 for some templates. */
+    bool readable = ret.demangled != ret.plain || ret.plain[0] != '_';
     const char *name = string_of(&die, DW_AT_name);
-    struct symbol_name ret = {"", ""};
-    if (!name)
+    if ((ret.plain[0] && readable) || !name)
         return ret;
     _cleanup_(buf_free) struct buf b = {.limit = MAX_QUALIFIED};
     add_scopes(d, &die, &b);
     buf_adds(&b, name);
-    ret.plain = symbol_names_text(names, name);
+    if (!ret.plain[0])
+        ret.plain = symbol_names_text(names, name);
     ret.demangled = b.failed ? ret.plain : symbol_names_text(names, buf_cstr(&b));
     return ret;
 }
