@@ -34,9 +34,10 @@ def raw_parts(text):
             if found:
                 lines = locations.setdefault(int(found[1]), (int(found[2], 16), int(found[3] or 0), []))[2]
                 line = found[4]
-            one = re.match(r"\s*(\S+) (\S*?):(\d+):(\d+) s=(\d+)", line)
+            # The column is there from Go 1.23 on.
+            one = re.match(r"\s*(\S+) (\S*?):(\d+)(?::\d+)? s=(\d+)", line)
             if one:
-                lines.append((one[1], one[2], int(one[3]), int(one[5])))
+                lines.append((one[1], one[2], int(one[3]), int(one[4])))
         elif part == "Mappings":
             found = re.match(r"(\d+): 0x(\w+)/0x(\w+)/0x(\w+) (\S+) (\S+) (.*)$", line)
             if found:
