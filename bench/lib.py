@@ -538,10 +538,26 @@ def keeps(targets, arm, hz, seconds, warm=1.5):
     return per_wall, per_cpu, running
 
 
+STEADY = 0.03  # how far two bare windows may be apart
+
+
+def steady(arm, windows):
+    """The windows in which the machine kept its speed, judged by the bare ones around them alone; the steadiest third
+    when they are fewer."""
+    kept = [w for w in windows if w[0] <= STEADY]
+    if 3 * len(kept) < len(windows):
+        kept = sorted(windows, key=lambda w: w[0])[:-(-len(windows) // 3)]
+    if len(kept) < len(windows):
+        print(f"({arm}: {len(kept)} of {len(windows)} windows count, the bare ones around the others are up to "
+              f"{100 * max(w[0] for w in windows):.0f} % apart)", file=sys.stderr)
+    return kept
+
+
 def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
     """Runs none, arm 1, none, arm 2, … `pairs` times over. Returns {arm: ([wall ratios], [cpu ratios],
-    [Running])}: each window is divided by the mean of the bare windows before and after it."""
-    found = {arm: ([], [], []) for arm in arms}
+    [Running])}: each window is divided by the mean of the bare windows before and after it, and left out when those
+    show that the machine changed its speed meanwhile."""
+    found = {arm: [] for arm in arms}
     targets = make_targets()
     try:
         before = keeps(targets, "none", hz, seconds)
@@ -555,14 +571,15 @@ def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
                     failed.add(arm)
                     continue
                 after = keeps(targets, "none", hz, seconds)
-                found[arm][0].append(wall / ((before[0] + after[0]) / 2))
-                found[arm][1].append(per_cpu / ((before[1] + after[1]) / 2))
-                found[arm][2].append(running)
+                bare = [(a + b) / 2 for a, b in zip(before[:2], after[:2])]
+                apart = abs(before[0] - after[0]) / bare[0]
+                found[arm].append((apart, wall / bare[0], per_cpu / bare[1], running))
                 before = after
     finally:
         for t in targets:
             t.stop()
-    return found
+    kept = {arm: steady(arm, windows) for arm, windows in found.items()}
+    return {arm: tuple([w[i] for w in windows] for i in (1, 2, 3)) for arm, windows in kept.items()}
 
 
 def cleanup():
