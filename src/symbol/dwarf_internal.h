@@ -60,7 +60,7 @@ int dwarf_add_ranges(struct dwarf_file *d, Dwarf_Die *die, uint32_t what, struct
 /* Reads what a unit's functions and scopes are, once. `program` is how long a line program will be read as well. */
 void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root, size_t program);
 
-/* The name of a function: its linkage name demangled or, without one, its name behind those of the
+/* The name of a function: its linkage name demangled or, without one that can be, its name behind those of the
  * namespaces and classes around it. */
 struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names *names, const Dwarf_Die *die);
 uint32_t dwarf_number(Dwarf_Die *die, unsigned attribute); /* 0 when absent */

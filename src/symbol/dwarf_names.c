@@ -92,9 +92,10 @@ struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names
         linkage = string_of(&die, DW_AT_MIPS_linkage_name);
     struct symbol_name ret = symbol_names_get(names, linkage);
     /* Compilers mangle in newer ways than the demangler knows: clang's since 18 for some templates. */
-    bool readable = ret.demangled != ret.plain || ret.plain[0] != '_';
+    if (ret.plain[0] && (ret.plain[0] != '_' || ret.demangled != ret.plain))
+        return ret;
     const char *name = string_of(&die, DW_AT_name);
-    if ((ret.plain[0] && readable) || !name)
+    if (!name)
         return ret;
     _cleanup_(buf_free) struct buf b = {.limit = MAX_QUALIFIED};
     add_scopes(d, &die, &b);

@@ -62,15 +62,22 @@ static struct python_config lay_out(unsigned n) {
 
 static struct walk_stack stack;
 
-static const struct walk_stream *walk(const struct python_config *config) {
+/* Walks a thread that was interrupted at `pc`, behind the streams that there are. */
+static const struct walk_stream *walk_at(const struct python_config *config, u64 pc) {
     static struct walk_host host = {.read = read_memory};
     static struct walk_state state;
     state = (struct walk_state){.host = &host, .leaf = {.tls_base = address_of(&memory.slot)}};
-    stack.n_streams = stack.n_frames = 0;
+    state.leaf.value[WALK_REGISTERS - 1] = pc;
+    unsigned before = stack.n_streams;
     struct walk w = {.stack = &stack, .state = &state};
     python_walk(&w, config);
-    assert_int_equal(stack.n_streams, 1);
-    return &stack.streams[0];
+    assert_int_equal(stack.n_streams, before + 1);
+    return &stack.streams[before];
+}
+
+static const struct walk_stream *walk(const struct python_config *config) {
+    stack.n_streams = stack.n_frames = 0;
+    return walk_at(config, 0);
 }
 
 enum { LOOP = 0x1000, LOOP_BYTES = 0x800, OTHER = 0x5000, RECORD_BELOW = 8 };
@@ -86,8 +93,6 @@ static void lay_native(unsigned i, u64 pc, unsigned end, u64 newest, u64 previou
 
 /* A thread that has just begun a loop and not filled its _PyCFrame in: 3.11 and 3.12. */
 static const struct walk_stream *walk_from_loop(struct python_config *config, u64 newest) {
-    static struct walk_host host = {.read = read_memory};
-    static struct walk_state state;
     config->loop[0].start = LOOP;
     config->loop[0].bytes = LOOP_BYTES;
     config->thread_through_cframe = 1;
@@ -95,13 +100,8 @@ static const struct walk_stream *walk_from_loop(struct python_config *config, u6
     config->thread_root_cframe = 32;
     config->cframe_previous = 8;
     memory.thread[3] = newest;
-    state = (struct walk_state){.host = &host, .leaf = {.tls_base = address_of(&memory.slot)}};
-    state.leaf.value[WALK_REGISTERS - 1] = LOOP + 20;
     stack.n_streams = 1;
-    struct walk w = {.stack = &stack, .state = &state};
-    python_walk(&w, config);
-    assert_int_equal(stack.n_streams, 2);
-    return &stack.streams[1];
+    return walk_at(config, LOOP + 20);
 }
 
 static void frames_of_every_depth_are_found_in_order(void **state) {
