@@ -100,7 +100,10 @@ def test_both_stacks_are_whole_where_a_thread_is_made(capture, how, maker):
         assert names[-1].strip("_") in ("clone", "clone3") and maker not in names, names
     made = [names for names in known if "lives" in names]
     assert made and not any(maker in names for names in made)
-    assert not [names for names in known if names[-1].startswith("[truncated")]
+    # Who waits for a thread frees its stack as soon as the kernel says that it has ended, which it does on the way out.
+    cut = [names for names in known if names[-1].startswith("[truncated")]
+    assert not [names for names in cut if "do_exit" not in names or "could not be read" not in names[-1]]
+    assert len(cut) <= 0.001 * len(known), cut
     assert len(known) >= 0.99 * len(c.profile.samples)
 
 
