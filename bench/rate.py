@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
-"""10,000 Hz on one busy process: samples missing of those that its CPU time calls for, and the slowdown.
+"""10,000 Hz on one busy process: samples taken of those that its CPU time calls for, and the slowdown.
 Bars: 1 % lost, 10 % slower. "timer alone" is what timers cost without a profiler; the bound is what scry prints of itself."""
+import time
+
 import lib
 from lib import SOURCES, Running, Target, pythons, target
 
 
-def lost(command, arm, args):
+def delivered(command, arm, args):
+    """Samples taken ÷ those that the CPU time of the target calls for."""
     with Target(command) as t:
         seconds = int(args.seconds)
-        before = lib.cpu_ns(t.pid)
+        before, began = lib.cpu_ns(t.pid), time.monotonic()
         running = Running(arm, t.pid, args.hz, seconds)
         running.wait()
-        used = lib.cpu_ns(t.pid) - before
+        busy = (lib.cpu_ns(t.pid) - before) / 1e9 / (time.monotonic() - began)
     if arm == "scry":
         p = lib.pprof.read(running.file)
         n, span = lib.pprof.count(p), p.duration_ns / 1e9
     else:
         n, span = sum(w if not arm.startswith("austin") else 1 for _, w in lib.stacks_of(arm, running.file)), seconds
-    return n / (args.hz * span), used, running
+    return n / (args.hz * span * busy)
 
 
 def main():
@@ -28,7 +31,7 @@ def main():
             ("Python", [pythons()[0], SOURCES / "recurse.py", 3600, 30], ["scry", "timer alone", "py-spy",
                                                                          "py-spy --nonblocking", "austin"])):
         arms = lib.available(arms, args.arms)
-        shares = {arm: [lost(command, arm, args)[0] for _ in lib.in_turn([arm], min(args.pairs, 3), name)]
+        shares = {arm: [delivered(command, arm, args) for _ in lib.in_turn([arm], min(args.pairs, 3), name)]
                   for arm in arms if arm != "timer alone"}
         speeds = lib.interleave(lambda c=command: [Target(c)], arms, args.hz, args.seconds, args.pairs,
                                what=(name, "speed"))

@@ -71,9 +71,9 @@ static void print_thread(struct json *j, struct lang_process *lp, struct profile
 static void print_loops(struct json *j, const struct lang_process *lp) {
     json_key(j, "loops");
     json_array(j);
-    for (unsigned i = 0; i < lp->n_loops; i++) {
-        json_u64(j, lp->loops[i].start - lp->loop_bias);
-        json_u64(j, lp->loops[i].end - lp->loop_bias);
+    for (unsigned i = 0; i < PYTHON_MAX_LOOPS && lp->config.loop[i].end; i++) {
+        json_u64(j, lp->config.loop[i].start - lp->loop_bias);
+        json_u64(j, lp->config.loop[i].end - lp->loop_bias);
     }
     json_array_end(j);
 }

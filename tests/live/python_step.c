@@ -68,9 +68,10 @@ static void count_stack(struct stepper *s, stack_id stack, u64 pc) {
     }
     const struct lang_process *lp = s->process->runtime;
     long at = -1;
-    for (unsigned i = 0, offset = 0; i < lp->n_loops; i++) {
-        if (pc >= lp->loops[i].start && pc < lp->loops[i].end)
-            at = (long)(pc - lp->loops[i].start + offset);
+    for (unsigned i = 0, offset = 0; i < PYTHON_MAX_LOOPS; i++) {
+        const struct python_range *loop = &lp->config.loop[i];
+        if (pc >= loop->start && pc < loop->end)
+            at = (long)(pc - loop->start + offset);
         offset += 1 << 20;
     }
     if (mem_grow((void **)&s->stacks, &s->cap_stacks, s->n_stacks + 1, sizeof(*s->stacks)) < 0 ||

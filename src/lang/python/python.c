@@ -48,10 +48,6 @@ static int attach_object(struct lang_process *lp, const struct python_object *o,
         return rc;
     note_code(lp, o);
     python_find_loops(o, lp);
-    for (unsigned i = 0; i < lp->n_loops; i++) {
-        lp->config.loop[i].start = lp->loops[i].start;
-        lp->config.loop[i].bytes = lp->loops[i].end - lp->loops[i].start;
-    }
     return 0;
 }
 

@@ -30,15 +30,18 @@ enum python_config_flags {
 
 enum { PYTHON_TLS_STEPS = 3, PYTHON_MAX_LOOPS = 4 };
 
+/* [start, end) in the target's memory; empty when both are 0. */
+struct python_range {
+    u64 start, end;
+};
+
 /* Offsets are bytes within the structure that their name begins with. */
 struct python_config {
     u64 interpreters; /* address of the pointer to the newest interpreter */
     u64 code_type;    /* address of PyCode_Type, 0 when it is not known */
-    /* The evaluation loop's code: where its function begins, and the parts that the compiler moved elsewhere. Of no
-     * bytes: not known, or no further parts. */
-    struct {
-        u64 start, bytes;
-    } loop[PYTHON_MAX_LOOPS];
+    /* The evaluation loop's function, and the parts that the compiler moved elsewhere. Those that are empty come last; all
+     * are while the loop is not known. */
+    struct python_range loop[PYTHON_MAX_LOOPS];
 
     /* Where a thread keeps the pointer to its state: tls_base + tls[0]; each further step follows the
      * pointer found and adds. 0 steps: not known. */
@@ -68,6 +71,15 @@ struct python_config {
     u16 code_copies;       /* co_tlbc, with frame_copy */
     u16 pad1[3];
 };
+
+/* Whether an address is in the evaluation loop's code, as far as that is known. */
+static __always_inline int python_in_loop(const struct python_config *c, u64 address) {
+    u32 inside = 0;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_MAX_LOOPS; i++)
+        inside |= address - c->loop[i].start < c->loop[i].end - c->loop[i].start;
+    return inside != 0;
+}
 
 /* The largest single read: reads are masked with it, so it is one less than a power of two. */
 enum { PYTHON_READ = 127 };

@@ -115,8 +115,11 @@ static uint8_t *read_code(const struct python_object *o, struct lang_process *lp
 }
 
 static void add_loop(const struct python_object *o, struct lang_process *lp, const struct python_range *r) {
-    if (lp->n_loops < PYTHON_MAX_LOOPS)
-        lp->loops[lp->n_loops++] = (struct python_range){r->start + o->bias, r->end + o->bias};
+    for (unsigned i = 0; i < PYTHON_MAX_LOOPS; i++)
+        if (!lp->config.loop[i].end) {
+            lp->config.loop[i] = (struct python_range){r->start + o->bias, r->end + o->bias};
+            return;
+        }
 }
 
 static void add_if_back(const struct python_object *o, struct lang_process *lp, const struct python_range *part,

@@ -203,7 +203,7 @@ static bool is_loop(const struct merge *m, const struct raw_frame *f) {
     if (raw_kind(f) != RAW_NATIVE)
         return false;
     u64 at = raw_address(f) - (f->word[1] & (RAW_EXACT | RAW_SIGNAL) ? 0 : 1);
-    return python_in_ranges(m->lp->loops, m->lp->n_loops, at);
+    return python_in_loop(&m->lp->config, at);
 }
 
 /* How many loops at the leaf have no Python frame. Only two whole stacks can be compared. */
@@ -289,7 +289,7 @@ static bool is_start(const char *symbol) {
 }
 
 bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol) {
-    if (python_in_ranges(lp->loops, lp->n_loops, address - 1))
+    if (python_in_loop(&lp->config, address - 1))
         return true;
     if (lp->python_program && is_start(symbol))
         return true;

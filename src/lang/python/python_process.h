@@ -7,11 +7,6 @@
 #include "lang/lang.h"
 #include "lang/python/python_offsets.h"
 
-/* Addresses of the target, [start, end). */
-struct python_range {
-    uint64_t start, end;
-};
-
 enum { PYTHON_MAX_CODE = 8 };
 
 struct lang_process {
@@ -23,9 +18,6 @@ struct lang_process {
     uint64_t interpreters;                     /* address of the pointer to the newest interpreter */
     struct python_range code[PYTHON_MAX_CODE]; /* of the file that holds the interpreter */
     unsigned n_code;
-    /* The evaluation loop's function, and the parts that the compiler moved elsewhere. */
-    struct python_range loops[PYTHON_MAX_LOOPS];
-    unsigned n_loops;
     bool tail_calls;     /* the loop's function only calls others, one for each opcode, that jump to one another */
     bool generates_code; /* the interpreter may compile traces to machine code (3.13+, --enable-experimental-jit) */
     uint64_t loop_bias;  /* address in the target - address in the file */
@@ -75,7 +67,7 @@ int python_find_threads(const struct python_object *o, struct lang_process *lp, 
 
 /* ---- python_loops.c ---- */
 
-/* Finds the evaluation loop's code. Leaves n_loops 0 when it cannot be found. */
+/* Fills the configuration: the evaluation loop's code, if it can be found. */
 void python_find_loops(const struct python_object *o, struct lang_process *lp);
 
 static inline bool python_in_ranges(const struct python_range *r, unsigned n, uint64_t address) {

@@ -168,14 +168,9 @@ static __always_inline void python_enter(struct python_walk *p, u64 thread) {
     p->s->kept = walk_filled(p->w)->total;
 }
 
-/* Whether a native frame is one of the evaluation loop, as far as that is known. */
+/* Whether a native frame may be one of the evaluation loop. */
 static __always_inline int python_runs_loop(const struct python_config *c, const struct raw_frame *native) {
-    u64 call = raw_address(native) - 1;
-    u32 inside = !c->loop[0].bytes;
-    WALK_UNROLL
-    for (u32 i = 0; i < PYTHON_MAX_LOOPS; i++)
-        inside |= call - c->loop[i].start < c->loop[i].bytes;
-    return inside != 0;
+    return !c->loop[0].end || python_in_loop(c, raw_address(native) - 1);
 }
 
 /* Looks at native frame i, from the leaf: the first that holds the newest _PyCFrame tells where in a loop's

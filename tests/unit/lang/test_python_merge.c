@@ -100,7 +100,7 @@ static void a_stack_ends_where_its_greenlet_begins(void **state) {
     in.runtime = before;
     in.n_runtime = 2;
     assert_string_equal(merged(&lp, &in), "nnn0Ln");
-    lp = (struct lang_process){.config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{15, 25}}, .n_loops = 1};
+    lp = (struct lang_process){.config = {.loops = PYTHON_LOOPS_FRAME, .loop = {{15, 25}}}};
     const struct raw_frame one[] = {PYTHON(1)}; /* the loop beyond belongs to another greenlet */
     in.runtime = one;
     in.n_runtime = 1;
@@ -120,7 +120,7 @@ static void what_started_python_is_folded_unless_the_program_is_its_own(void **s
 
 static void a_loop_that_has_just_begun_gets_no_frames_of_another(void **state) {
     (void)state;
-    const struct lang_process counted = {.config = {.loops = PYTHON_LOOPS_FRAME}, .loops = {{16, 24}}, .n_loops = 1};
+    const struct lang_process counted = {.config = {.loops = PYTHON_LOOPS_FRAME, .loop = {{16, 24}}}};
     const struct raw_frame one[] = {PYTHON(1)}, two[] = {PYTHON(1), PYTHON(2)};
     struct lang_streams in = {.native = native, .n_native = 5, .runtime = one, .n_runtime = 1, .leaf_sp = 0x1000};
     assert_string_equal(merged(&counted, &in), "nLn0Ln");

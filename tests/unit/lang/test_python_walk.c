@@ -94,7 +94,7 @@ static void lay_native(unsigned i, u64 pc, unsigned end, u64 newest, u64 previou
 /* A thread that has just begun a loop and not filled its _PyCFrame in: 3.11 and 3.12. */
 static const struct walk_stream *walk_from_loop(struct python_config *config, u64 newest) {
     config->loop[0].start = LOOP;
-    config->loop[0].bytes = LOOP_BYTES;
+    config->loop[0].end = config->loop[0].start + LOOP_BYTES;
     config->thread_through_cframe = 1;
     config->thread_cframe = 24;
     config->thread_root_cframe = 32;
