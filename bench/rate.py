@@ -14,7 +14,7 @@ def delivered(command, arm, args):
         before, began = lib.cpu_ns(t.pid), time.monotonic()
         running = Running(arm, t.pid, args.hz, seconds)
         running.wait()
-        busy = (lib.cpu_ns(t.pid) - before) / 1e9 / (time.monotonic() - began)
+        busy = (lib.cpu_ns(t.pid) - before) / (time.monotonic() - began)
     if arm == "scry":
         p = lib.pprof.read(running.file)
         n, span = lib.pprof.count(p), p.duration_ns / 1e9

@@ -15,14 +15,17 @@
 
 enum {
     WINDOW_TICKS = 64,
-    MAX_BAD = WINDOW_TICKS / 8,     /* ticks of a window that come too late, or at somebody's cost, … */
+    MAX_BEHIND = 16,                    /* ticks that are made up for, twice as fast, when the thread could not run */
+    MAX_HURRIED = WINDOW_TICKS * 3 / 4, /* ticks of a window that make up for others: between them it does not sleep */
+    MAX_BAD = WINDOW_TICKS / 8,     /* further ticks of a window that are left out, or were at somebody's cost, … */
     MAX_PASSED = WINDOW_TICKS / 32, /* … or find a target on the thread's own CPU, where it cannot be sampled */
     BAD_WINDOW = 2,                 /* what such a window adds to a sum that every good one makes smaller by one, … */
     MAX_BAD_SUM = 6,                /* … before the thread moves or gives up */
     REST_MS = 100,                  /* for how long timers take over at first; each time in a row twice as long */
     MAX_REST_MS = 6400,
-    MAX_DOUBTS = 64, /* ticks between two looks at a CPU that runs something else for long */
-    LOOK_MS = 10,    /* how late it hears that it is to end, at most */
+    MAX_DOUBTS = 64,   /* ticks between two looks at a CPU that runs something else for long */
+    MOMENT_NS = 50000, /* see wait_until() */
+    LOOK_MS = 10,      /* how late it hears that it is to end, at most */
 };
 
 struct metronome {
@@ -32,7 +35,8 @@ struct metronome {
     unsigned *doubts;  /* per CPU: ticks since it runs something else, as far as is known */
     uint64_t random;
     uint64_t missed;
-    bool refused; /* the kernel does not run programs on other CPUs */
+    uint64_t ticked_ns; /* when it last ticked */
+    bool refused;       /* the kernel does not run programs on other CPUs */
     bool stop;
 };
 
@@ -74,16 +78,8 @@ static void tick(struct metronome *m, int own) {
             tick_cpu(m, cpu);
 }
 
-/* Counts the ticks that would have been due in `late_ns`. */
-static void count_missed(struct metronome *m, int own, uint64_t late_ns) {
-    uint64_t n = late_ns * m->options.frequency / 1000000000;
-    for (int cpu = 0; n && cpu < m->options.n_cpus; cpu++)
-        if (is_to_sample(m, cpu, own))
-            __atomic_fetch_add(&m->missed, n, __ATOMIC_RELAXED);
-}
-
-static uint64_t next_interval(struct metronome *m) {
-    return vary(&m->random, 1000000000u / m->options.frequency);
+static uint64_t interval_of(const struct metronome *m) {
+    return 1000000000u / m->options.frequency;
 }
 
 static void sleep_until(uint64_t time_ns) {
@@ -91,19 +87,49 @@ static void sleep_until(uint64_t time_ns) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-/* Ticks at *next, an interval later. Returns whether it was late for it. */
-static bool beat(struct metronome *m, int own, uint64_t *next) {
-    *next += next_interval(m);
-    uint64_t now = clock_monotonic_ns();
-    bool late = now > *next;
-    if (late) {
-        count_missed(m, own, now - *next);
-        *next = now;
-    } else {
+/* How time was kept in a window. */
+struct pace {
+    unsigned left_out, hurried; /* ticks */
+};
+
+/* Of the ticks since `next`, more than can be made up for are not: counts them as missed. Returns how many. */
+static unsigned forgo(struct metronome *m, int own, uint64_t *next) {
+    uint64_t interval = interval_of(m), now = clock_monotonic_ns();
+    uint64_t behind = now > *next ? (now - *next) / interval : 0;
+    if (behind <= MAX_BEHIND)
+        return 0;
+    for (int cpu = 0; cpu < m->options.n_cpus; cpu++)
+        if (is_to_sample(m, cpu, own))
+            __atomic_fetch_add(&m->missed, behind - MAX_BEHIND, __ATOMIC_RELAXED);
+    *next += (behind - MAX_BEHIND) * interval;
+    return (unsigned)(behind - MAX_BEHIND);
+}
+
+/* To sleep for a moment takes longer than that. */
+static void wait_until(uint64_t time_ns) {
+    if (time_ns > clock_monotonic_ns() + MOMENT_NS)
+        sleep_until(time_ns);
+    while (clock_monotonic_ns() < time_ns)
+        ;
+}
+
+/* Ticks at *next, an interval later, but half an interval after the last tick at the earliest. */
+static void beat(struct metronome *m, int own, uint64_t *next, struct pace *pace) {
+    uint64_t soonest = m->ticked_ns + interval_of(m) / 2;
+    *next += vary(&m->random, interval_of(m));
+    pace->left_out += forgo(m, own, next);
+    if (*next > soonest) {
         sleep_until(*next);
+    } else {
+        pace->hurried++;
+        wait_until(soonest);
     }
+    m->ticked_ns = clock_monotonic_ns();
     tick(m, own);
-    return late;
+}
+
+static bool is_kept(const struct pace *pace) {
+    return pace->left_out <= MAX_BAD && pace->hurried <= MAX_HURRIED;
 }
 
 /* What the thread did to others on its own CPU, since some time. */
@@ -124,12 +150,12 @@ static bool keep_time(struct metronome *m, uint64_t *next) {
         return false;
     const struct cpu_state *c = &m->options.cpus[own];
     struct disturbed before = disturbed_since(c, (struct disturbed){0}), now = {0};
-    unsigned late = 0;
+    struct pace pace = {0};
     bool good = true;
     for (unsigned i = 0; i < WINDOW_TICKS && good && !stopped(m); i++) {
-        late += beat(m, own, next);
+        beat(m, own, next, &pace);
         now = disturbed_since(c, before);
-        good = !m->refused && late <= MAX_BAD && now.displaced <= MAX_BAD && now.passed <= MAX_PASSED;
+        good = !m->refused && is_kept(&pace) && now.displaced <= MAX_BAD && now.passed <= MAX_PASSED;
     }
     __atomic_fetch_add(&m->missed, now.passed, __ATOMIC_RELAXED);
     return good;
@@ -173,7 +199,7 @@ static bool find_seat(struct metronome *m) {
 /* Ticks beside the timers until the program has learned what it needs to know. Returns whether it has. */
 static bool teach(struct metronome *m) {
     for (unsigned i = 0; i < WINDOW_TICKS && !*m->options.learned && !stopped(m); i++) {
-        sleep_until(clock_monotonic_ns() + next_interval(m));
+        sleep_until(clock_monotonic_ns() + interval_of(m));
         tick(m, sched_getcpu());
     }
     return *m->options.learned != 0;
