@@ -218,7 +218,8 @@ static __always_inline int python_next_loop(struct python_walk *p) {
     walk_loop(PYTHON_MAX_NATIVE, python_native_step, p);
     p->s->newest = 0;
     p->s->visited = 0;
-    p->s->end = WALK_END_LIMIT;
+    if (p->s->frame)
+        p->s->end = WALK_END_LIMIT;
     if (p->s->frame && p->s->frame != seen)
         walk_filled(p->w)->total = p->s->kept;
     if (!p->s->frame)

@@ -148,11 +148,23 @@ static void only_a_loop_has_a_loop_s_record(void **state) {
     assert_int_equal(stack.frames[s->first].word[1], 7ull << 32 | (N - 1));
 }
 
+/* The loop before the newest one is looked for, in vain: that changes nothing about what is wrong. */
+static void a_circle_in_the_only_loop_is_said_to_be_one(void **state) {
+    (void)state;
+    struct python_config config = lay_out(2);
+    memory.frames[0][OWNER] = 0;
+    memory.frames[0][PREVIOUS] = address_of(memory.frames[1]);
+    lay_native(0, LOOP + 20, 16, address_of(memory.frames[1]), address_of(&memory.thread[4]));
+    const struct walk_stream *s = walk_from_loop(&config, address_of(&memory.stack[16 - RECORD_BELOW]));
+    assert_int_equal(s->end, WALK_END_CORRUPT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_every_depth_are_found_in_order),
         cmocka_unit_test(a_circle_of_frames_is_left),
         cmocka_unit_test(only_a_loop_has_a_loop_s_record),
+        cmocka_unit_test(a_circle_in_the_only_loop_is_said_to_be_one),
     };
     return RUN_TESTS(tests);
 }
