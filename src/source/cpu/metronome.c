@@ -82,6 +82,10 @@ static uint64_t interval_of(const struct metronome *m) {
     return 1000000000u / m->options.frequency;
 }
 
+static uint64_t next_interval(struct metronome *m) {
+    return vary(&m->random, interval_of(m));
+}
+
 static void sleep_until(uint64_t time_ns) {
     struct timespec at = {.tv_sec = (time_t)(time_ns / 1000000000), .tv_nsec = (long)(time_ns % 1000000000)};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
@@ -116,7 +120,7 @@ static void wait_until(uint64_t time_ns) {
 /* Ticks at *next, an interval later, but half an interval after the last tick at the earliest. */
 static void beat(struct metronome *m, int own, uint64_t *next, struct pace *pace) {
     uint64_t soonest = m->ticked_ns + interval_of(m) / 2;
-    *next += vary(&m->random, interval_of(m));
+    *next += next_interval(m);
     pace->left_out += forgo(m, own, next);
     if (*next > soonest) {
         sleep_until(*next);
@@ -199,7 +203,7 @@ static bool find_seat(struct metronome *m) {
 /* Ticks beside the timers until the program has learned what it needs to know. Returns whether it has. */
 static bool teach(struct metronome *m) {
     for (unsigned i = 0; i < WINDOW_TICKS && !*m->options.learned && !stopped(m); i++) {
-        sleep_until(clock_monotonic_ns() + interval_of(m));
+        sleep_until(clock_monotonic_ns() + next_interval(m));
         tick(m, sched_getcpu());
     }
     return *m->options.learned != 0;

@@ -28,5 +28,5 @@ int metronome_start(const struct metronome_options *options, struct metronome **
 void metronome_free(struct metronome *m);
 DEFINE_CLEANUP(struct metronome, metronome_free)
 
-/* How many samples were due and not taken: while the thread was late, or had taken the CPU of a target. */
+/* How many samples were due and not taken: the thread was too late to make up for them, or had taken a target's CPU. */
 uint64_t metronome_missed(const struct metronome *m);
