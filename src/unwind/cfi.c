@@ -515,7 +515,7 @@ static int compile_fde(struct compiler *c, const struct fde *f) {
         .c = c, .cie = cie, .state = c->initial, .at = f->start, .end = f->start + f->size, .emits = true};
     rc = run(&m, (const u8 *)c->section->data + f->program, f->program_size);
     if (rc == -EBADMSG)
-        return give_up(c, m.at);
+        return give_up(c, MIN(m.at, m.end)); /* it may have gone beyond its end */
     if (m.at < m.end)
         emit(&m);
     return rc < 0 ? rc : m.error;

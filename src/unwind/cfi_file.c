@@ -24,17 +24,24 @@ static const struct unwind_rule entry = {
     .saved = {RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED, RULE_NOT_SAVED},
 };
 
+/* Where the function before ends at `start`, or another begins at `end`, a row stands there already: addresses
+ * of rows are different. */
 static int insert_range(struct cfi_rows *rows, u64 start, u64 end, const struct unwind_rule *rule) {
     size_t next;
     if (start >= end || end >> CFI_ADDRESS_BITS || rule_at(rows, start, &next) != 0 ||
         (next < rows->count && rows->rows[next].address < end))
         return 0; /* covered already */
-    if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 2, sizeof(*rows->rows)) < 0)
+    size_t at = next && rows->rows[next - 1].address == start ? next - 1 : next;
+    bool goes_on = next < rows->count && rows->rows[next].address == end;
+    size_t more = (at == next) + !goes_on;
+    if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + more, sizeof(*rows->rows)) < 0)
         return -ENOMEM;
-    memmove(rows->rows + next + 2, rows->rows + next, (rows->count - next) * sizeof(*rows->rows));
-    rows->rows[next] = (struct cfi_row){.address = start, .rule = cfi_rule(rows, rule)};
-    rows->rows[next + 1] = (struct cfi_row){.address = end, .rule = 0};
-    rows->count += 2;
+    if (next < rows->count)
+        memmove(rows->rows + next + more, rows->rows + next, (rows->count - next) * sizeof(*rows->rows));
+    rows->rows[at] = (struct cfi_row){.address = start, .rule = cfi_rule(rows, rule)};
+    if (!goes_on)
+        rows->rows[at + 1] = (struct cfi_row){.address = end, .rule = 0};
+    rows->count += more;
     return 0;
 }
 
