@@ -6,7 +6,6 @@ enum {
     NEAR = 65536,
     PAGE = 4096,
     MOST_PAGES = 32,
-    COMPARED = 256, /* of the copy's end */
 };
 
 /* How many bytes there are from the address to its page's end. */
@@ -26,19 +25,23 @@ static size_t bytes_before(const struct stack_copy *c, u64 page) {
     return at;
 }
 
-/* Whether the copy's last bytes are in the target as they were: then what is above them is so too, most likely. It is
- * the thread's outer frames. */
-static bool end_is_unchanged(struct stack_copy *c) {
-    u8 now[COMPARED];
-    if (c->end == c->start)
+/* The walk reads return addresses and what callees saved. Whether the outermost that it found in the copy is in the
+ * target still: then that call has not ended, or is made again from the same place, and its callers are above it. The
+ * bytes at the copy's end would not do: they may be of an array that nobody has written to. */
+static bool calls_go_on(struct stack_copy *c) {
+    u64 now;
+    if (c->outermost_at == 0)
         return false;
-    u64 page = (c->end - 1) / PAGE - c->start / PAGE;
-    u64 begin = page ? (c->end - 1) / PAGE * PAGE : c->start;
-    const u8 *then = c->bytes + bytes_before(c, page);
-    size_t n = MIN(c->end - begin, (u64)COMPARED), skip = c->end - begin - n;
-    if (!c->changed && (target_read(c->target, begin + skip, now, n) < 0 || memcmp(now, then + skip, n) != 0))
+    if (!c->changed && (target_read(c->target, c->outermost_at, &now, sizeof(now)) < 0 || now != c->outermost))
         c->changed = true;
     return !c->changed;
+}
+
+static void note_word(struct stack_copy *c, u64 address, const void *word) {
+    if (address <= c->outermost_at)
+        return;
+    c->outermost_at = address;
+    memcpy(&c->outermost, word, sizeof(c->outermost));
 }
 
 /* Outside the copy, or in a hole: what was not in memory then nobody had written to, or it was swapped out. */
@@ -47,7 +50,7 @@ static int read_target(struct stack_copy *c, u64 address, void *dst, size_t size
      * above a copy that was cut short, and where the stack has changed. */
     bool below = address < c->start && c->start - address < NEAR;
     bool above = address >= c->end && address - c->end < NEAR;
-    if (below || !c->target || (above && (c->cut || !end_is_unchanged(c))))
+    if (below || !c->target || (above && (c->cut || !calls_go_on(c))))
         return -EFAULT;
     return target_read(c->target, address, dst, size);
 }
@@ -58,10 +61,13 @@ static int read_copy(struct walk_host *copy, u64 address, void *dst, size_t size
     while (size && address >= c->start && address < c->end) {
         u64 page = address / PAGE - c->start / PAGE;
         size_t n = MIN(size, MIN(rest_of_page(address), c->end - address));
-        if (!is_hole(c, page))
+        if (!is_hole(c, page)) {
             memcpy(dst, c->bytes + bytes_before(c, page) + (page ? address % PAGE : address - c->start), n);
-        else if (read_target(c, address, dst, n) < 0)
+            if (n == size && n == sizeof(c->outermost))
+                note_word(c, address, dst);
+        } else if (read_target(c, address, dst, n) < 0) {
             return -EFAULT;
+        }
         address += n;
         dst = (u8 *)dst + n;
         size -= n;

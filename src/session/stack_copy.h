@@ -15,7 +15,9 @@ struct stack_copy {
     u64 start, end; /* of what the copy is of, in the target: [start, end) */
     u32 holes;      /* bit i: page i, from the one that `start` is in, was not in memory then, and is not in `bytes` */
     bool cut;       /* the stack was to be copied further, but there was no room */
-    bool changed;   /* private: the stack has changed since */
+    /* Private: */
+    bool changed;                /* the stack has changed since */
+    u64 outermost_at, outermost; /* the word read of the copy that lies highest, and where; 0 = none yet */
 };
 
 /* A copy of `size` bytes of the stack at `start`, those in holes left out. `t` may be NULL. */

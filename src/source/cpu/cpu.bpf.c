@@ -313,7 +313,10 @@ static long copy_page(u32 i, void *arg) {
 /* Less when the ring fills up: a cut stack is better than a lost sample. */
 static __always_inline u32 pages_to_copy(void) {
     u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-    return waiting < wake_bytes * 2ull ? CPU_STACK_PAGES : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 4 : 0;
+    return waiting < wake_bytes          ? CPU_STACK_PAGES
+           : waiting < wake_bytes * 2ull ? CPU_STACK_PAGES / 2
+           : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 8
+                                         : 0;
 }
 
 /* Where there is no stack any more. A thread's own ends anywhere; the first thread's begins below what the kernel put

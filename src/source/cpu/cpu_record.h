@@ -37,7 +37,7 @@ enum cpu_sample_flags {
 
 enum {
     CPU_MAX_KERNEL_FRAMES = 127,
-    CPU_STACK_PAGES = 16, /* stack copy shipped when a walk could not be finished */
+    CPU_STACK_PAGES = 32, /* stack copy shipped when a walk could not be finished */
     CPU_STACK_BYTES = CPU_STACK_PAGES * 4096,
     CPU_RED_ZONE_BYTES = 128, /* below the stack pointer, and still the function's own (System V ABI) */
     CPU_MAX_CPUS = 1024,

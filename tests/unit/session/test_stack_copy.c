@@ -41,22 +41,33 @@ static void what_the_copy_holds_is_of_then_and_the_rest_of_now(void **state) {
     assert_int_equal(got(&c, START, SIZE, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 1);
+    assert_int_equal(got(&c, START + SIZE - 24, 8, &first, &last), 0); /* a return address */
     assert_int_equal(got(&c, START + SIZE - 32, 64, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 2);
     assert_int_equal(got(&c, START - 8, 16, &first, &last), -EFAULT);
 }
 
+/* The outermost word that was read of the copy is a return address: whether that is there still is what counts, and
+ * not what the frame that the copy ends in holds. */
 static void above_a_stack_that_was_cut_or_has_changed_nothing_is_believed(void **state) {
     (void)state;
     u8 then[SIZE], first, last;
     _cleanup_(target_closep) struct target *self = open_self();
+    struct stack_copy goes_on = copied(self, then, 256);
+    memset(now + START + SIZE - 16, 3, 16);
+    assert_int_equal(got(&goes_on, START + SIZE - 128, 8, &first, &last), 0);
+    assert_int_equal(got(&goes_on, START + SIZE - 512, 8, &first, &last), 0);
+    assert_int_equal(got(&goes_on, START + SIZE, 8, &first, &last), 0);
     struct stack_copy changed = copied(self, then, 128);
-    assert_int_equal(got(&changed, START, SIZE, &first, &last), 0);
+    assert_int_equal(got(&changed, START + SIZE - 136, 8, &first, &last), 0);
     assert_int_equal(got(&changed, START + SIZE, 8, &first, &last), -EFAULT);
+    struct stack_copy nothing_read = copied(self, then, 256);
+    assert_int_equal(got(&nothing_read, START + SIZE, 8, &first, &last), -EFAULT);
     struct stack_copy cut = copied(self, then, 256);
     cut.cut = true;
     assert_int_equal(got(&cut, START, SIZE, &first, &last), 0);
+    assert_int_equal(got(&cut, START + SIZE - 24, 8, &first, &last), 0);
     assert_int_equal(got(&cut, START + SIZE - 32, 64, &first, &last), -EFAULT);
 }
 
@@ -85,12 +96,14 @@ static void a_hole_is_read_in_the_process(void **state) {
     assert_int_equal(got(&c, 3 * PAGE - 1, PAGE + 2, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 3);
-    assert_int_equal(got(&c, 4 * PAGE + 120, 16, &first, &last), 0); /* the end is as it was */
+    assert_int_equal(got(&c, 4 * PAGE + 64, 8, &first, &last), 0);
+    assert_int_equal(got(&c, 4 * PAGE + 120, 16, &first, &last), 0); /* that word is as it was */
     assert_int_equal(last, 2);
     assert_int_equal(got(&alone, START, 65, &first, &last), -EFAULT);
     assert_int_equal(got(&alone, 2 * PAGE, 8, &first, &last), 0);
-    now[4 * PAGE + 10] = 4;
+    now[4 * PAGE + 66] = 4;
     struct stack_copy changed = stack_copy_of(self, (uintptr_t)now + START, then, sizeof(then), holes);
+    assert_int_equal(got(&changed, 4 * PAGE + 64, 8, &first, &last), 0);
     assert_int_equal(got(&changed, 4 * PAGE + 120, 16, &first, &last), -EFAULT);
 }
 
