@@ -1,10 +1,14 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static atomic_long allocations;
 static atomic_long fail_at = -1;
@@ -30,6 +34,31 @@ void *mem_zalloc(size_t count, size_t size) {
 
 void *mem_realloc(void *p, size_t size) {
     return must_fail() ? NULL : realloc(p, size ? size : 1);
+}
+
+enum { LARGE_PAGE = 2 << 20 };
+
+void *mem_alloc_large(size_t size) {
+    if (size < LARGE_PAGE || size > SIZE_MAX - LARGE_PAGE)
+        return mem_alloc(size);
+    size_t whole = (size + LARGE_PAGE - 1) & ~(size_t)(LARGE_PAGE - 1);
+    void *p = must_fail() ? NULL : aligned_alloc(LARGE_PAGE, whole);
+    if (p)
+        (void)madvise(p, whole, MADV_HUGEPAGE); /* small ones will do */
+    return p;
+}
+
+void mem_take_in_bulk(size_t size) {
+    mallopt(M_ARENA_MAX, 1); /* a second one would grow page by page */
+    mallopt(M_TOP_PAD, (int)MIN(size, (size_t)INT_MAX / 2));
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, LARGE_PAGE);
+    void *volatile enough = malloc(LARGE_PAGE / 2); /* for the heap to grow by this, and by the size */
+    uintptr_t start = ((uintptr_t)enough + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+    uintptr_t end = (uintptr_t)sbrk(0) & ~(uintptr_t)(LARGE_PAGE - 1);
+    if (enough && start < end && end - start <= size + LARGE_PAGE)
+        (void)madvise((void *)start, end - start, MADV_HUGEPAGE);
+    free(enough);
 }
 
 char *mem_strndup(const char *s, size_t n) {

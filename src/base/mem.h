@@ -10,6 +10,12 @@
 void *mem_alloc(size_t size) _must_check_;                /* uninitialised; size 0 gives a unique pointer */
 void *mem_zalloc(size_t count, size_t size) _must_check_; /* zeroed; NULL when count*size overflows */
 void *mem_realloc(void *p, size_t size) _must_check_;
+/* For megabytes that are written from end to end: uninitialised, and where the system has large pages made of such, so
+ * that the first writes take a few faults and not thousands. Less than one of them is as mem_alloc() gives it. */
+void *mem_alloc_large(size_t size) _must_check_;
+/* The next `size` bytes of small allocations come from one piece of memory, made as that of mem_alloc_large(). For a
+ * short life of many allocations; memory is given back at its end. Does nothing where that cannot be. */
+void mem_take_in_bulk(size_t size);
 char *mem_strdup(const char *s) _must_check_;
 char *mem_strndup(const char *s, size_t n) _must_check_;
 char *mem_printf(const char *fmt, ...) _must_check_ _printf_(1, 2);

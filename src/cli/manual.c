@@ -132,10 +132,16 @@ void manual_program(struct buf *out) {
         if (verbs[i].run)
             buf_addf(out, ".It Nm scry %s\n%s; see\n.Xr scry-%s 1\n", verbs[i].name, verbs[i].summary, verbs[i].name);
     buf_adds(out, ".It Nm scry help Op Ar VERB\nprint help\n.It Nm scry version\nprint the version\n.El\n");
-    buf_adds(out,
-             ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev NO_COLOR\nprint without colour\n.It Ev COLUMNS\n"
-             "width of text where there is no terminal to ask\n.It Ev TMPDIR\nwhere a captured profile is kept that "
-             "cannot be written where it was wanted, before\n.Pa /tmp\nand the present directory are tried\n.El\n");
+    buf_adds(
+        out,
+        ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev NO_COLOR\nprint without colour\n.It Ev COLUMNS\n"
+        "width of text where there is no terminal to ask\n.It Ev SCRY_CACHE\nthe folder in which is kept what takes "
+        "long to make anew; empty for none\n.It Ev TMPDIR\nwhere a captured profile is kept that "
+        "cannot be written where it was wanted, before\n.Pa /tmp\nand the present directory are tried\n.El\n"
+        ".Sh FILES\n.Bl -tag -width Ds\n.It Pa ~/.cache/scry/debug\ndebug information that had to be decompressed, for "
+        "the next time:\nat most 512 MB, and an eighth of what is free on the disk, until the machine restarts.\n"
+        "It may be deleted at any time.\nAnother folder than\n.Pa ~/.cache/scry\nis used where\n.Ev SCRY_CACHE or "
+        "Ev XDG_CACHE_HOME\nsays so.\nWith capabilities of its own (setcap) scry keeps nothing.\n.El\n");
     manual_exit(out, NULL);
     manual_see_also(out);
 }

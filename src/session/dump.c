@@ -1,6 +1,5 @@
 /* Every thread's stack at one instant: of a stopped live process, or of a core file. */
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +7,8 @@
 #include "base/clock.h"
 #include "session/assemble.h"
 #include "session/session.h"
+
+enum { BULK_BYTES = 6 << 20 }; /* of small allocations: about what a dump with a debug file takes */
 
 struct dump {
     struct profile *profile;
@@ -39,16 +40,8 @@ static void dump_free(struct dump *d) {
     free(d->walk);
 }
 
-/* A dump takes memory for a moment and is gone: that it takes it in few steps counts for more than that it
- * gives some back. A second arena would grow page by page. */
-static void take_memory_in_bulk(void) {
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_TOP_PAD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
-
 static int dump_init(struct dump *d, struct err *err) {
-    take_memory_in_bulk();
+    mem_take_in_bulk(BULK_BYTES);
     d->profile = profile_new();
     d->rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*d->rules));
     d->walk = mem_alloc(sizeof(*d->walk));

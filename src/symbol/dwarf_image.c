@@ -5,9 +5,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "symbol/internal.h"
+#include "symbol/unpacked.h"
 
 enum { MAX_INFLATED = 1 << 30, MAX_WANTED = 16 };
 
@@ -181,27 +180,25 @@ static bool is_compressed(const struct elf_image *e) {
     return false;
 }
 
-/* Megabytes that are written once, from end to end: with large pages that takes a few faults, not thousands. */
-static uint8_t *allocate(size_t size) {
-    enum { HUGE = 2 << 20 };
-    uint8_t *p = mem_alloc(size);
-    uintptr_t start = ((uintptr_t)p + HUGE - 1) & ~(uintptr_t)(HUGE - 1),
-              end = ((uintptr_t)p + size) & ~(uintptr_t)(HUGE - 1);
-    if (p && start < end)
-        (void)madvise((void *)start, end - start, MADV_HUGEPAGE); /* small ones will do */
-    return p;
-}
-
-int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
+static int inflate(const struct elf_image *e, struct elf_image *ret) {
     enum { SLACK = sizeof(Elf64_Ehdr) + (MAX_WANTED + 2) * sizeof(Elf64_Shdr) + 1024 };
     struct parts parts = {0};
-    if (!is_compressed(e))
-        return -ENOENT;
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         int rc = add_part(e, wanted[i], &parts);
         if (rc < 0)
             return rc;
     }
-    uint8_t *to = allocate(parts.total + SLACK);
+    uint8_t *to = mem_alloc_large(parts.total + SLACK);
     return to ? elf_image_of(to, lay_out(e, &parts, to), ret) : -ENOMEM;
+}
+
+int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
+    if (!is_compressed(e))
+        return -ENOENT;
+    if (unpacked_find(e, ret) == 0)
+        return 0;
+    int rc = inflate(e, ret);
+    if (rc == 0)
+        unpacked_keep(e, ret);
+    return rc;
 }

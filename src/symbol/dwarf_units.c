@@ -89,32 +89,60 @@ static bool has_code(const Dwarf_Die *root) {
            (type == DW_UT_compile || type == DW_UT_skeleton || type == DW_UT_partial);
 }
 
-/* `die` is the offset of its root. */
-static int add_unit(struct dwarf_file *d, struct listed *l, Dwarf_Off unit, Dwarf_Off die) {
+/* Where a unit is in .debug_info: offsets of its header, of its root, and of what follows. */
+struct unit_place {
+    uint64_t header, root, end;
+};
+
+/* libdw would make an object of every unit that it is asked about, and keep it. (DWARF 5 §7.5.1; those before had no
+ * type, and the size of an address last.) False at the end, or where it is not one. */
+static bool next_unit(struct reader *r, const uint8_t *section, struct unit_place *ret) {
+    ret->header = (uint64_t)(r->pos - section);
+    uint64_t length = reader_u32(r);
+    bool wide = length == UINT32_MAX;
+    if (wide)
+        length = reader_u64(r);
+    const uint8_t *body = reader_bytes(r, length);
+    struct reader h = reader_of(body, body ? length : 0);
+    unsigned version = reader_u16(&h), type = version >= 5 ? reader_u8(&h) : DW_UT_compile;
+    reader_bytes(&h, (wide ? 8 : 4) + 1); /* of the abbreviations, and the size of an address */
+    if (type == DW_UT_skeleton || type == DW_UT_split_compile)
+        reader_bytes(&h, 8);
+    else if (type == DW_UT_type || type == DW_UT_split_type)
+        reader_bytes(&h, 8 + (wide ? 8 : 4));
+    if (r->failed || h.failed || version < 2 || version > 5)
+        return false;
+    ret->root = (uint64_t)(h.pos - section);
+    ret->end = (uint64_t)(r->pos - section);
+    return true;
+}
+
+static int add_unit(struct dwarf_file *d, struct listed *l, const struct unit_place *place) {
     Dwarf_Die root;
     bool listed;
-    int rc = add_listed(d, l, unit, &listed);
-    if (rc < 0 || (!listed && (!dwarf_offdie(d->dwarf, die, &root) || !has_code(&root))))
+    int rc = add_listed(d, l, place->header, &listed);
+    if (rc < 0 || (!listed && (!dwarf_offdie(d->dwarf, place->root, &root) || !has_code(&root))))
         return rc;
     if (mem_grow((void **)&d->units, &d->cap_units, d->n_units + 1, sizeof(*d->units)) < 0)
         return -ENOMEM;
-    d->units[d->n_units++] = (struct dwarf_unit){.die = die};
+    d->units[d->n_units++] = (struct dwarf_unit){.die = place->root};
     return listed ? 0 : dwarf_add_ranges(d, &root, (uint32_t)d->n_units - 1, &d->ranges);
 }
 
 int dwarf_units_read(struct dwarf_file *d) {
     struct listed l = open_listed(d->image);
-    Dwarf_Off unit = 0, next, released = 0;
-    size_t header;
+    struct unit_place place;
+    const Elf64_Shdr *info = elf_image_section(d->image, ".debug_info");
+    size_t size = 0;
+    const uint8_t *section = info ? elf_image_bytes(d->image, info, &size) : NULL;
+    struct reader r = reader_of(section, section ? size : 0);
+    uint64_t released = 0;
     int rc = 0;
     d->work = WORK_OPEN;
-    while (rc == 0 && d->n_units < MAX_UNITS && dwarf_nextcu(d->dwarf, unit, &next, &header, NULL, NULL, NULL) == 0) {
-        rc = add_unit(d, &l, unit, unit + header);
-        if (next <= unit)
-            break;
-        unit = next;
-        if (unit - released > DWARF_RELEASE_EVERY) {
-            released = unit;
+    while (rc == 0 && d->n_units < MAX_UNITS && reader_left(&r) && next_unit(&r, section, &place)) {
+        rc = add_unit(d, &l, &place);
+        if (place.end - released > DWARF_RELEASE_EVERY) {
+            released = place.end;
             elf_image_release_pages(d->image);
         }
     }

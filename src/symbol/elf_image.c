@@ -68,7 +68,7 @@ static int read_headers(struct elf_image *e) {
 
 int elf_image_map(int fd, struct elf_image *ret) {
     *ret = (struct elf_image){0};
-    int rc = mapping_open(fd, &ret->data, &ret->size);
+    int rc = mapping_open(fd, &ret->data, &ret->size, &ret->origin);
     if (rc == 0)
         rc = read_headers(ret);
     if (rc < 0)

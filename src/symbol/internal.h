@@ -20,6 +20,9 @@ enum { BUILD_ID_TEXT = 2 * 64 + 1 };
  * then check, and never trust that a string ended where it did a moment ago. */
 struct elf_image {
     const uint8_t *data; /* mapped or owned */
+    struct elf_origin {
+        uint64_t device, inode, modified_ns, changed_ns;
+    } origin; /* the file that is mapped; zeros when it is owned */
     size_t size;
     bool owned;     /* malloc'ed, else mmap'ed */
     uint16_t type;  /* ET_EXEC, ET_DYN, … */
@@ -47,7 +50,7 @@ const uint8_t *elf_image_bytes(const struct elf_image *e, const Elf64_Shdr *s, s
 void elf_image_build_id(const struct elf_image *e, char ret[BUILD_ID_TEXT]);
 
 /* Maps a regular file whole and read-only, guarded against its being cut short. 0 or negative errno. */
-int mapping_open(int fd, const uint8_t **ret, size_t *ret_size);
+int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origin *ret_origin);
 void mapping_close(const uint8_t *data, size_t size);
 
 /* ---- decompression; *ret is malloc'ed. -EBADMSG broken or implausible, -EFBIG over the limit, -ENOMEM ---- */
@@ -118,8 +121,8 @@ struct symbol_names;
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
                          struct symbol_location *ret, size_t max);
 
-/* When debug sections are compressed: an image that holds those a look-up needs, decompressed.
- * -ENOENT when nothing is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
+/* When debug sections are compressed: an image that holds those a look-up needs, decompressed, or kept from when they
+ * were (unpacked.h). -ENOENT when nothing is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
 int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret);
 
 /* ---- names, each kept and demangled once ---- */

@@ -81,7 +81,11 @@ static void forget(uintptr_t start) {
         }
 }
 
-int mapping_open(int fd, const uint8_t **ret, size_t *ret_size) {
+static uint64_t ns_of(const struct timespec *t) {
+    return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
+int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origin *ret_origin) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
@@ -94,6 +98,7 @@ int mapping_open(int fd, const uint8_t **ret, size_t *ret_size) {
     guard((uintptr_t)p, ((uintptr_t)p + (size_t)st.st_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
     *ret = p;
     *ret_size = (size_t)st.st_size;
+    *ret_origin = (struct elf_origin){st.st_dev, st.st_ino, ns_of(&st.st_mtim), ns_of(&st.st_ctim)};
     return 0;
 }
 

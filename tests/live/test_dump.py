@@ -67,6 +67,47 @@ def test_dump_inside_the_kernel_shows_the_call():
     assert r.status == 0 and re.search(r"nanosleep", r.out), r
 
 
+REGEX = """
+#include <bits/stdc++.h>
+#include <unistd.h>
+int main() {
+    std::printf("{\\"ready\\": %d}\\n", getpid());
+    std::fflush(stdout);
+    std::map<std::string, std::vector<int>> seen;
+    for (;;) {
+        std::regex r("a(b|c)*d");
+        std::string text(200, 'b');
+        seen[text].push_back(std::regex_match("a" + text + "d", r));
+        if (seen[text].size() > 100) seen.clear();
+        std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+}
+"""
+
+
+def test_debug_information_that_was_decompressed_is_kept_for_the_next_time(tmp_path):
+    """Names and lines are the same with and without, and where the folder is not to be had."""
+    source, program, cache = tmp_path / "regex.cc", tmp_path / "regex", tmp_path / "cache"
+    source.write_text(REGEX)
+    subprocess.run(["g++", "-g", "-gz", "-O0", source, "-o", program], check=True)
+    kept = cache / "debug"
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o777)
+    closed.chmod(0o777)
+    with Target([program]) as t:
+        dumps = {where: scry("dump", "-p", t.pid, env={**os.environ, "SCRY_CACHE": str(where)})
+                 for where in ("", cache, cache / ".", closed)}
+        assert t.alive()
+    for r in dumps.values():
+        assert r.status == 0 and not r.err and r.out == dumps[""].out, r
+    assert "sleep_for" in dumps[""].out and f"main ({source}:13)" in dumps[""].out, dumps[""].out
+    assert not list(closed.iterdir())
+    (mine,) = [f for f in kept.iterdir() if f"-{program.stat().st_ino:x}-" in f.name]
+    assert mine.stat().st_mode & 0o777 == 0o600 and kept.stat().st_mode & 0o777 == 0o700
+    lines = subprocess.run(["addr2line", "-f", "-e", mine, "0x0"], text=True, capture_output=True)
+    assert lines.returncode == 0, lines  # what is kept is an ELF file with debug information that others read
+
+
 def uses_frame_pointers(library):
     """Whether most of its functions find their frame by rbp."""
     maps = pathlib.Path("/proc/self/maps").read_text()

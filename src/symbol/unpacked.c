@@ -1,0 +1,199 @@
+#include "symbol/unpacked.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum {
+    LEAST_BYTES = 1 << 20,  /* less is inflated as fast as it is found */
+    MOST_BYTES = 512 << 20, /* of all files together, */
+    MOST_OF_DISK = 8,       /* … and one part in so many of what is free */
+    STALE_SECONDS = 3600,   /* an unfinished file of a scry that was killed */
+    BOOT_ID = 36,           /* letters */
+};
+
+static const char unfinished[] = "new-";
+
+/* ---- the folder ---- */
+
+static bool is_own(int fd, mode_t type) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type && st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
+/* A folder that is ours, made if it is not there; -1 without. */
+static int open_own(int in, const char *path) {
+    (void)mkdirat(in, path, 0700); /* it may be there */
+    int fd = openat(in, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && is_own(fd, S_IFDIR))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* With the privileges of a file (setuid, capabilities) the environment is a stranger's: nothing is kept then. */
+static int open_cache(void) {
+    const char *given = secure_getenv("SCRY_CACHE"), *cache = secure_getenv("XDG_CACHE_HOME");
+    const char *home = secure_getenv("HOME");
+    if (given)
+        return given[0] == '/' ? open_own(AT_FDCWD, given) : -1;
+    _cleanup_(closep) int at_home = -1, in = -1;
+    if (cache && cache[0] == '/')
+        in = open_own(AT_FDCWD, cache);
+    else if (home && home[0] == '/') {
+        at_home = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        in = at_home >= 0 && is_own(at_home, S_IFDIR) ? open_own(at_home, ".cache") : -1;
+    }
+    return in >= 0 ? open_own(in, "scry") : -1;
+}
+
+static int open_folder(void) {
+    _cleanup_(closep) int cache = open_cache();
+    return cache >= 0 ? open_own(cache, "debug") : -1;
+}
+
+/* ---- names ---- */
+
+struct kept_name {
+    char text[192];
+};
+
+/* False when there is nothing to name it by: an image that was never a file. */
+static bool name_of(const struct elf_image *e, struct kept_name *ret) {
+    _cleanup_(buf_free) struct buf boot = {0};
+    const struct elf_origin *o = &e->origin;
+    if (!o->inode || file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0 || boot.len < BOOT_ID)
+        return false;
+    snprintf(ret->text, sizeof(ret->text), "%.*s-%llx-%llx-%llx-%llx-%llx", BOOT_ID, boot.data,
+             (unsigned long long)o->device, (unsigned long long)o->inode, (unsigned long long)e->size,
+             (unsigned long long)o->modified_ns, (unsigned long long)o->changed_ns);
+    return true;
+}
+
+int unpacked_find(const struct elf_image *e, struct elf_image *ret) {
+    _cleanup_(closep) int folder = open_folder();
+    struct kept_name name;
+    if (folder < 0 || !name_of(e, &name))
+        return -ENOENT;
+    _cleanup_(closep) int fd = openat(folder, name.text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || !is_own(fd, S_IFREG) || elf_image_map(fd, ret) < 0)
+        return -ENOENT;
+    size_t size;
+    const Elf64_Shdr *info = elf_image_section(ret, ".debug_info");
+    if (!info || !elf_image_bytes(ret, info, &size)) { /* it was cut short */
+        elf_image_close(ret);
+        return -ENOENT;
+    }
+    (void)futimens(fd, NULL); /* it was used now; if that cannot be said it goes earlier */
+    return 0;
+}
+
+/* ---- making room ---- */
+
+struct kept_file {
+    struct timespec used;
+    size_t size;
+    char name[sizeof(struct kept_name)];
+};
+
+static int by_use(const void *a, const void *b) {
+    const struct kept_file *x = a, *y = b;
+    if (x->used.tv_sec != y->used.tv_sec)
+        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
+    return (x->used.tv_nsec > y->used.tv_nsec) - (x->used.tv_nsec < y->used.tv_nsec);
+}
+
+/* Of another boot, or left behind. */
+static bool is_useless(const char *name, const struct stat *st, const char *boot) {
+    if (strncmp(name, unfinished, sizeof(unfinished) - 1) == 0)
+        return time(NULL) - st->st_mtime > STALE_SECONDS;
+    return strncmp(name, boot, BOOT_ID) != 0;
+}
+
+/* Every file in the folder, for nobody else puts any there. */
+static int list(DIR *d, const char *boot, struct kept_file **ret, size_t *ret_count) {
+    size_t capacity = 0, n = 0;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        struct stat st;
+        size_t length = strlen(e->d_name);
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            length >= sizeof((*ret)->name))
+            continue;
+        if (is_useless(e->d_name, &st, boot)) {
+            unlinkat(dirfd(d), e->d_name, 0);
+            continue;
+        }
+        if (mem_grow((void **)ret, &capacity, n + 1, sizeof(**ret)) < 0)
+            return -ENOMEM;
+        struct kept_file *f = &(*ret)[n++];
+        *f = (struct kept_file){.used = st.st_mtim, .size = (size_t)st.st_size};
+        memcpy(f->name, e->d_name, length + 1);
+    }
+    *ret_count = n;
+    return 0;
+}
+
+/* Whether there is room for so many bytes, then. */
+static bool make_room(int folder, const char *boot, size_t size) {
+    struct statvfs disk;
+    if (fstatvfs(folder, &disk) < 0 || size > (uint64_t)disk.f_bavail * disk.f_frsize / MOST_OF_DISK)
+        return false;
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = again >= 0 ? fdopendir(again) : NULL;
+    if (!d) {
+        if (again >= 0)
+            close(again);
+        return false;
+    }
+    _cleanup_(freep) struct kept_file *all = NULL;
+    size_t n = 0, total = size;
+    int rc = list(d, boot, &all, &n);
+    closedir(d);
+    for (size_t i = 0; i < n; i++)
+        total += all[i].size;
+    if (n)
+        qsort(all, n, sizeof(*all), by_use);
+    for (size_t i = 0; i < n && total > MOST_BYTES; i++)
+        if (unlinkat(folder, all[i].name, 0) == 0)
+            total -= all[i].size;
+    return rc == 0 && total <= MOST_BYTES;
+}
+
+static bool write_all(int fd, const uint8_t *bytes, size_t size) {
+    while (size) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* Two may do so at once: each writes a file of its own, and the last one stays. */
+void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
+    struct kept_name name, new;
+    if (plain->size < LEAST_BYTES || plain->size > MOST_BYTES || !name_of(e, &name))
+        return;
+    _cleanup_(closep) int folder = open_folder();
+    if (folder < 0 || !make_room(folder, name.text, plain->size))
+        return;
+    snprintf(new.text, sizeof(new.text), "%s%d-%llx", unfinished, (int)getpid(), (unsigned long long)e->origin.inode);
+    _cleanup_(closep) int fd = openat(folder, new.text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    if (!write_all(fd, plain->data, plain->size) || renameat(folder, new.text, folder, name.text) < 0)
+        unlinkat(folder, new.text, 0);
+}

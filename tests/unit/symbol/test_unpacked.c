@@ -1,0 +1,246 @@
+/* What is kept of a file's debug sections is found again, and only of that file as it is. */
+#include "../unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "symbol/unpacked.h"
+
+enum { INFO_BYTES = 2 << 20, AT_NAMES = sizeof(Elf64_Ehdr), AT_HEADERS = 128, AT_INFO = 512 };
+
+static char folder[64], debug[80], source[80];
+
+static int begin(void **state) {
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/test-unpacked-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(debug, sizeof(debug), "%s/debug", folder);
+    snprintf(source, sizeof(source), "%s/source", folder);
+    return setenv("SCRY_CACHE", folder, 1);
+}
+
+static int end(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return system(command); // NOLINT(cert-env33-c)
+}
+
+/* An image with the one section that counts, `info_bytes` of `fill`. */
+static struct elf_image image_of(size_t info_bytes, uint8_t fill) {
+    static const char names[] = "\0.debug_info\0.shstrtab";
+    uint8_t *bytes = mem_zalloc(1, AT_INFO + info_bytes);
+    assert_non_null(bytes);
+    Elf64_Ehdr h = {
+        .e_type = ET_DYN, .e_shoff = AT_HEADERS, .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 3, .e_shstrndx = 2};
+    memcpy(h.e_ident, ELFMAG, SELFMAG);
+    h.e_ident[EI_CLASS] = ELFCLASS64;
+    h.e_ident[EI_DATA] = ELFDATA2LSB;
+    Elf64_Shdr s[3] = {{0},
+                       {.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = AT_INFO, .sh_size = info_bytes},
+                       {.sh_name = 13, .sh_type = SHT_STRTAB, .sh_offset = AT_NAMES, .sh_size = sizeof(names)}};
+    memcpy(bytes, &h, sizeof(h));
+    memcpy(bytes + AT_NAMES, names, sizeof(names));
+    memcpy(bytes + AT_HEADERS, s, sizeof(s));
+    memset(bytes + AT_INFO, fill, info_bytes);
+    struct elf_image image;
+    assert_int_equal(elf_image_of(bytes, AT_INFO + info_bytes, &image), 0);
+    return image;
+}
+
+static struct elf_image map(const char *path) {
+    struct elf_image image;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(elf_image_map(fd, &image), 0);
+    close(fd);
+    return image;
+}
+
+/* The file that sections are inflated of. */
+static struct elf_image map_source(uint8_t fill) {
+    struct elf_image image = image_of(64, fill);
+    FILE *f = fopen(source, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(image.data, 1, image.size, f), image.size);
+    fclose(f);
+    elf_image_close(&image);
+    return map(source);
+}
+
+/* How many files there are, and the path of one. */
+static size_t kept(char path[512]) {
+    DIR *d = opendir(debug);
+    size_t n = 0;
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+        if (e->d_name[0] != '.') {
+            n++;
+            snprintf(path, 512, "%s/%s", debug, e->d_name);
+        }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static void put(const char *name, const char *text, time_t when) {
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", debug, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void what_was_kept_is_found(void **state) {
+    (void)state;
+    char path[512];
+    struct stat st;
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(unpacked_find(&e, &found), 0);
+    assert_int_equal(found.size, plain.size);
+    assert_memory_equal(found.data, plain.data, plain.size);
+    elf_image_close(&found);
+    elf_image_close(&e);
+    elf_image_close(&plain);
+}
+
+static void a_file_that_has_changed_is_another(void **state) {
+    (void)state;
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    unpacked_keep(&e, &plain);
+    elf_image_close(&e);
+    usleep(20000); /* times of files are those of the kernel's last tick */
+    e = map_source(2);
+    assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    elf_image_close(&e);
+    struct elf_image nameless = image_of(64, 1);
+    assert_int_equal(unpacked_find(&nameless, &found), -ENOENT);
+    elf_image_close(&nameless);
+    elf_image_close(&plain);
+}
+
+static void what_is_cut_short_is_not_believed(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 1);
+    static const off_t sizes[] = {AT_INFO, AT_HEADERS + 8, 10, 0};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    }
+    elf_image_close(&e);
+    elf_image_close(&plain);
+}
+
+static void a_folder_that_others_write_to_is_not_used(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    unpacked_keep(&e, &plain);
+    assert_int_equal(chmod(debug, 0770), 0);
+    assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    assert_int_equal(chmod(debug, 0700), 0);
+    assert_int_equal(kept(path), 1);
+    assert_int_equal(chmod(path, 0620), 0);
+    assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    setenv("SCRY_CACHE", "", 1);
+    assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    unlink(path);
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 0);
+    elf_image_close(&e);
+    elf_image_close(&plain);
+}
+
+static void what_is_of_no_use_any_more_goes(void **state) {
+    (void)state;
+    char path[512];
+    time_t now = time(NULL);
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), small = image_of(1000, 7);
+    unpacked_keep(&e, &small);
+    assert_int_equal(kept(path), 0);
+    mkdir(debug, 0700);
+    put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", "of another boot", now);
+    put("new-1-2", "of a scry that was killed", now - 7200);
+    put("new-3-4", "of one that writes", now);
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 2);
+    put("new-1-2", "", now - 7200);
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 2);
+    elf_image_close(&e);
+    elf_image_close(&plain);
+    elf_image_close(&small);
+}
+
+/* Files of this boot, as long as they may be together: sparse, so that they take no room. */
+static void what_was_not_used_for_longest_makes_room(void **state) {
+    (void)state;
+    char path[512], first[512], name[128];
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(first), 1);
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "%.*s-old%d", 36, strrchr(first, '/') + 1, i);
+        put(name, "", 1000 + i);
+        snprintf(path, sizeof(path), "%s/%s", debug, name);
+        assert_int_equal(truncate(path, 128 << 20), 0);
+        struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    unpacked_keep(&e, &plain); /* it and the present one: the oldest goes */
+    assert_int_equal(kept(path), 4);
+    snprintf(path, sizeof(path), "%s/%.*s-old0", debug, 36, strrchr(first, '/') + 1);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(unpacked_find(&e, &found), 0);
+    elf_image_close(&found);
+    elf_image_close(&e);
+    elf_image_close(&plain);
+}
+
+static void memory_may_fail(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    unpacked_keep(&e, &plain);
+    for (long n = 0; n < 12; n++) {
+        mem_fail_after(n);
+        if (unpacked_find(&e, &found) == 0)
+            elf_image_close(&found);
+        mem_fail_after(n);
+        unpacked_keep(&e, &plain);
+    }
+    mem_fail_after(-1);
+    assert_int_equal(kept(path), 1);
+    elf_image_close(&e);
+    elf_image_close(&plain);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_kept_is_found, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_that_has_changed_is_another, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_cut_short_is_not_believed, begin, end),
+        cmocka_unit_test_setup_teardown(a_folder_that_others_write_to_is_not_used, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_of_no_use_any_more_goes, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_not_used_for_longest_makes_room, begin, end),
+        cmocka_unit_test_setup_teardown(memory_may_fail, begin, end),
+    };
+    return RUN_TESTS(tests);
+}
