@@ -24,6 +24,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     u64 start = v->sample->regs.value[7] - CPU_RED_ZONE_BYTES;
     struct stack_copy copy = stack_copy_of(memory, start, v->stack, v->sample->stack_bytes, v->sample->stack_holes);
     copy.cut = v->sample->flags & CPU_SAMPLE_STACK_CUT;
+    copy.walk = c->walk;
     u32 published = p->table.mappings_at;
     u64 fills = tables_statistics(c->tables).fills;
     struct session_walk how = {.host = &copy.host,

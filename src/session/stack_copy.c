@@ -25,23 +25,34 @@ static size_t bytes_before(const struct stack_copy *c, u64 page) {
     return at;
 }
 
-/* The walk reads return addresses and what callees saved. Whether the outermost that it found in the copy is in the
- * target still: then that call has not ended, or is made again from the same place, and its callers are above it. The
- * bytes at the copy's end would not do: they may be of an array that nobody has written to. */
+static int read_copy(struct walk_host *copy, u64 address, void *dst, size_t size);
+
+/* Finds the outermost return address that lies in the copy, of the native frames walked so far: each is at the end of
+ * its frame (x86_64.h). */
+static void find_outermost(struct stack_copy *c) {
+    const struct walk_stream *native = &c->walk->streams[0];
+    u64 highest = 0;
+    for (u32 i = 0; i < walk_stream_kept(native) && native->first + i < WALK_CAPACITY; i++) {
+        u64 cfa = c->walk->frames[native->first + i].word[1] & ~(u64)RAW_FLAGS;
+        if (cfa >= c->start + sizeof(u64) && cfa <= c->end)
+            highest = MAX(highest, cfa);
+    }
+    if (highest && read_copy(&c->host, highest - sizeof(u64), &c->outermost, sizeof(c->outermost)) == 0)
+        c->outermost_at = highest - sizeof(u64);
+}
+
+/* Whether the outermost call found in the copy has not ended, or is made again from the same place: then its callers
+ * are above it still. The bytes at the copy's end would not tell: they may be of an array that nobody has written to,
+ * or of one that is written to all the time. */
 static bool calls_go_on(struct stack_copy *c) {
     u64 now;
-    if (c->outermost_at == 0)
+    if (!c->outermost_at && c->walk && c->walk->n_streams)
+        find_outermost(c);
+    if (!c->outermost_at)
         return false;
     if (!c->changed && (target_read(c->target, c->outermost_at, &now, sizeof(now)) < 0 || now != c->outermost))
         c->changed = true;
     return !c->changed;
-}
-
-static void note_word(struct stack_copy *c, u64 address, const void *word) {
-    if (address <= c->outermost_at)
-        return;
-    c->outermost_at = address;
-    memcpy(&c->outermost, word, sizeof(c->outermost));
 }
 
 /* Outside the copy, or in a hole: what was not in memory then nobody had written to, or it was swapped out. */
@@ -61,13 +72,10 @@ static int read_copy(struct walk_host *copy, u64 address, void *dst, size_t size
     while (size && address >= c->start && address < c->end) {
         u64 page = address / PAGE - c->start / PAGE;
         size_t n = MIN(size, MIN(rest_of_page(address), c->end - address));
-        if (!is_hole(c, page)) {
+        if (!is_hole(c, page))
             memcpy(dst, c->bytes + bytes_before(c, page) + (page ? address % PAGE : address - c->start), n);
-            if (n == size && n == sizeof(c->outermost))
-                note_word(c, address, dst);
-        } else if (read_target(c, address, dst, n) < 0) {
+        else if (read_target(c, address, dst, n) < 0)
             return -EFAULT;
-        }
         address += n;
         dst = (u8 *)dst + n;
         size -= n;

@@ -15,9 +15,10 @@ struct stack_copy {
     u64 start, end; /* of what the copy is of, in the target: [start, end) */
     u32 holes;      /* bit i: page i, from the one that `start` is in, was not in memory then, and is not in `bytes` */
     bool cut;       /* the stack was to be copied further, but there was no room */
+    const struct walk_stack *walk; /* what the walk has found so far; without it nothing above the copy is believed */
     /* Private: */
     bool changed;                /* the stack has changed since */
-    u64 outermost_at, outermost; /* the word read of the copy that lies highest, and where; 0 = none yet */
+    u64 outermost_at, outermost; /* where the outermost return address in the copy is, 0 = not known, and itself */
 };
 
 /* A copy of `size` bytes of the stack at `start`, those in holes left out. `t` may be NULL. */

@@ -14,11 +14,12 @@
 #include "base/file.h"
 
 enum {
-    LEAST_BYTES = 1 << 20,  /* less is inflated as fast as it is found */
-    MOST_BYTES = 512 << 20, /* of all files together, */
-    MOST_OF_DISK = 8,       /* … and one part in so many of what is free */
-    STALE_SECONDS = 3600,   /* an unfinished file of a scry that was killed */
-    BOOT_ID = 36,           /* letters */
+    LEAST_BYTES = 1 << 20,   /* less is inflated as fast as it is found */
+    MOST_BYTES = 64 << 20,   /* of one file, */
+    MOST_OF_ALL = 256 << 20, /* … of all together, */
+    MOST_OF_DISK = 8,        /* … and one part in so many of what is free */
+    STALE_SECONDS = 3600,    /* an unfinished file of a scry that was killed */
+    BOOT_ID = 36,            /* letters */
 };
 
 static const char unfinished[] = "new-";
@@ -163,10 +164,10 @@ static bool make_room(int folder, const char *boot, size_t size) {
         total += all[i].size;
     if (n)
         qsort(all, n, sizeof(*all), by_use);
-    for (size_t i = 0; i < n && total > MOST_BYTES; i++)
+    for (size_t i = 0; i < n && total > MOST_OF_ALL; i++)
         if (unlinkat(folder, all[i].name, 0) == 0)
             total -= all[i].size;
-    return rc == 0 && total <= MOST_BYTES;
+    return rc == 0 && total <= MOST_OF_ALL;
 }
 
 static bool write_all(int fd, const uint8_t *bytes, size_t size) {

@@ -314,8 +314,8 @@ static long copy_page(u32 i, void *arg) {
 static __always_inline u32 pages_to_copy(void) {
     u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
     return waiting < wake_bytes          ? CPU_STACK_PAGES
-           : waiting < wake_bytes * 2ull ? CPU_STACK_PAGES / 2
-           : waiting < wake_bytes * 3ull ? CPU_STACK_PAGES / 8
+           : waiting < wake_bytes * 3ull ? CPU_STACK_ENOUGH
+           : waiting < wake_bytes * 4ull ? CPU_STACK_ENOUGH / 4
                                          : 0;
 }
 
@@ -332,8 +332,9 @@ static __always_inline u32 copy_stack(struct cpu_scratch *s, struct task_struct 
     struct cpu_sample *sample = &s->sample;
     u64 from = sample->regs.value[ARCH_STACK_POINTER] - CPU_RED_ZONE_BYTES;
     struct copy_loop copy = {.to = (u8 *)sample->walk.frames, .offset = at, .from = from, .end = stack_end(task, from)};
-    bpf_loop(pages_to_copy(), copy_page, &copy, 0);
-    if (copy.from < copy.end)
+    u32 pages = pages_to_copy();
+    bpf_loop(pages, copy_page, &copy, 0);
+    if (copy.from < copy.end && pages < CPU_STACK_ENOUGH)
         sample->flags |= CPU_SAMPLE_STACK_CUT;
     sample->stack_bytes = copy.copied;
     sample->stack_holes = copy.holes;

@@ -32,13 +32,14 @@ enum cpu_sample_flags {
     CPU_SAMPLE_UNKNOWN = 4,    /* the process was not known yet: nothing was walked */
     CPU_SAMPLE_INEXACT = 8,    /* the user pc is behind a system call instruction */
     CPU_SAMPLE_EXECVE = 16,    /* inside execve(): the memory may be the new program's already, and has no stack yet */
-    CPU_SAMPLE_STACK_CUT = 32, /* the ring filled up: less of the stack was copied */
+    CPU_SAMPLE_STACK_CUT = 32, /* the ring filled up: less than CPU_STACK_ENOUGH of the stack was copied */
 };
 
 enum {
     CPU_MAX_KERNEL_FRAMES = 127,
     CPU_STACK_PAGES = 32, /* stack copy shipped when a walk could not be finished */
     CPU_STACK_BYTES = CPU_STACK_PAGES * 4096,
+    CPU_STACK_ENOUGH = 16,    /* of those pages, for what is above to be looked for in the target */
     CPU_RED_ZONE_BYTES = 128, /* below the stack pointer, and still the function's own (System V ABI) */
     CPU_MAX_CPUS = 1024,
 };

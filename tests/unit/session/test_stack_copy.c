@@ -9,6 +9,21 @@
 enum { PAGE = 4096, START = PAGE - 64, SIZE = 2 * PAGE };
 
 static u8 now[6 * PAGE] __attribute__((aligned(4096)));
+static struct walk_stack walked;
+
+/* As if the walk had found frames that end at now + each of `ends`. */
+static void walk_to(struct stack_copy *c, const size_t *ends, u32 n) {
+    walked = (struct walk_stack){.n_streams = 1, .n_frames = n};
+    walked.streams[0] = (struct walk_stream){.total = n, .leaf_capacity = 64, .root_capacity = 64};
+    for (u32 i = 0; i < n; i++)
+        walked.frames[i] = raw_frame(RAW_NATIVE, 0x1000, ((uintptr_t)now + ends[i]) | (i & RAW_FLAGS));
+    c->walk = &walked;
+}
+
+/* The same of one frame. */
+static void walk_one(struct stack_copy *c, size_t end) {
+    walk_to(c, &end, 1);
+}
 
 /* The copy is of ones; `now` is of twos, but for the last `same` bytes of what was copied. */
 static struct stack_copy copied(struct target *t, u8 then[SIZE], size_t same) {
@@ -41,33 +56,36 @@ static void what_the_copy_holds_is_of_then_and_the_rest_of_now(void **state) {
     assert_int_equal(got(&c, START, SIZE, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 1);
-    assert_int_equal(got(&c, START + SIZE - 24, 8, &first, &last), 0); /* a return address */
+    walk_one(&c, START + SIZE - 16);
     assert_int_equal(got(&c, START + SIZE - 32, 64, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 2);
     assert_int_equal(got(&c, START - 8, 16, &first, &last), -EFAULT);
 }
 
-/* The outermost word that was read of the copy is a return address: whether that is there still is what counts, and
- * not what the frame that the copy ends in holds. */
+/* Whether the outermost return address that the walk found in the copy is there still is what counts, and not what the
+ * frame that the copy ends in holds. */
 static void above_a_stack_that_was_cut_or_has_changed_nothing_is_believed(void **state) {
     (void)state;
     u8 then[SIZE], first, last;
     _cleanup_(target_closep) struct target *self = open_self();
     struct stack_copy goes_on = copied(self, then, 256);
     memset(now + START + SIZE - 16, 3, 16);
-    assert_int_equal(got(&goes_on, START + SIZE - 128, 8, &first, &last), 0);
-    assert_int_equal(got(&goes_on, START + SIZE - 512, 8, &first, &last), 0);
+    walk_to(&goes_on, (const size_t[]){START + SIZE - 1024, START + SIZE - 120, START + SIZE + 64}, 3);
     assert_int_equal(got(&goes_on, START + SIZE, 8, &first, &last), 0);
     struct stack_copy changed = copied(self, then, 128);
-    assert_int_equal(got(&changed, START + SIZE - 136, 8, &first, &last), 0);
+    walk_one(&changed, START + SIZE - 128);
     assert_int_equal(got(&changed, START + SIZE, 8, &first, &last), -EFAULT);
-    struct stack_copy nothing_read = copied(self, then, 256);
-    assert_int_equal(got(&nothing_read, START + SIZE, 8, &first, &last), -EFAULT);
+    memset(now, 1, sizeof(now)); /* it stays so */
+    assert_int_equal(got(&changed, START + SIZE, 8, &first, &last), -EFAULT);
+    struct stack_copy not_walked = copied(self, then, 256), outside = copied(self, then, 256);
+    assert_int_equal(got(&not_walked, START + SIZE, 8, &first, &last), -EFAULT);
+    walk_one(&outside, START + SIZE + 8);
+    assert_int_equal(got(&outside, START + SIZE, 8, &first, &last), -EFAULT);
     struct stack_copy cut = copied(self, then, 256);
     cut.cut = true;
+    walk_one(&cut, START + SIZE - 16);
     assert_int_equal(got(&cut, START, SIZE, &first, &last), 0);
-    assert_int_equal(got(&cut, START + SIZE - 24, 8, &first, &last), 0);
     assert_int_equal(got(&cut, START + SIZE - 32, 64, &first, &last), -EFAULT);
 }
 
@@ -96,14 +114,14 @@ static void a_hole_is_read_in_the_process(void **state) {
     assert_int_equal(got(&c, 3 * PAGE - 1, PAGE + 2, &first, &last), 0);
     assert_int_equal(first, 1);
     assert_int_equal(last, 3);
-    assert_int_equal(got(&c, 4 * PAGE + 64, 8, &first, &last), 0);
-    assert_int_equal(got(&c, 4 * PAGE + 120, 16, &first, &last), 0); /* that word is as it was */
+    walk_one(&c, 4 * PAGE + 72);
+    assert_int_equal(got(&c, 4 * PAGE + 120, 16, &first, &last), 0); /* the return address is as it was */
     assert_int_equal(last, 2);
     assert_int_equal(got(&alone, START, 65, &first, &last), -EFAULT);
     assert_int_equal(got(&alone, 2 * PAGE, 8, &first, &last), 0);
     now[4 * PAGE + 66] = 4;
     struct stack_copy changed = stack_copy_of(self, (uintptr_t)now + START, then, sizeof(then), holes);
-    assert_int_equal(got(&changed, 4 * PAGE + 64, 8, &first, &last), 0);
+    walk_one(&changed, 4 * PAGE + 72);
     assert_int_equal(got(&changed, 4 * PAGE + 120, 16, &first, &last), -EFAULT);
 }
 

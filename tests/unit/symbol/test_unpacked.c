@@ -200,7 +200,7 @@ static void what_was_not_used_for_longest_makes_room(void **state) {
         snprintf(name, sizeof(name), "%.*s-old%d", 36, strrchr(first, '/') + 1, i);
         put(name, "", 1000 + i);
         snprintf(path, sizeof(path), "%s/%s", debug, name);
-        assert_int_equal(truncate(path, 128 << 20), 0);
+        assert_int_equal(truncate(path, 64 << 20), 0);
         struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
         assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     }
