@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All stacks of a Python with 50 threads, once: wall time from start to end. Bar: 30 ms.
 Where debug information is compressed (libc6-dbg is installed), scry keeps it decompressed since the first dump;
-"nothing kept" is how long that one takes."""
+"(nothing kept)" is how long that one takes."""
 import subprocess
 
 import lib
@@ -11,19 +11,19 @@ from lib import SOURCES, VENV, Target, pythons, scry_path, target
 def main():
     args = lib.options(__doc__, pairs=15)
     arms = {"scry": [str(scry_path()), "dump", "-p"],
-            "scry, nothing kept": ["env", "SCRY_CACHE=", str(scry_path()), "dump", "-p"],
+            "scry (nothing kept)": ["env", "SCRY_CACHE=", str(scry_path()), "dump", "-p"],
             "py-spy": [str(VENV / "py-spy"), "dump", "-p"],
             "py-spy --native": [str(VENV / "py-spy"), "dump", "--native", "-p"], "austin": [str(VENV / "austin"), "-w"],
             "profiling.sampling": [str(lib.PYTHON315), "-m", "profiling.sampling", "dump", "-a", "--blocking"],
             "eu-stack": ["eu-stack", "-p"], "gdb": ["gdb", "-batch", "-nx", "-ex", "thread apply all bt", "-p"]}
     rows = []
-    python = ["scry", "scry, nothing kept", "py-spy", "py-spy --native", "austin"]
+    python = ["scry", "scry (nothing kept)", "py-spy", "py-spy --native", "austin"]
     new = [("Python 3.15, 50 threads", [lib.PYTHON315, SOURCES / "threads.py", 3600, 50],
             ["scry", "py-spy", "profiling.sampling"])] if lib.PYTHON315.exists() else []
     for name, command, only in (("Python, 50 threads", [pythons()[0], SOURCES / "threads.py", 3600, 50], python),
                                 ("Python, 1 thread", [pythons()[0], SOURCES / "shares.py", 3600], python),
                                 ("C, 50 threads", [target("threads"), 3600, 50], ["scry", "eu-stack", "gdb"]), *new):
-        times = {arm: [] for arm in only if lib.shutil.which(arms[arm][0]) and (not args.arms or arm.split(",")[0] in args.arms.split(","))}
+        times = {arm: [] for arm in only if lib.shutil.which(arms[arm][0]) and (not args.arms or arm in args.arms.split(","))}
         with Target(command) as t:
             lib.settle(1)
             for arm in lib.in_turn(times, args.pairs, name):

@@ -2,10 +2,14 @@
 
 #include <time.h>
 
+uint64_t clock_ns_of(const struct timespec *t) {
+    return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
 static uint64_t read_clock(clockid_t id) {
     struct timespec ts;
     clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+    return clock_ns_of(&ts);
 }
 
 uint64_t clock_monotonic_ns(void) {

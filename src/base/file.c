@@ -34,14 +34,15 @@ int file_read(const char *path, size_t limit, struct buf *ret, struct err *err) 
     return file_read_fd(fd, path, limit, ret, err);
 }
 
-static int write_all(int fd, const char *data, size_t size) {
+int file_write_fd(int fd, const void *data, size_t size) {
+    const char *at = data;
     while (size > 0) {
-        ssize_t n = write(fd, data, size);
+        ssize_t n = write(fd, at, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
-        data += n;
+        at += n;
         size -= (size_t)n;
     }
     return 0;
@@ -59,7 +60,7 @@ static int write_failed(struct err *err, const char *path, int code) {
 static int write_directly(const char *path, const void *data, size_t size, struct err *err) {
     bool standard = strcmp(path, "-") == 0;
     _cleanup_(closep) int fd = standard ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_CLOEXEC);
-    int rc = fd < 0 ? -errno : write_all(fd, data, size);
+    int rc = fd < 0 ? -errno : file_write_fd(fd, data, size);
     return rc < 0 ? write_failed(err, path, rc) : 0;
 }
 
@@ -89,7 +90,7 @@ int file_check_writable(const char *path, struct err *err) {
 
 /* Writes all of a file that mkostemp() made, gives it its permissions and closes it. */
 static int fill(int fd, const void *data, size_t size, mode_t mode) {
-    int rc = write_all(fd, data, size);
+    int rc = file_write_fd(fd, data, size);
     if (rc == 0 && fchmod(fd, mode) < 0)
         rc = -errno;
     return close(fd) < 0 && rc == 0 ? -errno : rc;

@@ -17,6 +17,9 @@ int file_check_writable(const char *path, struct err *err);
  * regular files (pipes, /dev/stdout) are written directly. */
 int file_write(const char *path, const void *data, size_t size, struct err *err);
 
+/* Writes all of it to an open file. 0 or negative errno. */
+int file_write_fd(int fd, const void *data, size_t size);
+
 /* Writes to a file that did not exist before: "XXXXXX" before the last `ending_length` letters of `path` becomes
  * what is still free. */
 int file_write_new(char *path, int ending_length, const void *data, size_t size, struct err *err);

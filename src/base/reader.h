@@ -48,6 +48,14 @@ READER_DEFINE(uint32_t, reader_u32)
 READER_DEFINE(uint64_t, reader_u64)
 #undef READER_DEFINE
 
+/* DWARF's "initial length" (DWARF 5 §7.4), also of .eh_frame: in the 64-bit format a mark goes before it, and what
+ * the record says of offsets is then as wide. */
+static inline uint64_t reader_dwarf_length(struct reader *r, bool *ret_wide) {
+    uint32_t length = reader_u32(r);
+    *ret_wide = length == UINT32_MAX;
+    return *ret_wide ? reader_u64(r) : length;
+}
+
 /* Unsigned LEB128; also protobuf's varint. Over-long encodings fail. */
 static inline uint64_t reader_uleb(struct reader *r) {
     uint64_t v = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "lang/lang.h"
 #include "unwind/cfi.h"
 
@@ -139,7 +140,7 @@ static uint64_t identity_guard(int fd, uint64_t *ret_size) {
     if (fd < 0 || fstat(fd, &st) < 0)
         return 0;
     *ret_size = (uint64_t)st.st_size;
-    return hash_mix((uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
+    return hash_mix((uint64_t)st.st_size, clock_ns_of(&st.st_mtim));
 }
 
 static struct session_file *find_file(struct session_files *fs, const struct target_mapping *m, uint64_t guard) {

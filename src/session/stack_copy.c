@@ -25,8 +25,6 @@ static size_t bytes_before(const struct stack_copy *c, u64 page) {
     return at;
 }
 
-static int read_copy(struct walk_host *copy, u64 address, void *dst, size_t size);
-
 /* Finds the outermost return address that lies in the copy, of the native frames walked so far: each is at the end of
  * its frame (x86_64.h). */
 static void find_outermost(struct stack_copy *c) {
@@ -37,7 +35,7 @@ static void find_outermost(struct stack_copy *c) {
         if (cfa >= c->start + sizeof(u64) && cfa <= c->end)
             highest = MAX(highest, cfa);
     }
-    if (highest && read_copy(&c->host, highest - sizeof(u64), &c->outermost, sizeof(c->outermost)) == 0)
+    if (highest && c->host.read(&c->host, highest - sizeof(u64), &c->outermost, sizeof(c->outermost)) == 0)
         c->outermost_at = highest - sizeof(u64);
 }
 

@@ -36,10 +36,8 @@ struct listed {
 /* Skips what is not of our kind. */
 static void next_listed(struct listed *l) {
     while (!l->rest.failed && reader_left(&l->rest)) {
-        uint64_t length = reader_u32(&l->rest);
-        bool wide = length == UINT32_MAX;
-        if (wide)
-            length = reader_u64(&l->rest);
+        bool wide;
+        uint64_t length = reader_dwarf_length(&l->rest, &wide);
         const uint8_t *body = reader_bytes(&l->rest, length);
         struct reader r = reader_of(body, body ? length : 0);
         unsigned version = reader_u16(&r);
@@ -98,10 +96,8 @@ struct unit_place {
  * type, and the size of an address last.) False at the end, or where it is not one. */
 static bool next_unit(struct reader *r, const uint8_t *section, struct unit_place *ret) {
     ret->header = (uint64_t)(r->pos - section);
-    uint64_t length = reader_u32(r);
-    bool wide = length == UINT32_MAX;
-    if (wide)
-        length = reader_u64(r);
+    bool wide;
+    uint64_t length = reader_dwarf_length(r, &wide);
     const uint8_t *body = reader_bytes(r, length);
     struct reader h = reader_of(body, body ? length : 0);
     unsigned version = reader_u16(&h), type = version >= 5 ? reader_u8(&h) : DW_UT_compile;

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "symbol/internal.h"
 
 enum { MAX_GUARDED = 8192, PAGE = 4096 };
@@ -81,10 +82,6 @@ static void forget(uintptr_t start) {
         }
 }
 
-static uint64_t ns_of(const struct timespec *t) {
-    return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
-}
-
 int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origin *ret_origin) {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -98,7 +95,7 @@ int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origi
     guard((uintptr_t)p, ((uintptr_t)p + (size_t)st.st_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
     *ret = p;
     *ret_size = (size_t)st.st_size;
-    *ret_origin = (struct elf_origin){st.st_dev, st.st_ino, ns_of(&st.st_mtim), ns_of(&st.st_ctim)};
+    *ret_origin = (struct elf_origin){st.st_dev, st.st_ino, clock_ns_of(&st.st_mtim), clock_ns_of(&st.st_ctim)};
     return 0;
 }
 

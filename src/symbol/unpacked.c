@@ -11,7 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/sort.h"
 
 enum {
     LEAST_BYTES = 1 << 20,   /* less is inflated as fast as it is found */
@@ -31,9 +33,10 @@ static bool is_own(int fd, mode_t type) {
     return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type && st.st_uid == geteuid() && !(st.st_mode & 022);
 }
 
-/* A folder that is ours, made if it is not there; -1 without. */
-static int open_own(int in, const char *path) {
-    (void)mkdirat(in, path, 0700); /* it may be there */
+/* A folder that is ours; -1 without. `make`: made if it is not there. */
+static int open_own(int in, const char *path, bool make) {
+    if (make)
+        (void)mkdirat(in, path, 0700); /* it may be there */
     int fd = openat(in, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && is_own(fd, S_IFDIR))
         return fd;
@@ -43,24 +46,24 @@ static int open_own(int in, const char *path) {
 }
 
 /* With the privileges of a file (setuid, capabilities) the environment is a stranger's: nothing is kept then. */
-static int open_cache(void) {
+static int open_cache(bool make) {
     const char *given = secure_getenv("SCRY_CACHE"), *cache = secure_getenv("XDG_CACHE_HOME");
     const char *home = secure_getenv("HOME");
     if (given)
-        return given[0] == '/' ? open_own(AT_FDCWD, given) : -1;
+        return given[0] == '/' ? open_own(AT_FDCWD, given, make) : -1;
     _cleanup_(closep) int at_home = -1, in = -1;
     if (cache && cache[0] == '/')
-        in = open_own(AT_FDCWD, cache);
+        in = open_own(AT_FDCWD, cache, make);
     else if (home && home[0] == '/') {
         at_home = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        in = at_home >= 0 && is_own(at_home, S_IFDIR) ? open_own(at_home, ".cache") : -1;
+        in = at_home >= 0 && is_own(at_home, S_IFDIR) ? open_own(at_home, ".cache", make) : -1;
     }
-    return in >= 0 ? open_own(in, "scry") : -1;
+    return in >= 0 ? open_own(in, "scry", make) : -1;
 }
 
-static int open_folder(void) {
-    _cleanup_(closep) int cache = open_cache();
-    return cache >= 0 ? open_own(cache, "debug") : -1;
+static int open_folder(bool make) {
+    _cleanup_(closep) int cache = open_cache(make);
+    return cache >= 0 ? open_own(cache, "debug", make) : -1;
 }
 
 /* ---- names ---- */
@@ -82,7 +85,7 @@ static bool name_of(const struct elf_image *e, struct kept_name *ret) {
 }
 
 int unpacked_find(const struct elf_image *e, struct elf_image *ret) {
-    _cleanup_(closep) int folder = open_folder();
+    _cleanup_(closep) int folder = open_folder(false);
     struct kept_name name;
     if (folder < 0 || !name_of(e, &name))
         return -ENOENT;
@@ -102,17 +105,10 @@ int unpacked_find(const struct elf_image *e, struct elf_image *ret) {
 /* ---- making room ---- */
 
 struct kept_file {
-    struct timespec used;
+    uint64_t used_ns; /* must be first: they are sorted by it */
     size_t size;
     char name[sizeof(struct kept_name)];
 };
-
-static int by_use(const void *a, const void *b) {
-    const struct kept_file *x = a, *y = b;
-    if (x->used.tv_sec != y->used.tv_sec)
-        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
-    return (x->used.tv_nsec > y->used.tv_nsec) - (x->used.tv_nsec < y->used.tv_nsec);
-}
 
 /* Of another boot, or left behind. */
 static bool is_useless(const char *name, const struct stat *st, const char *boot) {
@@ -137,7 +133,7 @@ static int list(DIR *d, const char *boot, struct kept_file **ret, size_t *ret_co
         if (mem_grow((void **)ret, &capacity, n + 1, sizeof(**ret)) < 0)
             return -ENOMEM;
         struct kept_file *f = &(*ret)[n++];
-        *f = (struct kept_file){.used = st.st_mtim, .size = (size_t)st.st_size};
+        *f = (struct kept_file){.used_ns = clock_ns_of(&st.st_mtim), .size = (size_t)st.st_size};
         memcpy(f->name, e->d_name, length + 1);
     }
     *ret_count = n;
@@ -162,25 +158,12 @@ static bool make_room(int folder, const char *boot, size_t size) {
     closedir(d);
     for (size_t i = 0; i < n; i++)
         total += all[i].size;
-    if (n)
-        qsort(all, n, sizeof(*all), by_use);
-    for (size_t i = 0; i < n && total > MOST_OF_ALL; i++)
+    if (rc == 0)
+        rc = sort_by_key(all, n, sizeof(*all));
+    for (size_t i = 0; rc == 0 && i < n && total > MOST_OF_ALL; i++)
         if (unlinkat(folder, all[i].name, 0) == 0)
             total -= all[i].size;
     return rc == 0 && total <= MOST_OF_ALL;
-}
-
-static bool write_all(int fd, const uint8_t *bytes, size_t size) {
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return true;
 }
 
 /* Two may do so at once: each writes a file of its own, and the last one stays. */
@@ -188,13 +171,13 @@ void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
     struct kept_name name, new;
     if (plain->size < LEAST_BYTES || plain->size > MOST_BYTES || !name_of(e, &name))
         return;
-    _cleanup_(closep) int folder = open_folder();
+    _cleanup_(closep) int folder = open_folder(true);
     if (folder < 0 || !make_room(folder, name.text, plain->size))
         return;
     snprintf(new.text, sizeof(new.text), "%s%d-%llx", unfinished, (int)getpid(), (unsigned long long)e->origin.inode);
     _cleanup_(closep) int fd = openat(folder, new.text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    if (!write_all(fd, plain->data, plain->size) || renameat(folder, new.text, folder, name.text) < 0)
+    if (file_write_fd(fd, plain->data, plain->size) < 0 || renameat(folder, new.text, folder, name.text) < 0)
         unlinkat(folder, new.text, 0);
 }

@@ -4,8 +4,8 @@
  * Must not: be needed. Whatever is wrong with the folder or a file in it, there is nothing kept.
  *
  * The folder is debug/ in $SCRY_CACHE (none when that is ""), else in scry/ of $XDG_CACHE_HOME or ~/.cache; it must be
- * the user's own, and nobody else may write to it. A file is named after the boot, since which it is known to be whole, and after
- * what is known of the file that it was made of: device, inode, size, and when it was last changed. */
+ * the user's own, and nobody else may write to it. A file is named after the boot, since which it is known to be whole,
+ * and after what is known of the file that it was made of: device, inode, size, and when it was last changed. */
 #pragma once
 
 #include "symbol/internal.h"

@@ -208,10 +208,8 @@ static u32 cie_at(struct compiler *c, u64 offset) {
         u64_map_put(&c->cie_index, offset, c->n_cies) < 0)
         return UINT32_MAX;
     struct reader r = reader_of((const u8 *)c->section->data + offset, c->section->size - offset);
-    u64 length = reader_u32(&r);
-    bool wide = length == 0xffffffff;
-    if (wide)
-        length = reader_u64(&r);
+    bool wide;
+    u64 length = reader_dwarf_length(&r, &wide);
     const u8 *body = reader_bytes(&r, length);
     struct cie *cie = &c->cies[c->n_cies];
     size_t skip = wide && !c->section->eh_frame ? 8 : 4;
@@ -262,10 +260,8 @@ static int read_entry(struct compiler *c, struct reader body, bool wide) {
 
 /* The entry where `r` stands, which then stands behind it. Returns -ENOMEM only. */
 static int read_next(struct compiler *c, struct reader *r) {
-    u64 length = reader_u32(r);
-    bool wide = length == 0xffffffff;
-    if (wide)
-        length = reader_u64(r);
+    bool wide;
+    u64 length = reader_dwarf_length(r, &wide);
     if (length == 0) /* a terminator; linkers may leave one in the middle */
         return 0;
     const u8 *body = reader_bytes(r, length);

@@ -67,6 +67,8 @@ struct cpu_sample {
     struct walk_stack walk; /* its frames[] may be cut short in the ring */
 };
 
+_Static_assert(CPU_STACK_PAGES <= 8 * sizeof(((struct cpu_sample *)0)->stack_holes), "a bit for each page");
+
 enum {
     CPU_SAMPLE_HEAD_BYTES = offsetof(struct cpu_sample, walk.frames),
     CPU_SAMPLE_TAIL_BYTES = CPU_MAX_KERNEL_FRAMES * 8 + CPU_STACK_BYTES,

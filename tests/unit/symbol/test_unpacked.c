@@ -16,23 +16,6 @@ enum { INFO_BYTES = 2 << 20, AT_NAMES = sizeof(Elf64_Ehdr), AT_HEADERS = 128, AT
 
 static char folder[64], debug[80], source[80];
 
-static int begin(void **state) {
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/test-unpacked-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(debug, sizeof(debug), "%s/debug", folder);
-    snprintf(source, sizeof(source), "%s/source", folder);
-    return setenv("SCRY_CACHE", folder, 1);
-}
-
-static int end(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command); // NOLINT(cert-env33-c)
-}
-
 /* An image with the one section that counts, `info_bytes` of `fill`. */
 static struct elf_image image_of(size_t info_bytes, uint8_t fill) {
     static const char names[] = "\0.debug_info\0.shstrtab";
@@ -75,37 +58,63 @@ static struct elf_image map_source(uint8_t fill) {
     return map(source);
 }
 
+/* What every test begins with: a folder, a file, and what that might have become. */
+static struct elf_image e, plain;
+
+static int begin(void **state) {
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/test-unpacked-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(debug, sizeof(debug), "%s/debug", folder);
+    snprintf(source, sizeof(source), "%s/source", folder);
+    e = map_source(1);
+    plain = image_of(INFO_BYTES, 7);
+    return setenv("SCRY_CACHE", folder, 1);
+}
+
+static int end(void **state) {
+    (void)state;
+    char command[128];
+    elf_image_close(&e);
+    elf_image_close(&plain);
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return system(command); // NOLINT(cert-env33-c)
+}
+
 /* How many files there are, and the path of one. */
 static size_t kept(char path[512]) {
     DIR *d = opendir(debug);
     size_t n = 0;
-    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
-        if (e->d_name[0] != '.') {
+    for (struct dirent *one = d ? readdir(d) : NULL; one; one = readdir(d))
+        if (one->d_name[0] != '.') {
             n++;
-            snprintf(path, 512, "%s/%s", debug, e->d_name);
+            snprintf(path, 512, "%s/%s", debug, one->d_name);
         }
     if (d)
         closedir(d);
     return n;
 }
 
-static void put(const char *name, const char *text, time_t when) {
+/* Puts a file there, as long as that (it is sparse) and last used then. */
+static void put(const char *name, off_t size, time_t when) {
     char path[512];
     snprintf(path, sizeof(path), "%s/%s", debug, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, size), 0);
     struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
 }
 
 static void what_was_kept_is_found(void **state) {
     (void)state;
     char path[512];
     struct stat st;
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+    assert_int_equal(access(debug, F_OK), -1); /* to look for something makes no folder */
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(path), 1);
     assert_int_equal(stat(path, &st), 0);
@@ -114,29 +123,25 @@ static void what_was_kept_is_found(void **state) {
     assert_int_equal(found.size, plain.size);
     assert_memory_equal(found.data, plain.data, plain.size);
     elf_image_close(&found);
-    elf_image_close(&e);
-    elf_image_close(&plain);
 }
 
 static void a_file_that_has_changed_is_another(void **state) {
     (void)state;
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     unpacked_keep(&e, &plain);
     elf_image_close(&e);
     usleep(20000); /* times of files are those of the kernel's last tick */
     e = map_source(2);
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
-    elf_image_close(&e);
     struct elf_image nameless = image_of(64, 1);
     assert_int_equal(unpacked_find(&nameless, &found), -ENOENT);
     elf_image_close(&nameless);
-    elf_image_close(&plain);
 }
 
 static void what_is_cut_short_is_not_believed(void **state) {
     (void)state;
     char path[512];
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(path), 1);
     static const off_t sizes[] = {AT_INFO, AT_HEADERS + 8, 10, 0};
@@ -144,14 +149,12 @@ static void what_is_cut_short_is_not_believed(void **state) {
         assert_int_equal(truncate(path, sizes[i]), 0);
         assert_int_equal(unpacked_find(&e, &found), -ENOENT);
     }
-    elf_image_close(&e);
-    elf_image_close(&plain);
 }
 
 static void a_folder_that_others_write_to_is_not_used(void **state) {
     (void)state;
     char path[512];
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     unpacked_keep(&e, &plain);
     assert_int_equal(chmod(debug, 0770), 0);
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
@@ -164,45 +167,37 @@ static void a_folder_that_others_write_to_is_not_used(void **state) {
     unlink(path);
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(path), 0);
-    elf_image_close(&e);
-    elf_image_close(&plain);
 }
 
 static void what_is_of_no_use_any_more_goes(void **state) {
     (void)state;
     char path[512];
     time_t now = time(NULL);
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), small = image_of(1000, 7);
+    struct elf_image small = image_of(1000, 7);
     unpacked_keep(&e, &small);
     assert_int_equal(kept(path), 0);
     mkdir(debug, 0700);
-    put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", "of another boot", now);
-    put("new-1-2", "of a scry that was killed", now - 7200);
-    put("new-3-4", "of one that writes", now);
+    put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", 10, now); /* of another boot */
+    put("new-1-2", 10, now - 7200);                                 /* of a scry that was killed */
+    put("new-3-4", 10, now);                                        /* of one that writes */
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(path), 2);
-    put("new-1-2", "", now - 7200);
+    put("new-1-2", 0, now - 7200);
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(path), 2);
-    elf_image_close(&e);
-    elf_image_close(&plain);
     elf_image_close(&small);
 }
 
-/* Files of this boot, as long as they may be together: sparse, so that they take no room. */
+/* Files of this boot, as long as they may be together. */
 static void what_was_not_used_for_longest_makes_room(void **state) {
     (void)state;
     char path[512], first[512], name[128];
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     unpacked_keep(&e, &plain);
     assert_int_equal(kept(first), 1);
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof(name), "%.*s-old%d", 36, strrchr(first, '/') + 1, i);
-        put(name, "", 1000 + i);
-        snprintf(path, sizeof(path), "%s/%s", debug, name);
-        assert_int_equal(truncate(path, 64 << 20), 0);
-        struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
-        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        put(name, 64 << 20, 1000 + i);
     }
     unpacked_keep(&e, &plain); /* it and the present one: the oldest goes */
     assert_int_equal(kept(path), 4);
@@ -210,14 +205,12 @@ static void what_was_not_used_for_longest_makes_room(void **state) {
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(unpacked_find(&e, &found), 0);
     elf_image_close(&found);
-    elf_image_close(&e);
-    elf_image_close(&plain);
 }
 
 static void memory_may_fail(void **state) {
     (void)state;
     char path[512];
-    struct elf_image e = map_source(1), plain = image_of(INFO_BYTES, 7), found;
+    struct elf_image found;
     unpacked_keep(&e, &plain);
     for (long n = 0; n < 12; n++) {
         mem_fail_after(n);
@@ -228,8 +221,6 @@ static void memory_may_fail(void **state) {
     }
     mem_fail_after(-1);
     assert_int_equal(kept(path), 1);
-    elf_image_close(&e);
-    elf_image_close(&plain);
 }
 
 int main(void) {
