@@ -13,13 +13,20 @@ int file_read_fd(int fd, const char *name, size_t limit, struct buf *ret, struct
 /* Whether file_write() will find a place: tried, because permissions do not say it all. */
 int file_check_writable(const char *path, struct err *err);
 
-/* Writes to a temporary file beside `path` and renames it into place. "-" and things that are not
- * regular files (pipes, /dev/stdout) are written directly. */
+/* Writes to a temporary file beside `path` and renames it into place. "-" and things that are not regular files (pipes,
+ * terminals) are written directly, and so is what a symbolic link leads to, which is the standard output where that is
+ * meant (/dev/stdout). */
 int file_write(const char *path, const void *data, size_t size, struct err *err);
+
+/* The same of a file that was not there before; -EEXIST when it is. */
+int file_write_unless_there(const char *path, const void *data, size_t size, struct err *err);
+
+/* Whether file_write() would write directly, and may have to wait for who reads. */
+bool file_is_stream(const char *path);
 
 /* Writes all of it to an open file. 0 or negative errno. */
 int file_write_fd(int fd, const void *data, size_t size);
 
 /* Writes to a file that did not exist before: "XXXXXX" before the last `ending_length` letters of `path` becomes
- * what is still free. */
-int file_write_new(char *path, int ending_length, const void *data, size_t size, struct err *err);
+ * what is still free. A private one nobody else may read. */
+int file_write_new(char *path, int ending_length, const void *data, size_t size, bool private, struct err *err);

@@ -22,7 +22,8 @@ uint64_t hash_bytes(const void *data, size_t n) {
         h = hash_mix(h, v);
     }
     uint64_t tail = 0;
-    memcpy(&tail, p, n);
+    if (n) /* else there may be nothing to point to */
+        memcpy(&tail, p, n);
     return hash_mix(h, tail);
 }
 

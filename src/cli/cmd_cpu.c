@@ -8,14 +8,13 @@
 #include <time.h>
 
 #include "analyse/text.h"
-#include "base/clock.h"
+#include "base/file.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
 #include "session/session.h"
 
-/* Ctrl-C and kill end the capture, not the program: what was captured is written. */
-static int stop_signals(void) {
+static sigset_t stop_set(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -23,6 +22,12 @@ static int stop_signals(void) {
     struct sigaction hangup;
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* else started by nohup */
         sigaddset(&set, SIGHUP);
+    return set;
+}
+
+/* Ctrl-C and kill end the capture, not the program: what was captured is written. */
+static int stop_signals(void) {
+    sigset_t set = stop_set();
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -42,10 +47,13 @@ static void show_progress(void *ctx, const struct session_progress *p) {
 
 /* ---- the command, when it outlives the capture ---- */
 
-/* The signal that asked us to stop, 0 when there was none. */
+/* The first signal that asked us to stop, 0 when there was none. */
 static int taken_signal(int stop_fd) {
-    struct signalfd_siginfo info = {0};
-    return read(stop_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+    struct signalfd_siginfo info = {0}, more;
+    ssize_t n = read(stop_fd, &info, sizeof(info));
+    while (read(stop_fd, &more, sizeof(more)) > 0)
+        ;
+    return n == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
 static void tell_of(const struct options *o, const struct session_command *c, const char *what) {
@@ -58,9 +66,8 @@ static void tell_of(const struct options *o, const struct session_command *c, co
 
 /* The command has our terminal, and a shell that went on meanwhile would share it: like a shell we wait for it. Ctrl-C
  * reaches us both. Who ends us by another signal wants us to end, and now. */
-static void see_command_off(const struct options *o, struct session_command *c, int stop_fd) {
+static void see_command_off(const struct options *o, struct session_command *c, int asked, int stop_fd) {
     enum { MOMENT_MS = 300 };
-    int asked = taken_signal(stop_fd);
     if (session_command_wait(c, asked ? MOMENT_MS : 0, -1))
         return;
     if (asked == 0 || asked == SIGINT) {
@@ -69,6 +76,20 @@ static void see_command_off(const struct options *o, struct session_command *c, 
             return;
     }
     tell_of(o, c, "is left running");
+}
+
+/* A file is written whole, whatever signals come. Who reads from a pipe may never do so: another signal ends us then. */
+static int write_profile(const struct options *o, const struct output *output, const struct profile *p,
+                         struct err *err) {
+    bool may_wait = !output->path[0] || file_is_stream(output->path);
+    sigset_t set = stop_set();
+    if (may_wait)
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+    int rc = output_profile(o, output, p, err);
+    fflush(stdout);
+    if (may_wait)
+        sigprocmask(SIG_BLOCK, &set, NULL);
+    return rc;
 }
 
 /* What the command ended with, as a shell would say it; 0 when it still runs or there was none. */
@@ -104,8 +125,8 @@ int cmd_cpu(const struct options *o, struct err *err) {
     terminal_progress(NULL);
     if (rc < 0)
         return rc;
-    rc = output_profile(o, &output, p, err);
-    fflush(stdout);
-    see_command_off(o, &command, stop_fd);
+    int asked = taken_signal(stop_fd);
+    rc = write_profile(o, &output, p, err);
+    see_command_off(o, &command, asked, stop_fd);
     return rc < 0 ? rc : exit_status_of(&command);
 }

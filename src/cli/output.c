@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -28,7 +29,7 @@ static void default_name(const char *what, char ret[64]) {
 
 int output_plan(const struct options *o, const char *what, struct output *ret, struct err *err) {
     char name[64];
-    *ret = (struct output){.path = "", .what = what};
+    *ret = (struct output){.path = "", .what = what, .own_name = !o->output};
     if (!o->output && o->json)
         return 0;
     default_name(what, name);
@@ -66,11 +67,24 @@ static bool keep_elsewhere(const struct buf *bytes, struct output *output) {
     default_name(output->what, name);
     for (size_t i = own && own[0] && strlen(own) < LONGEST ? 0 : 1; i < ARRAY_SIZE(places); i++) {
         snprintf(output->path, sizeof(output->path), "%s%s%s-XXXXXX%s", places[i], i == 0 ? "/" : "", name, ending);
-        if (file_write_new(output->path, (int)strlen(ending), bytes->data, bytes->len, NULL) == 0)
+        if (file_write_new(output->path, (int)strlen(ending), bytes->data, bytes->len, true, NULL) == 0)
             return true;
     }
     output->path[0] = '\0';
     return false;
+}
+
+/* Two captures may begin in one second. */
+static int write_where_planned(struct output *output, const struct buf *bytes, struct err *err) {
+    if (!output->own_name)
+        return file_write(output->path, bytes->data, bytes->len, err);
+    int rc = file_write_unless_there(output->path, bytes->data, bytes->len, err);
+    if (rc != -EEXIST)
+        return rc;
+    const char *ending = output->format->ending;
+    size_t stem = strlen(output->path) - strlen(ending);
+    snprintf(output->path + stem, sizeof(output->path) - stem, "-XXXXXX%s", ending);
+    return file_write_new(output->path, (int)strlen(ending), bytes->data, bytes->len, false, err);
 }
 
 /* Writes the file, or keeps its content elsewhere and still fails. *output is where it is at last. */
@@ -82,7 +96,7 @@ static int write_or_keep(const struct options *o, struct output *output, const s
         output->path[0] = '\0';
         return rc;
     }
-    rc = file_write(output->path, bytes.data, bytes.len, &why);
+    rc = write_where_planned(output, &bytes, &why);
     if (rc == 0)
         return 0;
     if (keep_elsewhere(&bytes, output))

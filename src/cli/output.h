@@ -8,6 +8,7 @@
 
 struct output {
     char path[4096];             /* "" = no file (a summary as JSON was asked for) */
+    bool own_name;               /* nobody gave it: it is not to take the place of another file */
     const struct format *format; /* of the file */
     const char *what;            /* the capture's name, as the default file name has it */
 };

@@ -7,7 +7,7 @@ import subprocess
 import pprof
 import pytest
 from conftest import assert_shares
-from harness import SOURCES, Target, pythons, scry, target
+from harness import SOURCES, Target, pythons, scry, start_scry, target
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,16 @@ def test_without_an_output_one_html_page_appears_here(tmp_path):
     page = pages[0].read_text()
     assert "alpha" in page and page.lstrip().lower().startswith("<!doctype html")
     assert not re.search(r'(src|href)="https?://', page), "the page must work offline"
+
+
+def test_two_captures_of_one_second_are_two_files(tmp_path):
+    with Target([target("shares")]) as t:
+        # They end by one signal: most pairs write in the same second.
+        both = [start_scry("cpu", "-p", t.pid, "-d", 1, "-q", cwd=tmp_path) for _ in range(4)]
+        assert [p.wait(30) for p in both] == [0] * 4
+    for p in both:
+        p.communicate()
+    assert len(list(tmp_path.glob("*.html"))) == 4, list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("ending", [".html", ".svg", ".folded", ".speedscope.json", ".json"])

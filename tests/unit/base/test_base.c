@@ -252,8 +252,8 @@ static void a_new_file_takes_the_place_of_no_other(void **state) {
     struct buf got = {0};
     struct stat st;
     mode_t mask = umask(027);
-    assert_int_equal(file_write_new(a, 4, "first", 5, &err), 0);
-    assert_int_equal(file_write_new(b, 4, "second", 6, &err), 0);
+    assert_int_equal(file_write_new(a, 4, "first", 5, false, &err), 0);
+    assert_int_equal(file_write_new(b, 4, "second", 6, true, &err), 0);
     umask(mask);
     assert_string_not_equal(a, b);
     assert_string_equal(a + strlen(a) - 4, ".txt");
@@ -261,11 +261,42 @@ static void a_new_file_takes_the_place_of_no_other(void **state) {
     assert_string_equal(buf_cstr(&got), "first");
     assert_int_equal(stat(a, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_int_equal(file_write_new(none, 0, "x", 1, &err), -ENOENT);
+    assert_int_equal(stat(b, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(file_write_unless_there(a, "third", 5, &err), -EEXIST);
+    assert_int_equal(file_read(a, 100, &got, &err), 0);
+    assert_string_equal(buf_cstr(&got), "first");
+    unlink(b);
+    assert_int_equal(file_write_unless_there(b, "third", 5, &err), 0);
+    assert_int_equal(file_write_new(none, 0, "x", 1, false, &err), -ENOENT);
     buf_free(&got);
     unlink(a);
     unlink(b);
     assert_int_equal(rmdir(dir), 0);
+}
+
+static mode_t mode_after_writing(const char *path, mode_t before, uid_t owner) {
+    struct stat st;
+    assert_int_equal(chown(path, owner, (gid_t)-1), 0); /* takes the bits away that chmod() gives */
+    assert_int_equal(chmod(path, before), 0);
+    assert_int_equal(file_write(path, "x", 1, NULL), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, geteuid());
+    return st.st_mode & 07777;
+}
+
+static void what_others_allowed_for_their_file_is_not_allowed_for_ours(void **state) {
+    char path[] = "/tmp/scry-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    mode_t mask = umask(022);
+    assert_int_equal(mode_after_writing(path, 0600, geteuid()), 0600);
+    assert_int_equal(mode_after_writing(path, 06755, geteuid()), 0755);
+    if (geteuid() == 0)
+        assert_int_equal(mode_after_writing(path, 06777, 65534), 0644);
+    umask(mask);
+    unlink(path);
 }
 
 int main(void) {
@@ -273,6 +304,7 @@ int main(void) {
         cmocka_unit_test(arena_returns_zeroed_aligned_memory),
         cmocka_unit_test(a_worker_works_while_its_owner_goes_on_and_says_when_it_is_done),
         cmocka_unit_test(a_new_file_takes_the_place_of_no_other),
+        cmocka_unit_test(what_others_allowed_for_their_file_is_not_allowed_for_ours),
         cmocka_unit_test(records_are_sorted_as_by_the_c_library_whatever_their_order),
         cmocka_unit_test(records_in_order_need_no_memory_to_be_sorted),
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
