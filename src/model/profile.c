@@ -5,7 +5,9 @@
 #include <string.h>
 
 struct profile_private {
-    struct arena arena;
+    struct arena arena; /* of strings */
+    size_t text_limit;  /* 0 = none */
+    string_id too_much; /* stands for a new string when the limit is reached */
     struct hash_index strings, functions, mappings, frames, stacks, threads, label_sets;
     size_t cap_strings, cap_lengths, cap_functions, cap_mappings, cap_frames, cap_stacks, cap_threads;
     /* Most stacks have one child, which stands here; only further ones are in the index. */
@@ -136,6 +138,10 @@ string_id profile_string_n(struct profile *p, const char *s, size_t n) {
     uint32_t id = hash_index_find(&p->priv->strings, hash, string_equal, &key);
     if (id != UINT32_MAX)
         return id;
+    if (p->priv->text_limit && p->priv->arena.bytes + n > p->priv->text_limit) {
+        p->text_full = true;
+        return p->priv->too_much;
+    }
     char *copy = n < UINT32_MAX ? arena_strndup(&p->priv->arena, s, n) : NULL;
     if (!copy || mem_grow((void **)&p->strings, &p->priv->cap_strings, p->n_strings + 1, sizeof(*p->strings)) < 0 ||
         mem_grow((void **)&p->string_lengths, &p->priv->cap_lengths, p->n_strings + 1, sizeof(*p->string_lengths)) <
@@ -147,6 +153,12 @@ string_id profile_string_n(struct profile *p, const char *s, size_t n) {
     p->strings[p->n_strings] = copy;
     p->string_lengths[p->n_strings] = (uint32_t)n;
     return (string_id)p->n_strings++;
+}
+
+void profile_limit_text(struct profile *p, size_t bytes) {
+    p->priv->text_limit = 0;
+    p->priv->too_much = profile_string(p, "[too many names]");
+    p->priv->text_limit = bytes;
 }
 
 string_id profile_string(struct profile *p, const char *s) {

@@ -139,6 +139,7 @@ struct profile {
 
     struct profile_quality quality;
     bool profile_failed; /* memory ran out at some point: the profile is incomplete */
+    bool text_full;      /* so did what profile_limit_text() allows */
 
     struct profile_private *priv;
 };
@@ -154,6 +155,10 @@ string_id profile_string_n(struct profile *p, const char *s, size_t n);
 static inline const char *profile_str(const struct profile *p, string_id id) {
     return p->strings[id];
 }
+
+/* Strings take about so many bytes at most (0: without limit): where they come from a target it decides how many there
+ * are, and how long. Beyond, whatever is new is "[too many names]", and `text_full` is set. */
+void profile_limit_text(struct profile *p, size_t bytes);
 
 function_id profile_function(struct profile *p, const struct profile_function *f);
 mapping_id profile_mapping(struct profile *p, const struct profile_mapping *m);

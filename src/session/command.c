@@ -5,21 +5,30 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "session/session.h"
 
-static void run_child(char *const *argv, int gate, int failure, int niceness) {
+struct command_limits command_limits_now(void) {
+    struct command_limits l = {.niceness = getpriority(PRIO_PROCESS, 0)};
+    getrlimit(RLIMIT_NOFILE, &l.open_files); /* does not fail */
+    return l;
+}
+
+static void run_child(char *const *argv, int gate, int failure, const struct command_limits *limits) {
     char c;
-    while (read(gate, &c, 1) < 0 && errno == EINTR)
+    ssize_t n;
+    while ((n = read(gate, &c, 1)) < 0 && errno == EINTR)
         ;
+    if (n <= 0)
+        _exit(126); /* scry was killed: nobody would see what it does */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    setpriority(PRIO_PROCESS, 0, niceness);
+    setpriority(PRIO_PROCESS, 0, limits->niceness);
+    setrlimit(RLIMIT_NOFILE, &limits->open_files);
     execvp(argv[0], argv);
     int code = errno;
     if (write(failure, &code, sizeof(code)) < 0)
@@ -29,7 +38,7 @@ static void run_child(char *const *argv, int gate, int failure, int niceness) {
 
 int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     int gate[2] = {-1, -1}, failure[2] = {-1, -1};
-    *ret = (struct command){.gate = -1, .failure = -1, .niceness = ret->niceness};
+    *ret = (struct command){.gate = -1, .failure = -1, .limits = ret->limits};
     if (pipe2(gate, O_CLOEXEC) < 0)
         return err_set(err, -errno, NULL, "Cannot make a pipe: %s", strerror(errno));
     if (pipe2(failure, O_CLOEXEC) < 0) {
@@ -42,7 +51,7 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     if (pid == 0) {
         close(gate[1]);
         close(failure[0]);
-        run_child(argv, gate[0], failure[1], ret->niceness);
+        run_child(argv, gate[0], failure[1], &ret->limits);
     }
     int rc = pid < 0 ? -errno : 0;
     close(gate[0]);
@@ -52,7 +61,7 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
         close(failure[0]);
         return err_set(err, rc, NULL, "Cannot start a process: %s", strerror(-rc));
     }
-    *ret = (struct command){.pid = pid, .gate = gate[1], .failure = failure[0], .niceness = ret->niceness};
+    *ret = (struct command){.pid = pid, .gate = gate[1], .failure = failure[0], .limits = ret->limits};
     return 0;
 }
 

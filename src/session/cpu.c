@@ -13,9 +13,10 @@
 #include "session/capture.h"
 
 enum {
-    POLL_MS = 25,        /* how late a sample is looked at, at most, */
-    QUIET_POLL_MS = 100, /* … and when nothing was new for a second */
-    WATCH_NS = 50000000, /* a name was new: for so long every sample is looked at as it comes */
+    POLL_MS = 25,         /* how late a sample is looked at, at most, */
+    QUIET_POLL_MS = 100,  /* … and when nothing was new for a second */
+    WATCH_NS = 50000000,  /* a name was new: for so long every sample is looked at as it comes */
+    MAX_TEXT = 128 << 20, /* bytes of names: a browser has a tenth of it */
 };
 
 /* ---- setting up ---- */
@@ -40,6 +41,7 @@ static int prepare_profile(struct capture *c, struct err *err) {
     struct profile *p = c->profile = profile_new();
     if (!p)
         return err_nomem(err);
+    profile_limit_text(p, MAX_TEXT);
     profile_value_type(p, "samples", "count");
     p->default_value = profile_value_type(p, "cpu", "nanoseconds");
     p->period_ns = 1000000000u / c->options->frequency;
@@ -171,13 +173,24 @@ static int run(struct capture *c, struct err *err) {
         if (rc < 0)
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
-            return err_nomem(err);
+            return 0; /* what there is by now is kept */
         keep_house(c, now);
         report_progress(c, now);
     }
 }
 
 /* ---- what it cost ---- */
+
+/* What there was no memory for is missing; all else is good. */
+static void note_what_is_missing(struct profile *p) {
+    profile_limit_text(p, 0);
+    if (p->text_full)
+        profile_note(p, "Names of functions took over %d MB: those found later are called \"[too many names]\"",
+                     MAX_TEXT >> 20);
+    if (p->profile_failed)
+        profile_note(p, "Memory ran out: the capture ended early");
+    p->profile_failed = false;
+}
 
 static void finish_quality(struct capture *c) {
     struct profile *p = c->profile;
@@ -186,6 +199,12 @@ static void finish_quality(struct capture *c) {
     struct rusage usage;
     cpu_source_stats(c->source, &stats);
     getrusage(RUSAGE_SELF, &usage);
+    if (stats.unheard)
+        profile_note(
+            p,
+            "%llu times there was no room to hear that a process mapped code: such code may have been named late, "
+            "or not at all where a process ended soon",
+            (unsigned long long)stats.unheard);
     q->samples_lost = stats.due > q->samples_taken ? stats.due - q->samples_taken : 0;
     q->self_cpu_ns = clock_cpu_ns() - c->self_cpu_ns;
     uint64_t rss = (uint64_t)usage.ru_maxrss * 1024;
@@ -246,7 +265,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_ARENA_MAX, 1); /* the other thread works while this one waits */
     /* On a busy machine we must still answer at once when a process maps code or starts another. */
-    c.command.niceness = getpriority(PRIO_PROCESS, 0);
+    c.command.limits = command_limits_now();
     setpriority(PRIO_PROCESS, 0, -10);
     int rc = open_source(&c, err);
     if (rc == 0)
@@ -267,9 +286,8 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     if (rc < 0)
         return rc;
     capture_take_rest(&c);
-    setpriority(PRIO_PROCESS, 0, c.command.niceness);
-    if (c.profile->profile_failed)
-        return err_nomem(err);
+    setpriority(PRIO_PROCESS, 0, c.command.limits.niceness);
+    note_what_is_missing(c.profile);
     finish_quality(&c);
     *ret_command =
         (struct session_command){.pid = c.command.pid, .ended = c.command.reaped, .status = c.command.status};

@@ -1,5 +1,6 @@
 /* Every thread's stack at one instant: of a stopped live process, or of a core file. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -215,7 +216,19 @@ static void describe(struct dump *d, const struct session_dump_options *o) {
         profile_note(d->profile, "%s", d->process->attach_error.text);
 }
 
-int session_dump(const struct session_dump_options *o, struct profile **ret, struct err *err) {
+/* Ctrl-Z stops every thread of ours, and the target would stand still as long as we do: it waits until we are done. The
+ * threads that are made from here on have it so too. */
+static sigset_t put_off_job_control(void) {
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTSTP);
+    sigaddset(&stops, SIGTTIN);
+    sigaddset(&stops, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &stops, &before);
+    return before;
+}
+
+static int dump(const struct session_dump_options *o, struct profile **ret, struct err *err) {
     _cleanup_(dump_free) struct dump d = {0};
     uint64_t cpu = clock_cpu_ns();
     int rc = dump_init(&d, err);
@@ -233,4 +246,11 @@ int session_dump(const struct session_dump_options *o, struct profile **ret, str
         return err_nomem(err);
     *ret = TAKE_PTR(d.profile);
     return 0;
+}
+
+int session_dump(const struct session_dump_options *o, struct profile **ret, struct err *err) {
+    sigset_t before = put_off_job_control();
+    int rc = dump(o, ret, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
 }

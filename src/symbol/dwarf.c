@@ -5,6 +5,7 @@
  * libdw checks bounds but not effort: siblings may form rings, and one list of ranges may belong to a
  * million entries. So each look-up has a budget, and a file that exceeds it is done with. */
 #include <errno.h>
+#include <setjmp.h>
 
 #include "symbol/dwarf_internal.h"
 
@@ -19,10 +20,27 @@ enum {
 
 /* ---- opening ---- */
 
+/* Where libdw goes when memory is out: by itself it would end the program. What it was about to add is lost with the
+ * memory that it took for it; the file is done with. */
+static _Thread_local jmp_buf no_memory;
+
+__attribute__((noreturn)) static void leave_libdw(void) {
+    longjmp(no_memory, 1);
+}
+
 static Dwarf *open_image(const struct elf_image *image, Elf **ret_elf) {
     elf_version(EV_CURRENT);
     *ret_elf = elf_memory((char *)(uintptr_t)image->data, image->size);
-    return *ret_elf ? dwarf_begin_elf(*ret_elf, DWARF_C_READ, NULL) : NULL;
+    Dwarf *d = *ret_elf ? dwarf_begin_elf(*ret_elf, DWARF_C_READ, NULL) : NULL;
+    if (d)
+        dwarf_new_oom_handler(d, leave_libdw);
+    return d;
+}
+
+static int read_units(struct dwarf_file *d) {
+    if (setjmp(no_memory) != 0)
+        return -ENOMEM;
+    return dwarf_units_read(d);
 }
 
 int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, struct dwarf_file **ret) {
@@ -35,7 +53,7 @@ int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, 
         d->alt = open_image(alt, &d->alt_elf);
     if (d->alt)
         dwarf_setalt(d->dwarf, d->alt);
-    int rc = d->dwarf ? dwarf_units_read(d) : -EBADMSG;
+    int rc = d->dwarf ? read_units(d) : -EBADMSG;
     if (rc < 0) {
         dwarf_file_close(d);
         return rc;
@@ -301,6 +319,10 @@ size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint6
                          struct symbol_location *ret, size_t max) {
     if (d->work < 0 || !(d->dwarf || d->rests))
         return 0;
+    if (setjmp(no_memory) != 0) {
+        d->work = -1;
+        return 0;
+    }
     d->work = WORK_LOOKUP;
     size_t n = lookup(d, names, address, ret, max);
     return d->work < 0 ? 0 : n;

@@ -4,7 +4,7 @@
 #include "base/bisect.h"
 #include "symbol/dwarf_internal.h"
 
-enum { MAX_LINE_PROGRAM = 64 << 20 }; /* of one unit */
+enum { MAX_LINE_PROGRAM = 8 << 20 }; /* of one unit: it may become a hundred times as much in libdw */
 
 size_t dwarf_line_program(struct dwarf_file *d, Dwarf_Die *unit) {
     Dwarf_Attribute attribute;

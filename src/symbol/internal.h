@@ -17,7 +17,7 @@ enum { BUILD_ID_TEXT = 2 * 64 + 1 };
 /* An ELF-64 little-endian image in memory. The headers are copies that nobody can change behind our
  * back; the contents stay in the mapping. A mapped file may be cut short while it is read: its pages
  * then read as zeros (see mapping.c). Contents are therefore read as one reads a hostile file: copy,
- * then check, and never trust that a string ended where it did a moment ago. */
+ * then check, and never trust that a string ends where it did a moment ago, only that it ends. */
 struct elf_image {
     const uint8_t *data; /* mapped or owned */
     struct elf_origin {

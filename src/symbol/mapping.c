@@ -1,7 +1,10 @@
 /* Files mapped for reading. A mapped file that somebody truncates answers a read with SIGBUS, which would
  * end us; copying every file instead would cost its size in memory. So the addresses of our mappings are
  * known to a signal handler, which puts zeros where the file ended: all readers check what they read, and
- * zeros are merely broken. A SIGBUS anywhere else goes where it went before. */
+ * zeros are merely broken. A SIGBUS anywhere else goes where it went before.
+ *
+ * After each file there is a page of zeros: a string that had its end when it was looked at, and has lost it since,
+ * ends there. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -82,17 +85,32 @@ static void forget(uintptr_t start) {
         }
 }
 
+static size_t whole_pages(size_t size) {
+    return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+}
+
+static void *map_with_zeros_after(int fd, size_t size) {
+    size_t pages = whole_pages(size);
+    void *p = mmap(NULL, pages + PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED || mmap(p, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) != MAP_FAILED)
+        return p;
+    int saved = errno;
+    munmap(p, pages + PAGE);
+    errno = saved;
+    return MAP_FAILED;
+}
+
 int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origin *ret_origin) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode) || st.st_size <= 0)
         return -ENOEXEC;
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = map_with_zeros_after(fd, (size_t)st.st_size);
     if (p == MAP_FAILED)
         return -errno;
     install();
-    guard((uintptr_t)p, ((uintptr_t)p + (size_t)st.st_size + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+    guard((uintptr_t)p, (uintptr_t)p + whole_pages((size_t)st.st_size));
     *ret = p;
     *ret_size = (size_t)st.st_size;
     *ret_origin = (struct elf_origin){st.st_dev, st.st_ino, clock_ns_of(&st.st_mtim), clock_ns_of(&st.st_ctim)};
@@ -101,5 +119,5 @@ int mapping_open(int fd, const uint8_t **ret, size_t *ret_size, struct elf_origi
 
 void mapping_close(const uint8_t *data, size_t size) {
     forget((uintptr_t)data);
-    munmap((void *)(uintptr_t)data, size);
+    munmap((void *)(uintptr_t)data, whole_pages(size) + PAGE);
 }

@@ -8,7 +8,7 @@
 
 #include "symbol/internal.h"
 
-enum { MAX_SECTION_BYTES = 1 << 30, MAX_MINI_BYTES = 256 << 20, MAX_SYMBOL_NAME = 64 << 10 };
+enum { MAX_SECTION_BYTES = 128 << 20, MAX_MINI_BYTES = 256 << 20, MAX_SYMBOL_NAME = 64 << 10 };
 
 struct inflated {
     const Elf64_Shdr *section;
@@ -251,6 +251,8 @@ static int section_of(struct symbol_file *f, const struct elf_image *e, const ch
             return -EBADMSG;
     }
     bool old = strncmp(name, ".zdebug", 7) == 0;
+    if ((s->sh_flags & SHF_COMPRESSED) && (s->sh_flags & SHF_ALLOC)) /* gABI: never both */
+        return -EBADMSG;
     if (found.data && (old || (s->sh_flags & SHF_COMPRESSED))) {
         int rc = compressed_section(f, e, s, old, &found);
         if (rc < 0)

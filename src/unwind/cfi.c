@@ -9,7 +9,7 @@
 #include "base/sort.h"
 #include "unwind/cfi_state.h"
 
-enum { MAX_REMEMBERED = 16 };
+enum { MAX_REMEMBERED = 16, MAX_ROWS = 16 << 20 /* sixteen times a compiler's */ };
 
 /* ---- rows and rules ---- */
 
@@ -77,7 +77,8 @@ int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule) {
         if (last->rule == rule)
             return 0;
     }
-    if (mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
+    if (rows->count >= MAX_ROWS ||
+        mem_grow((void **)&rows->rows, &rows->capacity, rows->count + 1, sizeof(*rows->rows)) < 0)
         return -ENOMEM;
     rows->rows[rows->count++] = (struct cfi_row){.address = address, .rule = rule};
     return 0;

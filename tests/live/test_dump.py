@@ -1,13 +1,15 @@
 """scry dump and scry ps."""
+import glob
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 
 import pytest
-from harness import SOURCES, Target, pythons, scry, scry_path, target
+from harness import SOURCES, Target, pythons, scry, scry_path, start_scry, target
 
 
 def walk(value):
@@ -177,6 +179,21 @@ def test_dump_leaves_the_target_as_it_was():
         assert t.ask()["loops"] > before["loops"]
         tracer = re.search(r"TracerPid:\s*(\d+)", open(f"/proc/{t.pid}/status").read()).group(1)
         assert tracer == "0"
+
+
+def test_ctrl_z_does_not_hold_the_target():
+    """Whenever it comes: the target runs while scry is stopped, or scry is not stopped yet."""
+    with Target([pythons()[0], SOURCES / "threads.py", 60, 50]) as t:
+        for delay in [0.002 * i for i in range(25)]:
+            s = start_scry("dump", "-p", t.pid)
+            time.sleep(delay)
+            s.send_signal(signal.SIGTSTP)
+            time.sleep(0.1)
+            t.ask()
+            states = [pathlib.Path(f).read_text().rsplit(")", 1)[1].split()[0] for f in glob.glob(f"/proc/{t.pid}/task/*/stat")]
+            assert "t" not in states, (delay, states)
+            s.send_signal(signal.SIGCONT)
+            s.communicate(timeout=20)
 
 
 def test_dump_of_a_core_file(tmp_path):

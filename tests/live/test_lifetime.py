@@ -5,6 +5,7 @@ import gzip
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -38,6 +39,25 @@ def test_a_started_command_is_sampled_from_its_first_instruction(tmp_path):
 def test_the_commands_exit_status_is_ours(tmp_path, status):
     r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", f"exit {status}")
     assert r.status == status, r
+
+
+def test_the_command_has_the_limits_that_scry_had(tmp_path):
+    r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", "ulimit -n; nice",
+             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    assert r.status == 0 and r.out.split()[:2] == ["200", str(os.nice(0))], r
+
+
+def test_while_nobody_reads_what_it_writes_a_signal_ends_scry(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with Target([target("shares")]) as t:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            s = start_scry("cpu", "-p", t.pid, "-d", 0.5, "-t", "html", "-q", "-o", pipe)
+            time.sleep(2)
+            assert s.poll() is None
+            s.send_signal(number)
+            assert s.wait(10) == -number
+            s.communicate()
 
 
 def test_a_command_killed_by_a_signal_gives_128_and_the_signal(tmp_path):

@@ -369,6 +369,7 @@ void cpu_source_stats(struct cpu_source *s, struct cpu_stats *ret) {
         .taken = taken,
         .spent_ns = spent_ns,
         .interrupts_ns = (taken - ticked) * s->interrupts.timer_ns + ticked * s->interrupts.call_ns,
+        .unheard = s->maps ? cpu_maps_lost(s->maps) : 0,
         .mapped_bytes = mapped_bytes(),
     };
     struct bpf_map *map;

@@ -58,6 +58,7 @@ struct cpu_stats {
     uint64_t taken;         /* … and were begun */
     uint64_t spent_ns;      /* on them in the kernel, by the sampling programs' own clock; */
     uint64_t interrupts_ns; /* … and what their interrupts took besides */
+    uint64_t unheard;       /* announcements of mappings there was no room for */
     uint64_t map_bytes;     /* kernel memory of the maps, */
     uint64_t mapped_bytes;  /* … and what of it counts in the process's resident set too: the ring even twice */
 };

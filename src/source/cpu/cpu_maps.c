@@ -29,6 +29,7 @@ struct cpu_maps {
     int epoll;
     struct maps_ring *rings;
     size_t count;
+    uint64_t lost;
 };
 
 void cpu_maps_close(struct cpu_maps *m) {
@@ -166,6 +167,17 @@ static bool read_record(const struct maps_ring *r, uint64_t at, const struct rec
     return start->header.type == PERF_RECORD_COMM && start->header.misc & PERF_RECORD_MISC_COMM_EXEC;
 }
 
+/* After the header come an identity and how many there was no room for. */
+static uint64_t lost_in(const struct maps_ring *r, uint64_t at) {
+    uint64_t n;
+    copy_out(r, at + sizeof(struct perf_event_header) + sizeof(uint64_t), &n, sizeof(n));
+    return n;
+}
+
+uint64_t cpu_maps_lost(const struct cpu_maps *m) {
+    return m->lost;
+}
+
 size_t cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
     size_t n = 0;
     for (size_t i = 0; i < m->count; i++) {
@@ -177,7 +189,9 @@ size_t cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx) {
             if (start.header.size < sizeof(start) + sizeof(uint64_t))
                 break;
             struct cpu_mapped record;
-            if (read_record(r, tail, &start, &record))
+            if (start.header.type == PERF_RECORD_LOST)
+                m->lost += lost_in(r, tail);
+            else if (read_record(r, tail, &start, &record))
                 take(ctx, &record);
             tail += start.header.size;
             n++;

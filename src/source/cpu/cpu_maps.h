@@ -24,3 +24,5 @@ int cpu_maps_fd(const struct cpu_maps *m);
  * those that do not matter to anybody with them. */
 typedef void cpu_mapped_fn(void *ctx, const struct cpu_mapped *record);
 size_t cpu_maps_drain(struct cpu_maps *m, cpu_mapped_fn *take, void *ctx);
+/* How many records the rings had no room for. */
+uint64_t cpu_maps_lost(const struct cpu_maps *m);

@@ -39,6 +39,26 @@ static void equal_things_get_equal_ids(void **state) {
     assert_int_equal(profile_labels(p, &l, 0), 0);
 }
 
+static void text_beyond_the_limit_has_one_name(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    char name[4000];
+    memset(name, 'x', sizeof(name));
+    profile_limit_text(p, 1 << 20);
+    string_id first = profile_string_n(p, name, sizeof(name)), last = 0;
+    for (size_t n = 1; n < 1000; n++) {
+        memcpy(name, &n, sizeof(n));
+        last = profile_string_n(p, name, sizeof(name));
+    }
+    assert_true(p->text_full);
+    assert_string_equal(profile_str(p, last), "[too many names]");
+    assert_in_range(p->n_strings, 200, 270);
+    memset(name, 'x', sizeof(name));
+    assert_int_equal(profile_string_n(p, name, sizeof(name)), first);
+    profile_limit_text(p, 0);
+    assert_string_equal(profile_str(p, profile_string(p, "a note")), "a note");
+    assert_false(p->profile_failed);
+}
+
 static void merging_adds_samples_and_quality(void **state) {
     _cleanup_(profile_freep) struct profile *a = sample_profile(), *b = sample_profile();
     b->start_time_ns = 5;
@@ -174,6 +194,7 @@ static void a_stack_is_one_parent_and_one_frame(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_things_get_equal_ids),
+        cmocka_unit_test(text_beyond_the_limit_has_one_name),
         cmocka_unit_test(a_stack_is_one_parent_and_one_frame),
         cmocka_unit_test(merging_adds_samples_and_quality),
         cmocka_unit_test(merging_begins_at_the_earlier_of_any_two_times),

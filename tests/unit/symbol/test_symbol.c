@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -204,6 +205,53 @@ static void a_file_may_be_cut_short_while_it_is_read(void **state) {
             assert_int_equal(hash_bytes(s.data, s.size) != 1, true);
         symbol_file_close(f);
         close(other);
+    }
+}
+
+static void a_string_that_lost_its_end_ends_after_the_file(void **state) {
+    char all[8192]; /* whole pages: what follows them is not the file's */
+    memset(all, 'x', sizeof(all));
+    int fd = memory_file(all, sizeof(all));
+    const uint8_t *data;
+    size_t size;
+    struct elf_origin origin;
+    assert_int_equal(mapping_open(fd, &data, &size, &origin), 0);
+    assert_int_equal(strlen((const char *)data), sizeof(all));
+    mapping_close(data, size);
+    close(fd);
+}
+
+/* Makes a section a compressed one, of so many zeros. */
+static void compress_section(struct buf *program, const char *name, size_t zeros) {
+    struct elf_image e;
+    assert_int_equal(elf_image_of(memcpy(malloc(program->len), program->data, program->len), program->len, &e), 0);
+    const Elf64_Shdr *s = elf_image_section(&e, name);
+    assert_non_null(s);
+    Elf64_Ehdr header;
+    memcpy(&header, program->data, sizeof(header));
+    Elf64_Shdr changed = *s;
+    changed.sh_flags |= SHF_COMPRESSED;
+    memcpy(program->data + header.e_shoff + (size_t)(s - e.sections) * sizeof(changed), &changed, sizeof(changed));
+    Elf64_Chdr h = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = zeros, .ch_addralign = 1};
+    memcpy(program->data + s->sh_offset, &h, sizeof(h));
+    _cleanup_(freep) void *plain = calloc(1, zeros);
+    uLongf room = s->sh_size - sizeof(h);
+    assert_int_equal(compress((Bytef *)program->data + s->sh_offset + sizeof(h), &room, plain, zeros), Z_OK);
+    elf_image_close(&e);
+}
+
+/* What is loaded is never compressed, so that what is used of a file in memory is no more than what it has on disk. */
+static void only_what_is_not_loaded_may_be_compressed(void **state) {
+    static const char *const names[] = {".debug_line", ".eh_frame"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(buf_free) struct buf program = {0};
+        read_program(&program);
+        compress_section(&program, names[i], 100000);
+        _cleanup_(symbol_file_closep) struct symbol_file *f = NULL;
+        assert_int_equal(symbol_file_open(memory_file(program.data, program.len), "test", NULL, &f, NULL), 0);
+        struct symbol_section s = {0};
+        assert_int_equal(symbol_file_section(f, names[i], &s), i ? -EBADMSG : 0);
+        assert_int_equal(s.size, i ? 0 : 100000);
     }
 }
 
@@ -566,6 +614,8 @@ int main(void) {
         cmocka_unit_test(names_that_were_forgotten_are_loaded_again),
         cmocka_unit_test(what_is_no_elf_file_is_refused_in_words),
         cmocka_unit_test(a_file_may_be_cut_short_while_it_is_read),
+        cmocka_unit_test(a_string_that_lost_its_end_ends_after_the_file),
+        cmocka_unit_test(only_what_is_not_loaded_may_be_compressed),
         cmocka_unit_test(broken_files_do_no_harm),
         cmocka_unit_test(opening_survives_every_failed_allocation),
         cmocka_unit_test(labels_end_where_their_sections_do),

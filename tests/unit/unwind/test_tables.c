@@ -186,6 +186,15 @@ static void pages_on_demand_are_empty_until_they_are_wanted(void **state) {
     symbol_file_close(f);
 }
 
+static void call_frames_that_never_end_are_given_up(void **state) {
+    struct cfi_rows rows = {0};
+    u64 n = 0;
+    while (n < 64u << 20 && cfi_add_row(&rows, n, n & 1) == 0)
+        n++;
+    assert_in_range(n, 2 << 20, 32 << 20); /* more than any file has, and no more than 256 MB */
+    cfi_rows_free(&rows);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_found),
@@ -195,6 +204,7 @@ int main(void) {
         cmocka_unit_test(a_walk_under_way_still_finds_what_went),
         cmocka_unit_test(lists_of_mappings_come_and_go),
         cmocka_unit_test(pages_on_demand_are_empty_until_they_are_wanted),
+        cmocka_unit_test(call_frames_that_never_end_are_given_up),
     };
     return RUN_TESTS(tests);
 }
