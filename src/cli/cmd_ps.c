@@ -33,9 +33,7 @@ static void list_json(struct buf *out, const struct session_listed *list, size_t
 }
 
 static const char *verbs_of(const struct session_listed *l) {
-    if (l->can_sample)
-        return l->can_read ? "cpu dump" : "cpu";
-    return l->can_read ? "dump" : "-";
+    return l->can_sample ? "cpu dump" : l->can_read ? "dump" : "-";
 }
 
 /* ---- the table ---- */
@@ -178,9 +176,7 @@ static int print_list(const struct options *o, struct session_listed *list, size
     int rc = n || !o->n_pids ? output_text(&out, err) : 0;
     for (size_t i = 0; rc == 0 && i < o->n_pids; i++)
         if (!is_listed(list, n, o->pids[i]))
-            rc = err_set(err, -ESRCH,
-                         "It may have ended, or be a thread, or one of the kernel's; scry ps lists what is there",
-                         "There is no process %d", (int)o->pids[i]);
+            rc = session_why_not_listed(o->pids[i], err);
     return rc;
 }
 

@@ -47,7 +47,7 @@ static bool fill(struct session_listed *l, pid_t pid) {
     struct err err = {0};
     l->pid = pid;
     if (target_open(pid, &t, &err) < 0) {
-        if (err.code != -EPERM)
+        if (err.code != -EPERM && err.code != -ENOTSUP)
             return false; /* gone, a kernel thread, a zombie: not for this list */
         struct target_info info;
         if (target_read_info(pid, &info) < 0)
@@ -93,7 +93,7 @@ int session_list(struct session_listed **ret, size_t *ret_count, struct err *err
     for (size_t i = 0; i < n; i++) {
         if (pids[i] == getpid() || !fill(&list[k], pids[i]))
             continue;
-        list[k].can_sample = can_sample;
+        list[k].can_sample = can_sample && list[k].can_read;
         if (!list[k].missing && !can_sample)
             list[k].advice = mem_strdup(why.advice);
         if (!list[k].missing)
@@ -104,4 +104,12 @@ int session_list(struct session_listed **ret, size_t *ret_count, struct err *err
     *ret = list;
     *ret_count = k;
     return 0;
+}
+
+int session_why_not_listed(pid_t pid, struct err *err) {
+    _cleanup_(target_closep) struct target *t = NULL;
+    if (pid == getpid())
+        return err_set(err, -EINVAL, "Name another process", "Process %d is scry itself", (int)pid);
+    int rc = target_open(pid, &t, err);
+    return rc < 0 ? rc : err_set(err, -ESRCH, "Try again", "Process %d had just begun", (int)pid);
 }

@@ -1,5 +1,6 @@
 #include "session/process_table.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,6 +15,8 @@ enum {
 
 /* In `forked_by`. */
 static const uint64_t EXECED = 1ull << 32;
+/* In `refused`: it runs, and may not be read. */
+static const uint64_t FORBIDDEN = 1ull << 63;
 
 static void out_of_memory(struct process_table *t) {
     t->files->profile->profile_failed = true;
@@ -115,14 +118,24 @@ static struct session_process *open_ended(struct process_table *t, const struct 
 static struct session_process *open_either(struct process_table *t, const struct cpu_record_head *record,
                                            uint64_t now) {
     uint64_t *again = u64_map_get(&t->refused, record->tgid);
-    if (again && now < *again)
+    struct err why = {0};
+    if (again && now < (*again & ~FORBIDDEN))
         return NULL;
-    struct session_process *p = process_table_open(t, record->tgid, NULL);
+    struct session_process *p = process_table_open(t, record->tgid, &why);
     if (!p)
         p = open_ended(t, record);
-    if (!p && u64_map_put(&t->refused, record->tgid, now + RETRY_NS) < 0)
+    if (!p && why.code == -EPERM && !t->told_forbidden) {
+        profile_note(t->files->profile, "%s; its stacks are not walked, nor those of others like it", why.text);
+        t->told_forbidden = true;
+    }
+    if (!p && u64_map_put(&t->refused, record->tgid, (now + RETRY_NS) | (why.code == -EPERM ? FORBIDDEN : 0)) < 0)
         out_of_memory(t);
     return p;
+}
+
+bool process_table_is_forbidden(const struct process_table *t, u32 pid) {
+    uint64_t *again = u64_map_get(&t->refused, pid);
+    return again && *again & FORBIDDEN;
 }
 
 static void keep_fresh(struct process_table *t, struct session_process *p, uint64_t now) {

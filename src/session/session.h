@@ -58,9 +58,11 @@ struct session_listed {
     pid_t pid;
     char *user, *command, *runtime, *container;
     unsigned threads;
-    bool can_sample, can_read; /* CPU sampling; reading its memory (runtime frames, dump) */
+    bool can_sample, can_read; /* scry cpu; scry dump */
     char *missing;             /* what is missing for the rest, "" when nothing is */
     char *advice;              /* how to get it; may be NULL */
 };
 int session_list(struct session_listed **ret, size_t *ret_count, struct err *err) _must_check_;
 void session_list_free(struct session_listed *list, size_t count);
+/* Why a process is not among them, as an error. */
+int session_why_not_listed(pid_t pid, struct err *err);

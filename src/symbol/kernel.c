@@ -111,7 +111,9 @@ static int hidden(struct err *err) {
     const char *advice = strcmp(value, "2") == 0
                              ? "Set kernel.kptr_restrict to 1 or 0, for instance: sudo sysctl kernel.kptr_restrict=1"
                              : "Run scry as root, or give it CAP_SYSLOG";
-    return err_set(err, -EPERM, advice, "The kernel hides its addresses (kernel.kptr_restrict is %s)", value);
+    if (strcmp(value, "2") != 0)
+        return err_set(err, -EPERM, advice, "The kernel shows its addresses to those with CAP_SYSLOG alone");
+    return err_set(err, -EPERM, advice, "The kernel hides its addresses (kernel.kptr_restrict is 2)");
 }
 
 int symbol_kernel_open_path(const char *path, struct symbol_kernel **ret, struct err *err) {

@@ -82,6 +82,7 @@ struct forbidden {
     bool hidden;                     /* /proc does not show it: hidepid */
     bool same_user, root;            /* scry's user is the process's; is root */
     bool capable;                    /* scry has CAP_SYS_PTRACE in its own user namespace … */
+    bool searches;                   /* … and may open the files of others, */
     bool confined;                   /* … which is not the machine's first */
     int yama;                        /* ptrace_scope, 0 when there is none */
 };

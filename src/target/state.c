@@ -65,8 +65,7 @@ enum target_state target_state_of(pid_t pid) {
 
 /* ---- sentences ---- */
 
-static const char with_sudo[] =
-    "Run the same command with sudo, or once: sudo setcap cap_sys_ptrace+ep \"$(command -v scry)\"";
+static const char with_sudo[] = "Run the same command with sudo, or once: " CAPABILITIES_GRANT;
 
 static int forbidden_to_capable(const struct forbidden *f, struct err *err) {
     if (f->confined)
@@ -99,6 +98,9 @@ int forbidden_sentence(const struct forbidden *f, struct err *err) {
     if (f->hidden)
         return err_set(err, -EPERM, "Run the same command with sudo",
                        "Process %d exists, but /proc hides the processes of other users here (hidepid)", (int)f->pid);
+    if (f->capable && !f->same_user && !f->searches)
+        return err_set(err, -EPERM, with_sudo, "Process %d (%s) belongs to %s, and %s lacks CAP_DAC_READ_SEARCH",
+                       (int)f->pid, f->comm, f->owner, f->self);
     if (f->capable)
         return forbidden_to_capable(f, err);
     if (f->root)
@@ -147,6 +149,7 @@ int refuse_forbidden(pid_t pid, struct err *err) {
     f.owner = user_name(uid, owner, sizeof(owner));
     f.self = user_name(geteuid(), self, sizeof(self));
     f.capable = capability_has(CAP_SYS_PTRACE);
+    f.searches = capability_has(CAP_DAC_READ_SEARCH) || capability_has(CAP_DAC_OVERRIDE);
     f.confined = is_confined();
     if (proc_read_text(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) > 0)
         f.yama = atoi(scope);

@@ -58,10 +58,7 @@ int cpu_check_privileges(struct err *err) {
         }
     if (!missing[0])
         return 0;
-    return err_set(err, -EPERM,
-                   "Run it with sudo, or grant the capabilities once: sudo setcap "
-                   "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog,cap_checkpoint_restore+ep "
-                   "\"$(command -v scry)\"",
+    return err_set(err, -EPERM, "Run it with sudo, or grant the capabilities once: " CAPABILITIES_GRANT,
                    "Sampling needs %s, which this user does not have", missing);
 }
 

@@ -202,6 +202,12 @@ static void what_cannot_be_read_is_refused_by_name(void **state) {
     f.capable = f.confined = true;
     forbidden_sentence(&f, &err);
     assert_non_null(strstr(err.text, "user namespace"));
+    f.same_user = false;
+    forbidden_sentence(&f, &err);
+    assert_string_equal(err.text, "Process 1 (x) belongs to a, and b lacks CAP_DAC_READ_SEARCH");
+    f.capable = false;
+    forbidden_sentence(&f, &err);
+    assert_string_equal(err.text, "Process 1 (x) belongs to a, and b lacks CAP_SYS_PTRACE");
 }
 
 static void containers_are_known_by_their_cgroup(void **state) {
