@@ -180,7 +180,8 @@ struct assemble_trust mapped_trust(const struct mapped_log *log, const struct se
     struct assemble_trust r = {.certain = UINT32_MAX};
     struct walked how = {.pid = (u32)p->pid, .time_ns = time_ns, .in_user_space = in_user_space};
     how.at = session_process_at(p, in_user_space ? UINT64_MAX : time_ns, &how.before);
-    bool in_doubt = in_user_space || (time_ns >= how.at->since_ns && time_ns < how.at->published_ns);
+    bool in_doubt =
+        in_user_space || (time_ns >= how.at->since_ns && (!how.at->published_ns || time_ns < how.at->published_ns));
     if (!in_doubt || !log->events || walk->n_streams == 0)
         return r;
     const struct walk_stream *s = &walk->streams[0];

@@ -21,7 +21,7 @@ struct process_snapshot {
     u32 generation;
     uint64_t since_ns;     /* samples from before belong to the snapshot before */
     uint64_t taken_ns;     /* the list was read between since_ns, or later, and this */
-    uint64_t published_ns; /* walks from before went by the list before */
+    uint64_t published_ns; /* walks from before went by the list before; 0 = all of them did */
 };
 
 enum { PAST_SNAPSHOTS = 3 };

@@ -41,7 +41,8 @@ struct session_process *process_table_find(const struct process_table *t, u32 pi
 void process_table_publish(struct process_table *t, struct session_process *p) {
     cpu_source_set_process(t->source, (u32)p->pid, &p->table);
     cpu_source_clear_misses(t->source, (u32)p->pid);
-    p->now.published_ns = clock_monotonic_ns();
+    if (!p->now.published_ns) /* else only tables were loaded since: walks have gone by these mappings */
+        p->now.published_ns = clock_monotonic_ns();
 }
 
 bool process_table_depends(const struct process_table *t, u32 pid, u32 on) {

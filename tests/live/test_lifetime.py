@@ -103,6 +103,17 @@ def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
     assert 1 - c.total().get("parent_work", 0) >= truth - 0.1, c.total()
 
 
+def test_programs_that_live_for_a_moment_have_whole_stacks(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    program = "import time\nwhile time.process_time() < 0.1: pass"
+    r = scry("cpu", "-o", path, "-F", 299, "--", "sh", "-c",
+             f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do '{pythons()[0]}' -c '{program}'; done")
+    assert r.status == 0, r
+    p = pprof.read(path)
+    cut = {name: share for name, share in pprof.shares(p).items() if name.startswith(("[truncated", "[not walked"))}
+    assert pprof.count(p) > 300 and sum(cut.values()) <= 0.02, (cut, r)
+
+
 def test_commands_that_end_before_they_can_be_asked_have_names(tmp_path):
     """A shell script of short commands: each lives for about a millisecond."""
     path = tmp_path / "brief.pb.gz"
