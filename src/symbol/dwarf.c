@@ -10,7 +10,7 @@
 #include "symbol/dwarf_internal.h"
 
 enum {
-    MAX_DEPTH = 256,
+    MAX_DEPTH = 1024,
     MAX_SCOPES_DEEP = 32,
     WORK_LOOKUP = 8 << 20, /* steps: entries looked at, ranges read */
     MIN_HELD = 1 << 20,    /* of lines in libdw, when units are few, */
@@ -165,6 +165,38 @@ static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsig
     }
 }
 
+/* ---- functions inside functions ---- */
+
+static bool may_hold_inner(int tag) {
+    return tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine ||
+           may_hold_functions(tag);
+}
+
+static int collect_inner(struct collector *c, Dwarf_Die *parent, bool inside, unsigned depth) {
+    Dwarf_Die die;
+    int rc = 0;
+    if (depth > MAX_SCOPES_DEEP || dwarf_child(parent, &die) != 0)
+        return 0;
+    do {
+        int tag = dwarf_tag(&die);
+        uint64_t offset = dwarf_dieoffset(&die) - c->unit->die;
+        if (inside && tag == DW_TAG_subprogram && offset < UINT32_MAX)
+            rc = dwarf_add_ranges(c->file, &die, (uint32_t)offset, &c->unit->functions);
+        if (rc == 0 && may_hold_inner(tag))
+            rc = collect_inner(c, &die, inside || tag == DW_TAG_subprogram, depth + 1);
+    } while (rc == 0 && next_sibling(c->file, &die));
+    return rc;
+}
+
+void dwarf_unit_read_inside(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root) {
+    struct collector c = {.file = d, .unit = u};
+    if (u->read_inside)
+        return;
+    u->read_inside = true;
+    if (collect_inner(&c, root, false, 0) == -ENOMEM || dwarf_ranges_finish(&u->functions) < 0)
+        dwarf_ranges_free(&u->functions);
+}
+
 /* Reading units maps ever more of the file; what is needed again comes back from the page cache. */
 static void release_pages(struct dwarf_file *d, Dwarf_Die *root, size_t more) {
     Dwarf_Off next;
@@ -223,11 +255,8 @@ static size_t descend(struct dwarf_file *d, Dwarf_Die *function, uint64_t addres
         int tag = dwarf_tag(&child);
         if (tag == DW_TAG_subprogram)
             n = 0; /* a function inside a function is not inlined into it */
-        if (tag != DW_TAG_lexical_block) {
-            if (n == max)
-                break;
-            chain[n++] = child;
-        }
+        if (tag != DW_TAG_lexical_block)
+            chain[n < max ? n++ : max - 1] = child; /* of too many the innermost counts */
         at = child;
     }
     return n;
@@ -304,6 +333,10 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
         d->held += program * DWARF_HELD_PER_BYTE;
     dwarf_unit_read(d, u, &unit, program);
     const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
+    if (!f) {
+        dwarf_unit_read_inside(d, u, &unit);
+        f = dwarf_ranges_find(&u->functions, address);
+    }
     size_t n = 1;
     ret[0] = (struct symbol_location){.name = "", .system_name = "", .file = ""};
     if (f && dwarf_offdie(d->dwarf, u->die + f->what, &function)) {

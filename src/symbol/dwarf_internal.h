@@ -11,8 +11,8 @@
 
 /* A namespace or class: the entries from `start` to `end` lie in it. Offsets count from the unit's root. */
 struct dwarf_scope {
-    uint32_t start, end;
-    uint32_t parent; /* index, UINT32_MAX = the unit */
+    uint32_t start, end; /* UINT32_MAX: with what is around it */
+    uint32_t parent;     /* index, UINT32_MAX = the unit */
 };
 
 enum { DWARF_HELD_PER_BYTE = 25 }; /* about that many times longer are the lines that libdw makes of a program */
@@ -27,8 +27,8 @@ struct dwarf_lines {
 };
 
 struct dwarf_unit {
-    Dwarf_Off die; /* its root */
-    bool read;
+    Dwarf_Off die;                 /* its root */
+    bool read, read_inside;        /* its functions; those inside functions */
     struct dwarf_lines *lines;     /* NULL until they are asked for */
     struct dwarf_ranges functions; /* what = offset of the function's entry */
     struct dwarf_scope *scopes;    /* in order of their starts; none in languages that have none */
@@ -56,6 +56,10 @@ enum { DWARF_RELEASE_EVERY = 4 << 20 }; /* bytes of units between giving pages b
 int dwarf_units_read(struct dwarf_file *d);
 /* Adds the ranges of an entry. -ENOMEM, or -EBADMSG when that is too much work. */
 int dwarf_add_ranges(struct dwarf_file *d, Dwarf_Die *die, uint32_t what, struct dwarf_ranges *list);
+
+/* Reads functions that lie inside others as well, once: outlined parallel regions, lambdas, nested functions. Few units
+ * have code there, and to look takes as long as the unit is. */
+void dwarf_unit_read_inside(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root);
 
 /* Reads what a unit's functions and scopes are, once. `program` is how long a line program will be read as well. */
 void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root, size_t program);

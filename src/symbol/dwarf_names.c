@@ -49,13 +49,15 @@ static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
     return &d->units[low];
 }
 
-/* The innermost scope around an offset: the last that starts before it, or one around that. */
+/* The innermost scope around an offset: the last that starts before it, or one around that. The last one in another
+ * ends, unsaid, where that does: so all of them are asked. */
 static uint32_t scope_around(const struct dwarf_unit *u, uint64_t offset) {
     size_t low = bisect(i, u->n_scopes, u->scopes[i].start < offset);
-    uint32_t i = low ? (uint32_t)(low - 1) : UINT32_MAX;
-    while (i != UINT32_MAX && offset >= u->scopes[i].end)
-        i = u->scopes[i].parent;
-    return i;
+    uint32_t found = low ? (uint32_t)(low - 1) : UINT32_MAX;
+    for (uint32_t i = found; i != UINT32_MAX; i = u->scopes[i].parent)
+        if (offset >= u->scopes[i].end)
+            found = u->scopes[i].parent;
+    return found;
 }
 
 static void add_scope_name(struct dwarf_file *d, const struct dwarf_unit *u, uint32_t scope, struct buf *b) {

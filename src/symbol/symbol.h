@@ -19,7 +19,7 @@ struct symbol_location {
     bool inlined;            /* inlined into the next location */
 };
 
-enum { SYMBOL_MAX_INLINES = 64 };
+enum { SYMBOL_MAX_INLINES = 256 };
 
 /* ---- one ELF file ---- */
 

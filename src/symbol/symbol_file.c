@@ -175,7 +175,8 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
 static bool may_map(const Elf64_Phdr *p, const struct target_mapping *m) {
     return p->p_type == PT_LOAD && !(p->p_flags & PF_X) == !(m->protection & PROT_EXEC) &&
            m->offset >= (p->p_offset & page_mask) && m->offset < p->p_offset + MAX(p->p_filesz, (uint64_t)1) &&
-           (!(m->protection & PROT_WRITE) || (p->p_flags & PF_W));
+           (!(m->protection & PROT_WRITE) ||
+            (p->p_flags & (PF_W | PF_X))); /* code may be made writable, to be patched */
 }
 
 /* A mapping starts at a page boundary, which may lie before its segment. Segments of data may share pages of
@@ -382,6 +383,17 @@ static bool is_mangled(const char *name) {
     return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
 }
 
+/* Cuts off what compilers append for a clone of a function: ".cold", ".isra.0". A name may have points of its own:
+ * Rust's old names have, and those of C++ coroutines. */
+static void cut_clone(char *name) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_.0123456789";
+    for (char *point = strchr(name, '.'); point; point = strchr(point + 1, '.'))
+        if (point[1] && point[1] != '.' && !point[strspn(point, letters)]) {
+            *point = '\0';
+            return;
+        }
+}
+
 static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t n) {
     const struct symbol_entry *s = symbol_list_find(&f->symbols, address);
     char text[MAX_SYMBOL_NAME];
@@ -391,7 +403,7 @@ static size_t name_by_symbol(struct symbol_file *f, uint64_t address, struct sym
     if (n && ret[n - 1].name[0]) {
         if (!is_mangled(text))
             return n;
-        text[strcspn(text, ".")] = '\0'; /* DWARF does not tell a clone (".cold", ".isra") from its function */
+        cut_clone(text); /* DWARF does not tell it from its function */
     }
     struct symbol_name name = symbol_names_get(&f->names, text);
     if (n == 0)

@@ -9,7 +9,7 @@
 #include "symbol/dwarf_ranges.h"
 #include "symbol/symtab.h"
 
-enum { MAX_SYMBOLS = 64 << 20, RELEASE_EVERY = 8 << 10 /* symbols: some megabytes with their names */ };
+enum { LOOK_BACK = 64, MAX_SYMBOLS = 64 << 20, RELEASE_EVERY = 8 << 10 /* symbols: some megabytes with their names */ };
 #define NAME_OFFSET_MASK ((1u << SYMBOL_SOURCE_SHIFT) - 1)
 
 int symbol_builder_add(struct symbol_builder *b, const struct symbol_entry *s, unsigned rank) {
@@ -118,6 +118,20 @@ static void keep_best(struct symbol_builder *b) {
     b->count = n;
 }
 
+/* Labels without a size inside a function that has one are no functions. */
+static void drop_labels_inside(struct symbol_builder *b) {
+    uint64_t end = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const struct symbol_entry s = b->all[i];
+        if (s.size == 0 && s.address < end)
+            continue;
+        end = MAX(end, s.address + s.size);
+        b->all[n++] = s;
+    }
+    b->count = n;
+}
+
 /* A missing size becomes the way to the next symbol. */
 static void fill_sizes(struct symbol_builder *b, const struct dwarf_ranges *code) {
     for (size_t i = 0; i < b->count; i++) {
@@ -141,6 +155,7 @@ static int finish(struct symbol_list *list, struct symbol_builder *b, const stru
         return -ENOMEM;
     }
     keep_best(b);
+    drop_labels_inside(b);
     fill_sizes(b, &code);
     dwarf_ranges_free(&code);
     mem_fit((void **)&b->all, NULL, b->count, sizeof(*b->all));
@@ -169,11 +184,11 @@ void symbol_list_free(struct symbol_list *list) {
     *list = (struct symbol_list){0};
 }
 
-/* The symbol that covers an address. Labels inside a function do not hide it: the last few symbols before
- * the address are asked as well. */
+/* The symbol that covers an address. Parts of a function that have sizes of their own do not hide what comes after them:
+ * the last few symbols before the address are asked as well. */
 const struct symbol_entry *symbol_list_find(const struct symbol_list *list, uint64_t address) {
     size_t low = bisect(i, list->count, list->all[i].address <= address);
-    for (size_t back = 1; back <= 16 && back <= low; back++) {
+    for (size_t back = 1; back <= LOOK_BACK && back <= low; back++) {
         const struct symbol_entry *s = &list->all[low - back];
         if (address - s->address < s->size)
             return s;

@@ -238,6 +238,24 @@ for title, compiler, flags in [
         case(f"{language} by {title}: lines, inlined calls and names")(compiled)
 
 
+for title, compiler, flags in [
+    ("gcc", "gcc", ["-O2", "-g"]),
+    ("gcc -O1", "gcc", ["-O1", "-g"]),
+    ("gcc -O0", "gcc", ["-O0", "-g"]),
+    ("clang", "clang", ["-O2", "-gdwarf-5"]),
+]:
+    def scopes(compiler=compiler, flags=flags):
+        if compiler == "clang":
+            need_llvm()
+        return check(build("scopes", "scopes.cc", "-std=c++17", *flags, compiler=compiler))
+
+    def inner(flags=flags):
+        return check(build("inner", "inner.c", "-fopenmp", *flags))
+    case(f"C++ by {title}: ends of scopes, lambdas, 80 inlined calls")(scopes)
+    if compiler == "gcc":
+        case(f"C by {title}: functions inside functions")(inner)
+
+
 def rust(*flags):
     need("rustc")
     path = os.path.join(WORK, "rust")
