@@ -189,9 +189,11 @@ void session_process_preload(struct session_process *p) {
 
 /* ---- runtimes ---- */
 
-/* A runtime that is there but not ready is asked again, ever more rarely. */
-static void plan_next_attach(struct session_process *p, uint64_t now_ns) {
-    p->next_attach_ns = now_ns + (10000000ull << MIN(p->attach_tries, 9u));
+/* A runtime that is there but cannot be read is asked again, ever more rarely; one that is about to start, soon: until
+ * then its frames are missing. */
+static void plan_next_attach(struct session_process *p, uint64_t now_ns, bool starts) {
+    enum { MOST = 9, MOST_AT_START = 3 };
+    p->next_attach_ns = now_ns + (10000000ull << MIN(p->attach_tries, (unsigned)(starts ? MOST_AT_START : MOST)));
     p->attach_tries++;
 }
 
@@ -203,7 +205,7 @@ bool session_process_attach_runtime(struct session_process *p, uint64_t now_ns) 
     int rc = lang_attach(p->target, &lang, &p->runtime, &p->attach_error);
     if (rc < 0) {
         if (rc != -ENOENT)
-            plan_next_attach(p, now_ns);
+            plan_next_attach(p, now_ns, rc == -EAGAIN);
         return false;
     }
     p->lang = lang;

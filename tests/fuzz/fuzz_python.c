@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err err;
     if (python_layout_from_debug(data + 4, size - 4, &layout, &err) == 0 &&
         python_layout_config(&layout, &config, &err) == 0 &&
-        (config.frame_bytes > PYTHON_READ || config.code_bytes > PYTHON_READ))
+        (config.frame_bytes > PYTHON_READ || config.code_first_line + 4 > PYTHON_CODE_BYTES))
         abort();
 
     struct buf text = {.limit = 1 << 16};

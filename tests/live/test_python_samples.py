@@ -1,5 +1,6 @@
 """Sampled Python stacks: the kernel interrupts a thread anywhere, also while the interpreter changes its
 frames; still no sampled stack may be impossible."""
+import json
 import os
 import pathlib
 import subprocess
@@ -234,3 +235,22 @@ def test_threads_that_run_in_parallel_have_the_right_lines(version, command, opt
     assert sum(bad.values()) <= 0.001 * total, (total, sorted(bad.items(), key=lambda b: -b[1])[:5])
     assert total - whole <= 0.001 * total, (whole, total)
     assert len(seen) >= 4, seen
+
+
+@every
+def test_code_that_took_the_place_of_other_code_has_its_own_names(version, command, tmp_path):
+    """And nothing is shown that the interpreter itself hides: what sees to the end of an __init__()."""
+    path = tmp_path / "x.pb.gz"
+    result = harness.scry("cpu", "-F", 999, "-o", path, "--", *command, TESTS / "targets/python_cells.py")
+    assert result.status == 0, result
+    truth = next(json.loads(line) for line in result.out.splitlines() if line.startswith('{"cells"'))["cells"]
+    found, total, all_ = {}, 0, sum(truth.values())
+    for sample in pprof.read(path).samples:
+        files = {frame.file for frame in sample.frames}
+        assert "__init__" not in files
+        for file in files & set(truth):
+            found[file] = found.get(file, 0) + sample.values[0]
+            total += sample.values[0]
+    assert total > 800, result
+    for file, seconds in truth.items():
+        assert abs(found.get(file, 0) / total - seconds / all_) < 0.04, (file, found, truth)

@@ -7,9 +7,9 @@
 
 /* Raw frames of this runtime: the low nibble of their kind. */
 enum python_raw {
-    /* A Python frame. word[0] = code object; word[1] = co_firstlineno << 32 | index of the instruction in
-     * 2-byte units, 0xffffffff before the first. The line guards against a code object that was freed
-     * and whose memory another one took. */
+    /* A Python frame. word[0] = code object; word[1] = its stamp << 32 | index of the instruction in
+     * 2-byte units, 0xffffffff before the first. The stamp tells it from a code object that was freed
+     * and whose memory this one took, see python_stamp(). */
     PYTHON_RAW_FRAME = 1,
     /* The root end of a run of frames that one C activation of the evaluation loop executes. word[0] =
      * address of a record that lies inside that C frame: _PyCFrame (3.10, 3.11) or shim frame (3.12+). */
@@ -65,11 +65,10 @@ struct python_config {
     u16 frame_mark; /* is_entry (3.11) or owner (3.12+), one byte */
     u16 frame_copy; /* tlbc_index, s32; 0 when there is none (GIL builds) */
 
-    u16 code_bytes; /* read of a code object at once, at most PYTHON_READ */
     u16 code_type_at, code_first_line;
     u16 code_instructions; /* first instruction; unused <= 3.10 */
     u16 code_copies;       /* co_tlbc, with frame_copy */
-    u16 pad1[3];
+    u16 pad1[4];
 };
 
 /* Whether an address is in the evaluation loop's code, as far as that is known. */
@@ -79,6 +78,23 @@ static __always_inline int python_in_loop(const struct python_config *c, u64 add
     for (u32 i = 0; i < PYTHON_MAX_LOOPS; i++)
         inside |= address - c->loop[i].start < c->loop[i].end - c->loop[i].start;
     return inside != 0;
+}
+
+/* What is read of a code object at once, and from where on its words are of the stamp. */
+enum { PYTHON_CODE_BYTES = 120 };
+
+/* Half of a hash of what is in a code object from its first line on: counts of variables, pointers to its names and its
+ * file, from 3.12 on a number that no other one has. Two that take turns at one address differ in it, other than by a rare
+ * chance. `code` is what was read of it; the line lies at `first_line`. */
+static __always_inline u32 python_stamp(const u64 *code, u16 first_line) {
+    u64 h = 0;
+    WALK_UNROLL
+    for (u32 i = 4; i < PYTHON_CODE_BYTES / 8; i++) {
+        u64 counts = 0 - (u64)(8 * i + 7 >= first_line); /* no branch: the verifier would follow both ways */
+        h = (h ^ (code[i] & counts)) * 0x9e3779b97f4a7c15ull;
+        h ^= h >> 29;
+    }
+    return (u32)(h >> 32);
 }
 
 /* The largest single read: reads are masked with it, so it is one less than a power of two. */

@@ -18,10 +18,12 @@ enum {
 
 struct named_code {
     uint64_t code;
+    uint32_t stamp;
     uint32_t first_line;
     function_id function; /* 0: it could not be read */
     uint8_t *table;       /* owned */
     uint32_t table_size;
+    bool hidden; /* no Python function: nor does the interpreter show it */
 };
 
 struct named_frame {
@@ -93,14 +95,15 @@ static string_id read_string(struct lang_process *lp, struct profile *p, uint64_
     return profile_string_n(p, n->text.data, n->text.len);
 }
 
-/* Whether the code object that a frame spoke of is still there. */
-static bool still_there(struct lang_process *lp, uint64_t code, uint32_t first_line) {
+/* Whether the code object that a frame spoke of is still there; reads its first line. */
+static bool still_there(struct lang_process *lp, struct named_code *c) {
     const struct python_layout *l = &lp->layout;
-    uint64_t type;
-    uint32_t line;
-    return target_read(lp->target, code + l->object_type, &type, 8) == 0 &&
-           (!lp->config.code_type || type == lp->config.code_type) &&
-           target_read(lp->target, code + l->code_first_line, &line, 4) == 0 && line == first_line;
+    u64 words[PYTHON_CODE_BYTES / 8];
+    if (target_read(lp->target, c->code, words, sizeof(words)) < 0)
+        return false;
+    memcpy(&c->first_line, (const char *)words + l->code_first_line, sizeof(c->first_line));
+    return (!lp->config.code_type || words[l->object_type / 8] == lp->config.code_type) &&
+           python_stamp(words, l->code_first_line) == c->stamp;
 }
 
 static void read_table(struct lang_process *lp, struct named_code *c) {
@@ -118,36 +121,45 @@ static void read_table(struct lang_process *lp, struct named_code *c) {
     n->table_bytes += n->bytes.len;
 }
 
+/* From 3.13 on: behind __init__() of a class that is called often stands a frame which sees to what it returned. Its
+ * code is the interpreter's own, and has one object for both names. (Objects/codeobject.c: _Py_InitCleanup) */
+static bool cleans_up(struct lang_process *lp, struct profile *p, const struct named_code *c, string_id name) {
+    uint64_t of_function, of_file;
+    return lp->layout.minor >= 13 && strcmp(profile_str(p, name), "__init__") == 0 &&
+           read_pointer(lp, c->code, lp->layout.code_name, &of_function) == 0 &&
+           read_pointer(lp, c->code, lp->layout.code_filename, &of_file) == 0 && of_function == of_file;
+}
+
 static void read_code(struct lang_process *lp, struct profile *p, struct named_code *c) {
     const struct python_layout *l = &lp->layout;
-    if (!still_there(lp, c->code, c->first_line))
+    if (!still_there(lp, c))
         return;
     struct profile_function f = {.start_line = c->first_line};
     f.name = read_string(lp, p, c->code, l->code_qualname, MAX_NAME);
     if (!f.name)
         f.name = read_string(lp, p, c->code, l->code_name, MAX_NAME);
     f.file = read_string(lp, p, c->code, l->code_filename, MAX_FILENAME);
+    c->hidden = cleans_up(lp, p, c, f.name);
     read_table(lp, c);
-    if (f.name && still_there(lp, c->code, c->first_line))
+    if (f.name && still_there(lp, c))
         c->function = profile_function(p, &f);
 }
 
 struct code_key {
     const struct python_names *n;
     uint64_t code;
-    uint32_t first_line;
+    uint32_t stamp;
 };
 
 static bool code_equal(const void *ctx, uint32_t id) {
     const struct code_key *k = ctx;
-    return k->n->codes[id].code == k->code && k->n->codes[id].first_line == k->first_line;
+    return k->n->codes[id].code == k->code && k->n->codes[id].stamp == k->stamp;
 }
 
-static const struct named_code *code_of(struct lang_process *lp, struct profile *p, uint64_t code,
-                                        uint32_t first_line) {
+static const struct named_code *code_of(struct lang_process *lp, struct profile *p, uint64_t code, uint32_t stamp) {
     struct python_names *n = lp->names;
-    uint64_t hash = hash_mix(hash_mix(0, code), first_line);
-    uint32_t id = hash_index_find(&n->code_index, hash, code_equal, &(struct code_key){n, code, first_line});
+    uint64_t hash = hash_mix(hash_mix(0, code), stamp);
+    uint32_t id = hash_index_find(&n->code_index, hash, code_equal, &(struct code_key){n, code, stamp});
     if (id != UINT32_MAX)
         return &n->codes[id];
     if (mem_grow((void **)&n->codes, &n->cap_codes, n->n_codes + 1, sizeof(*n->codes)) < 0 ||
@@ -156,7 +168,7 @@ static const struct named_code *code_of(struct lang_process *lp, struct profile 
         return NULL;
     }
     struct named_code *c = &n->codes[n->n_codes++];
-    *c = (struct named_code){.code = code, .first_line = first_line};
+    *c = (struct named_code){.code = code, .stamp = stamp};
     read_code(lp, p, c);
     return c;
 }
@@ -170,11 +182,13 @@ static frame_id unknown_frame(struct lang_process *lp, struct profile *p) {
 }
 
 static frame_id make_frame(struct lang_process *lp, struct profile *p, const struct raw_frame *raw) {
-    uint32_t first_line = (uint32_t)(raw->word[1] >> 32), index = (uint32_t)raw->word[1];
-    const struct named_code *c = code_of(lp, p, raw_address(raw), first_line);
+    uint32_t stamp = (uint32_t)(raw->word[1] >> 32), index = (uint32_t)raw->word[1];
+    const struct named_code *c = code_of(lp, p, raw_address(raw), stamp);
     if (!c || !c->function)
         return unknown_frame(lp, p);
-    struct python_position at = python_line(lp->layout.minor, c->table, c->table_size, first_line, index);
+    if (c->hidden)
+        return 0;
+    struct python_position at = python_line(lp->layout.minor, c->table, c->table_size, c->first_line, index);
     return profile_frame(p,
                          &(struct profile_frame){
                              .function = c->function, .line = at.line, .column = at.column, .kind = lp->names->kind});

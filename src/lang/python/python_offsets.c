@@ -132,11 +132,9 @@ static void set_reads(const struct python_layout *l, struct python_config *c, un
     const uint16_t frame[] = {end_of(l->frame_code, 8), end_of(l->frame_previous, 8),
                               end_of(l->frame_instruction, instruction), end_of(l->frame_mark, 1),
                               end_of(l->frame_copy, 4)};
-    const uint16_t code[] = {end_of(l->object_type, 8), end_of(l->code_first_line, 4)};
-    unsigned frame_bytes = span(frame, ARRAY_SIZE(frame)), code_bytes = span(code, ARRAY_SIZE(code));
+    unsigned frame_bytes = span(frame, ARRAY_SIZE(frame));
     c->frame_bytes = (uint16_t)frame_bytes;
-    c->code_bytes = (uint16_t)code_bytes;
-    *ret_most = MAX(frame_bytes, code_bytes);
+    *ret_most = MAX(frame_bytes, (unsigned)PYTHON_CODE_BYTES);
 }
 
 /* Words are read at multiples of 8, halves at multiples of 4: the walk masks offsets so. */
@@ -176,7 +174,8 @@ int python_layout_config(const struct python_layout *l, struct python_config *re
     };
     unsigned most;
     set_reads(l, &c, &most);
-    if (most > PYTHON_READ || !aligned(l))
+    if (most > PYTHON_READ || l->object_type + 8u > PYTHON_CODE_BYTES || l->code_first_line + 4u > PYTHON_CODE_BYTES ||
+        !aligned(l))
         return err_set(err, -EBADMSG, NULL, "Python's frames or code objects are laid out in an unknown way");
     *ret = c;
     return 0;

@@ -45,7 +45,7 @@ struct python_memo {
     u64 moment, tls_base, thread; /* a thread's state; the only one, as there is one interpreter */
     struct python_code {
         u64 key; /* its address and the moment, see python_code_key() */
-        u32 first_line;
+        u32 stamp;
     } codes[PYTHON_KNOWN];
 };
 _Static_assert(sizeof(struct python_memo) <= sizeof(((struct walk_state *)0)->memo), "lies there");
@@ -388,21 +388,21 @@ static __always_inline struct python_code *python_known(struct python_walk *p, u
     return &p->memo->codes[(u32)(code * 0x9e3779b97f4a7c15ull >> 32) & (PYTHON_KNOWN - 1)];
 }
 
-/* The first line of a code object. 0, or -1 when it is no code. */
-static __always_inline int python_first_line(struct python_walk *p, u64 code, u32 *ret) {
+/* The stamp of a code object. 0, or -1 when it is no code. */
+static __always_inline int python_stamp_of(struct python_walk *p, u64 code, u32 *ret) {
     const struct python_config *c = p->c;
     struct python_code *known = python_known(p, code);
     if (code && known->key == python_code_key(p, code)) {
-        *ret = known->first_line;
+        *ret = known->stamp;
         return 0;
     }
-    if (python_read(p->w, c->code_bytes, code) < 0)
+    if (python_read(p->w, PYTHON_CODE_BYTES, code) < 0)
         return -1;
     if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
         return -1;
-    *ret = python_half(p->w, c->code_first_line);
+    *ret = python_stamp(p->w->state->scratch, c->code_first_line);
     known->key = python_code_key(p, code);
-    known->first_line = *ret;
+    known->stamp = *ret;
     return 0;
 }
 
@@ -430,7 +430,7 @@ static __always_inline void python_plain_frames(struct python_walk *p) {
             !previous || previous >= frame)
             break;
         u64 at = python_window_word(w, found, c->frame_instruction) - code - c->code_instructions;
-        to[i] = raw_frame(RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, (u64)known->first_line << 32 | (u32)(at >> 1));
+        to[i] = raw_frame(RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code, (u64)known->stamp << 32 | (u32)(at >> 1));
         p->s->last = frame;
         frame = previous;
         n++;
@@ -470,11 +470,11 @@ WALK_APART int python_frames(struct walk_state *state, struct walk_stack *stack,
         python_end_run(p);
         return 0;
     }
-    u32 line;
-    if (python_first_line(p, code, &line) < 0)
+    u32 stamp;
+    if (python_stamp_of(p, code, &stamp) < 0)
         return python_give_up(p);
     walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code,
-              (u64)line << 32 | python_instruction(p, code, value));
+              (u64)stamp << 32 | python_instruction(p, code, value));
     p->s->last = frame;
     if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark)) {
         python_end_loop(p);

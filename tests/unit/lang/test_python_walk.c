@@ -12,7 +12,7 @@ static struct {
     u64 slot, interpreters;
     u64 interpreter[2]; /* the next one, its threads */
     u64 thread[6]; /* the next one, its id, its newest frame, its newest _PyCFrame, and the one that ends their chain */
-    u64 code[2];   /* its type, its first line */
+    u64 code[PYTHON_CODE_BYTES / 8]; /* its type, its first line */
     u64 frames[FRAMES][FRAME_WORDS];
     u64 stack[64]; /* the native one */
 } memory;
@@ -55,7 +55,6 @@ static struct python_config lay_out(unsigned n) {
                                   .frame_previous = 8 * PREVIOUS,
                                   .frame_instruction = 8 * INSTRUCTION,
                                   .frame_mark = 8 * OWNER,
-                                  .code_bytes = 16,
                                   .code_first_line = 8,
                                   .code_instructions = 16};
 }
@@ -113,7 +112,7 @@ static void frames_of_every_depth_are_found_in_order(void **state) {
         assert_int_equal(s->total, n);
         for (unsigned i = 0; i + 1 < n; i++) {
             assert_int_equal(raw_address(&stack.frames[i]), address_of(memory.code));
-            assert_int_equal(stack.frames[i].word[1], 7ull << 32 | (n - 1 - i));
+            assert_int_equal(stack.frames[i].word[1], (u64)python_stamp(memory.code, 8) << 32 | (n - 1 - i));
         }
         assert_int_equal(raw_address(&stack.frames[n - 1]), address_of(memory.frames[0]));
     }
@@ -145,7 +144,7 @@ static void only_a_loop_has_a_loop_s_record(void **state) {
     const struct walk_stream *s = walk_from_loop(&config, address_of(&memory.stack[16 - RECORD_BELOW]));
     assert_int_equal(s->end, WALK_END_ROOT);
     assert_int_equal(s->total, N);
-    assert_int_equal(stack.frames[s->first].word[1], 7ull << 32 | (N - 1));
+    assert_int_equal(stack.frames[s->first].word[1], (u64)python_stamp(memory.code, 8) << 32 | (N - 1));
 }
 
 /* The loop before the newest one is looked for, in vain: that changes nothing about what is wrong. */
