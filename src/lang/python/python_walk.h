@@ -30,6 +30,7 @@ struct python_state {
     u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
     u64 place;               /* how far it lies below the end of its native frame */
     u64 low;                 /* where the native frame at hand begins */
+    u64 slot;                /* the state that the thread's slot names, where it may have others: the one that runs */
     u64 waiting[2];          /* further states of this thread, newer interpreters first */
     u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
@@ -37,6 +38,7 @@ struct python_state {
     u32 kept;                /* frames that had been emitted when this thread state was begun */
     u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
     u8 several;              /* interpreters: the thread may have a state in each */
+    u8 more;                 /* there are states of it that are not looked for, or not kept */
     u8 end;
 };
 /* What is read once in a millisecond, as each read costs the sampled thread a tenth of a microsecond. What is older may
@@ -259,6 +261,8 @@ static __always_inline int python_found(struct python_walk *p) {
         p->s->waiting[0] = p->s->thread;
     else if (!p->s->waiting[1])
         p->s->waiting[1] = p->s->thread;
+    else
+        p->s->more = 1;
     return 0;
 }
 
@@ -273,13 +277,27 @@ static long python_search_step(u32 i, void *arg) {
         p->s->interpreter = python_pointer(p->w, p->s->interpreter + p->c->interpreter_next);
         return 0;
     }
-    if (python_is_mine(p, p->s->thread)) {
+    if (p->s->thread != p->s->slot && python_is_mine(p, p->s->thread)) {
         p->s->end = WALK_END_LIMIT; /* from here on: the state is known */
         if (python_found(p))
             return 1;
     }
     p->s->thread = python_pointer(p->w, p->s->thread + p->c->thread_next);
     return 0;
+}
+
+/* Looks for the thread's states in all interpreters, beside the one that its slot names, if it does. */
+static __always_inline void python_search(struct python_walk *p, u64 slot) {
+    p->s->slot = slot;
+    if (slot) {
+        p->s->end = WALK_END_LIMIT;
+        python_enter(p, slot);
+    }
+    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
+    if (p->s->several && (p->s->thread || p->s->interpreter)) { /* it would have gone on */
+        p->s->more = 1;
+        p->s->end = WALK_END_LIMIT;
+    }
 }
 
 /* Whether `thread` was the walked thread's state a moment ago, and there was one interpreter. */
@@ -303,11 +321,11 @@ static __always_inline void python_find_thread(struct python_walk *p) {
     if (!has_slot || !python_remembers(p, thread)) {
         p->s->interpreter = python_pointer(p->w, p->c->interpreters);
         p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
-        has_slot = has_slot && !p->s->several;
-        if (has_slot && !thread && (p->c->flags & PYTHON_TLS_COMPLETE))
+        if (has_slot && !thread && !p->s->several && (p->c->flags & PYTHON_TLS_COMPLETE))
             return;
-        if (!has_slot || !thread || !python_is_mine(p, thread)) {
-            walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
+        int mine = has_slot && thread && python_is_mine(p, thread);
+        if (!mine || p->s->several) {
+            python_search(p, mine ? thread : 0);
             return;
         }
         python_remember(p, thread);
@@ -337,7 +355,7 @@ static __always_inline int python_next_state(struct python_walk *p) {
     }
     u64 thread = p->s->waiting[0];
     if (!thread) {
-        p->s->end = WALK_END_ROOT;
+        p->s->end = p->s->more ? WALK_END_LIMIT : WALK_END_ROOT;
         return 1;
     }
     p->s->waiting[0] = p->s->waiting[1];
