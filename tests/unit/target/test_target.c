@@ -221,6 +221,49 @@ static void containers_are_known_by_their_cgroup(void **state) {
     }
 }
 
+/* ---- what /proc says ---- */
+
+static void write_status(int dir_fd, const char *name, const char *ids) {
+    _cleanup_(buf_free) struct buf status = {0};
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    buf_adds(&status, "Name:\tx\nTgid:\t10\nPPid:\t9\nUid:\t5\t6\t7\t8\nGroups:\t");
+    for (unsigned i = 0; i < 65536; i++)
+        buf_addf(&status, "%u ", 4000000000u + i);
+    buf_addf(&status, "\nNSpid:\t%s\nNSpgid:\t10\t1\n", ids);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, status.data, status.len), status.len);
+    close(fd);
+}
+
+/* A directory as /proc shows a process of a container: it is 10 here and 2 there, and its thread 11 is 3. */
+static int make_proc_of_many_groups(char *path) {
+    assert_non_null(mkdtemp(path));
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0 && mkdirat(fd, "task", 0700) == 0 && mkdirat(fd, "task/11", 0700) == 0);
+    write_status(fd, "status", "10\t2");
+    write_status(fd, "task/11/status", "11\t3");
+    return fd;
+}
+
+static void ids_in_a_namespace_are_found_behind_many_groups(void **state) {
+    char path[] = "/tmp/scry-proc-XXXXXX";
+    static const char *const names[] = {"task/11/status", "status"};
+    struct target t = {.pid = 10, .proc_fd = make_proc_of_many_groups(path), .memory_fd = -1};
+    assert_int_equal(target_get_info(&t)->ns_pid, 2);
+    assert_int_equal(target_get_info(&t)->parent, 9);
+    assert_int_equal(target_get_info(&t)->uid, 6);
+    assert_int_equal(target_thread_inner_id(&t, 11), 3);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        unlinkat(t.proc_fd, names[i], 0);
+    unlinkat(t.proc_fd, "task/11", AT_REMOVEDIR);
+    unlinkat(t.proc_fd, "task", AT_REMOVEDIR);
+    rmdir(path);
+    target_info_clear(&t.info);
+    close(t.proc_fd);
+}
+
+/* ---- cores ---- */
+
 /* tests/fuzz/corpus/core/small: register n holds 100 + n in the kernel's order; see elfcore.h. */
 static void a_core_is_read_plain_and_compressed(void **state) {
     const char *const names[] = {CORPUS "/small", CORPUS "/small.gz", CORPUS "/small.zst"};
@@ -304,6 +347,7 @@ int main(void) {
         cmocka_unit_test(a_replaced_file_is_opened_as_it_was),
         cmocka_unit_test(what_cannot_be_read_is_refused_by_name),
         cmocka_unit_test(containers_are_known_by_their_cgroup),
+        cmocka_unit_test(ids_in_a_namespace_are_found_behind_many_groups),
         cmocka_unit_test(a_core_is_read_plain_and_compressed),
         cmocka_unit_test(the_mount_of_control_groups_is_found),
         cmocka_unit_test(what_is_no_control_group_is_refused_with_advice),
