@@ -270,10 +270,10 @@ void session_process_close(struct session_process *p) {
 
 /* ---- walking in user space ---- */
 
-/* Improves what stopped a walk at `pc`. Returns whether it is worth walking again. */
-static bool improve(struct session_process *p, int end, uint64_t pc, bool *refreshed) {
+/* Improves what stopped a walk at `code`. Returns whether it is worth walking again. */
+static bool improve(struct session_process *p, int end, uint64_t code, bool *refreshed) {
     if (end == WALK_END_NO_TABLE)
-        return session_process_load_tables(p, pc);
+        return session_process_load_tables(p, code);
     if (end == WALK_END_UNMAPPED && !*refreshed) {
         *refreshed = true;
         return session_process_refresh(p);
@@ -301,8 +301,7 @@ void session_process_walk(struct session_process *p, const struct session_walk *
         ret->n_streams = 0;
         ret->n_frames = 0;
         int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, how->exact);
-        uint64_t pc = state.regs.value[16];
-        if (tries >= 256 || !improve(p, end, pc ? pc - 1 : 0, &refreshed))
+        if (tries >= 256 || !improve(p, end, walk_native_at(&w), &refreshed))
             break;
     }
     if (how->runtime && p->runtime) {

@@ -65,7 +65,7 @@ DEFINE_CLEANUP(struct session_process, session_process_close)
 /* Re-reads the mappings. Returns whether code mappings changed; then `table` is new. Tells in `ended` whether
  * the process is gone. */
 bool session_process_refresh(struct session_process *p);
-/* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
+/* Loads the tables of the file that holds the code at `pc`. Returns whether something changed; then `table` is new. */
 bool session_process_load_tables(struct session_process *p, uint64_t pc);
 /* Loads the tables of the files that nearly every stack goes through, before the target is stopped. */
 void session_process_preload(struct session_process *p);
