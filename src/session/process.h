@@ -11,7 +11,8 @@
 struct process_code {
     uint64_t start, end, offset, bias; /* offset in the file; bias = address in the target - in the file */
     struct session_file *file;         /* NULL: generated code, or a file that cannot be had */
-    string_id absent;                  /* that file's name, in brackets; 0 when it is not so */
+    string_id absent;                  /* that file's name, in brackets; 0 when it is not so … */
+    bool lost;                         /* … and whether code that ran is lost with it */
 };
 
 /* The code mappings at one time. */

@@ -197,11 +197,12 @@ int core_open_mapping(struct core_file *c, const struct target_mapping *m, struc
 
 /* ---- mappings ---- */
 
-static int add_mapping(struct target *t, uint64_t start, uint64_t end, uint32_t protection) {
+static int add_mapping(struct target *t, uint64_t start, uint64_t end, const struct core_segment *in) {
     struct core_file *c = t->core;
     struct mapping_list *list = &t->mappings;
     const struct core_backing *b = backing_at(c, start);
-    struct target_mapping m = {.start = start, .end = end, .protection = protection, .path = ""};
+    struct target_mapping m = {.start = start, .end = end, .assumed = !in, .path = ""};
+    m.protection = in ? in->protection : PROT_READ | PROT_EXEC;
     if (b) {
         m.path = b->path;
         m.offset = b->offset + (start - b->start);
@@ -218,16 +219,16 @@ static int add_mapping(struct target *t, uint64_t start, uint64_t end, uint32_t 
     return 0;
 }
 
-/* Adds [start, end), cut where files begin and end. `files_only` leaves out what has no file. */
-static int add_pieces(struct target *t, uint64_t start, uint64_t end, uint32_t protection, bool files_only) {
+/* Adds [start, end), cut where files begin and end. `in` NULL: it is of no segment, and what has no file is nothing. */
+static int add_pieces(struct target *t, uint64_t start, uint64_t end, const struct core_segment *in) {
     struct core_file *c = t->core;
     int rc = 0;
     for (size_t i = backing_from(c, start); rc == 0 && start < end;) {
         const struct core_backing *b = i < c->n_backings ? &c->backings[i] : NULL;
         bool inside = b && b->start <= start;
         uint64_t stop = MIN(end, !b ? end : inside ? b->end : b->start);
-        if (inside || !files_only)
-            rc = add_mapping(t, start, stop, protection);
+        if (inside || in)
+            rc = add_mapping(t, start, stop, in);
         start = stop;
         i += inside;
     }
@@ -242,12 +243,12 @@ static int make_mappings(struct target *t) {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < c->n_segments; i++) {
         const struct core_segment *s = &c->segments[i];
-        rc = add_pieces(t, at, s->start, PROT_READ | PROT_EXEC, true);
+        rc = add_pieces(t, at, s->start, NULL);
         if (rc == 0)
-            rc = add_pieces(t, s->start, s->end, s->protection, false);
+            rc = add_pieces(t, s->start, s->end, s);
         at = s->end;
     }
-    return rc < 0 ? rc : add_pieces(t, at, UINT64_MAX, PROT_READ | PROT_EXEC, true);
+    return rc < 0 ? rc : add_pieces(t, at, UINT64_MAX, NULL);
 }
 
 /* ---- opening ---- */

@@ -15,6 +15,7 @@ struct target_mapping {
     uint64_t start, end, offset; /* [start, end) in the target; offset in the file */
     uint64_t device, inode;      /* as stat() says them; 0 when anonymous */
     uint32_t protection;         /* PROT_READ | … */
+    bool assumed;                /* … which a core does not say: it left the range out, and it may be code */
     bool deleted;                /* the path no longer names this file */
     const char *path;            /* "" when anonymous; "[vdso]", "[stack]", … as the kernel says */
 };

@@ -286,6 +286,7 @@ static void a_core_is_read_plain_and_compressed(void **state) {
         assert_int_equal(target_read(t, 0x500000, got, 16), -EFAULT); /* left out, and the file is not here */
         assert_string_equal(target_find_mapping(t, 0x501000)->path, "/no/such");
         assert_int_equal(target_find_mapping(t, 0x501000)->offset, 0x1000); /* of its start */
+        assert_false(target_find_mapping(t, 0x501000)->assumed);            /* the core has its header */
         target_close(t);
     }
 }
