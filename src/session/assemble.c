@@ -127,12 +127,19 @@ static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) 
 
 /* ---- native frames ---- */
 
+static void open_perf_map(struct session_process *p) {
+    int rc = symbol_perf_map_open(p->target, &p->perf_map);
+    if (rc == -ESTALE)
+        profile_note(p->files->profile,
+                     "Generated code has no names: /tmp/perf-%d.map may be of another process with that number. "
+                     "--sysroot / takes it for that of the core",
+                     (int)target_get_info(p->target)->ns_pid);
+    p->perf_map_tried = true;
+}
+
 static const char *perf_map_name(struct session_process *p, uint64_t address) {
-    if (!p->perf_map_tried) {
-        p->perf_map_tried = true;
-        if (symbol_perf_map_open(p->target, &p->perf_map) < 0)
-            p->perf_map = NULL;
-    }
+    if (!p->perf_map_tried)
+        open_perf_map(p);
     return p->perf_map ? symbol_perf_map_lookup(p->perf_map, address) : "";
 }
 

@@ -76,6 +76,10 @@ int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) {
     int fd = open_map_of(t);
     if (fd < 0)
         return fd;
+    if (!target_ids_mean_it(t)) {
+        close(fd);
+        return -ESTALE;
+    }
     int rc = symbol_perf_map_open_fd(fd, ret);
     if (rc == 0)
         (*ret)->target = t;

@@ -335,7 +335,8 @@ int target_open_core(const char *path, const char *sysroot, struct target **ret,
     t->core = mem_zalloc(1, sizeof(*t->core));
     if (!t->core)
         return err_nomem(err);
-    const char *root = sysroot && sysroot[0] ? sysroot : "/";
+    t->core->root_named = sysroot && sysroot[0];
+    const char *root = t->core->root_named ? sysroot : "/";
     t->core->fd = open_file(path, err);
     t->core->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (t->core->fd < 0)

@@ -42,6 +42,7 @@ enum { MAX_CORE_NOTE_SEGMENTS = 8, MAX_CORE_OPEN = 32 };
 
 struct core_file {
     int fd, root_fd; /* the core, unpacked; the sysroot; negative when not open */
+    bool root_named; /* … and whether that is one, not this machine's root for want of another */
     struct core_range notes[MAX_CORE_NOTE_SEGMENTS];
     size_t n_notes;
     struct core_segment *segments; /* sorted, not overlapping */

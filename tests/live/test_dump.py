@@ -213,6 +213,42 @@ def test_files_of_a_core_that_are_not_here_are_counted_if_they_are_code(tmp_path
     assert f"{len(code)} of the files that ran are not here" in str(elsewhere.json["notes"]), elsewhere
 
 
+JIT = """
+#include <string.h>
+#include <sys/mman.h>
+int main(void) {
+    void *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(code, "\\xeb\\xfe", 2);
+    ((void (*)(void))code)();
+}
+"""
+
+
+def test_a_core_has_the_names_of_generated_code_only_where_the_map_is_its_own(tmp_path):
+    program, source = tmp_path / "jit", tmp_path / "jit.c"
+    source.write_text(JIT)
+    subprocess.run(["cc", "-o", program, source], check=True)
+    with Target([program], ready=False) as t:
+        time.sleep(0.3)
+        core = core_of(t.pid, tmp_path)
+        maps = pathlib.Path(f"/proc/{t.pid}/maps").read_text().splitlines()
+        start = next(line.split("-")[0] for line in maps if "rwxp" in line)
+    name = pathlib.Path(f"/tmp/perf-{t.pid}.map")
+    below = tmp_path / "root" / name.relative_to("/")
+    below.parent.mkdir(parents=True)
+    below.write_text(f"{start} 1000 its own\n")
+    name.write_text(f"{start} 1000 of whoever had the number\n")
+    try:
+        plain = scry("dump", "--core", core)
+        named = scry("dump", "--core", core, "--sysroot", "/")
+        root = scry("dump", "--core", core, "--sysroot", tmp_path / "root")
+    finally:
+        name.unlink()
+    assert "whoever" not in plain.out and "[generated code]" in plain.out and str(name) in plain.out, plain
+    assert "of whoever had the number" in named.out, named
+    assert "its own" in root.out, root
+
+
 def test_dump_agrees_with_the_interpreters_own_answer(tmp_path):
     source = tmp_path / "own.py"
     source.write_text("import faulthandler, json, os, signal, sys, time\n"
