@@ -128,7 +128,7 @@ static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) 
 /* ---- native frames ---- */
 
 static void open_perf_map(struct session_process *p) {
-    int rc = symbol_perf_map_open(p->target, &p->perf_map);
+    int rc = symbol_perf_map_open(p->target, &p->files->perf_maps, &p->perf_map);
     if (rc == -ESTALE)
         profile_note(p->files->profile,
                      "Generated code has no names: /tmp/perf-%d.map may be of another process with that number. "

@@ -181,6 +181,7 @@ static int run(struct capture *c, struct err *err) {
 
 static void finish_quality(struct capture *c) {
     struct profile *p = c->profile;
+    session_files_note(&c->files);
     struct profile_quality *q = &p->quality;
     struct cpu_stats stats;
     struct rusage usage;

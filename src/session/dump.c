@@ -228,6 +228,7 @@ int session_dump(const struct session_dump_options *o, struct profile **ret, str
     rc = dump_threads(&d, err);
     if (rc < 0)
         return rc;
+    session_files_note(&d.files);
     d.profile->quality.self_cpu_ns = clock_cpu_ns() - cpu;
     if (d.profile->profile_failed)
         return err_nomem(err);
