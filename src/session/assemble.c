@@ -127,18 +127,25 @@ static frame_id kernel_frame(struct assembler *a, uint64_t address, bool exact) 
 
 /* ---- native frames ---- */
 
+static void open_perf_map(struct session_process *p) {
+    int rc = symbol_perf_map_open(p->target, &p->files->perf_maps, &p->perf_map);
+    if (rc == -ESTALE)
+        profile_note(p->files->profile,
+                     "Generated code has no names: /tmp/perf-%d.map may be of another process with that number. "
+                     "--sysroot / takes it for that of the core",
+                     (int)target_get_info(p->target)->ns_pid);
+    p->perf_map_tried = true;
+}
+
 static const char *perf_map_name(struct session_process *p, uint64_t address) {
-    if (!p->perf_map_tried) {
-        p->perf_map_tried = true;
-        if (symbol_perf_map_open(p->target, &p->perf_map) < 0)
-            p->perf_map = NULL;
-    }
+    if (!p->perf_map_tried)
+        open_perf_map(p);
     return p->perf_map ? symbol_perf_map_lookup(p->perf_map, address) : "";
 }
 
-static frame_id generated_frame(struct assembler *a, const struct assemble_input *in, uint64_t address, bool exact,
+static frame_id generated_frame(struct assembler *a, const struct assemble_input *in, uint64_t code,
                                 const struct process_code *c) {
-    const char *name = perf_map_name(in->process, exact ? address : address - 1);
+    const char *name = perf_map_name(in->process, code);
     if (name[0])
         return session_frame_of_text(a->files, name, 0);
     const char *text = !c          ? "[unmapped address]"
@@ -177,16 +184,15 @@ static void push_native(struct assembler *a, const struct assemble_input *in, co
         push_cut(a, f);
         return;
     }
-    uint64_t address = raw_address(f);
-    bool exact = f->word[1] & (RAW_EXACT | RAW_SIGNAL);
+    uint64_t address = raw_address(f), code = raw_code(f);
     uint32_t flags = f->word[1] & RAW_APPROXIMATE ? FRAME_APPROXIMATE : 0;
-    const struct process_code *c = session_process_find(in->snapshot, exact ? address : address - 1);
+    const struct process_code *c = session_process_find(in->snapshot, code);
     if (!c || !c->file) {
-        frame_id id = generated_frame(a, in, address, exact, c);
+        frame_id id = generated_frame(a, in, code, c);
         push(a, with_flags(a, id, flags | (internal ? FRAME_INTERNAL : 0)));
         return;
     }
-    struct name_ref ref = session_file_name(a->files, c->file, address - c->bias, exact);
+    struct name_ref ref = session_file_name(a->files, c->file, address - c->bias, code == address);
     for (uint32_t i = 0; i < ref.count; i++) {
         frame_id id = c->file->frames[ref.first + i];
         uint32_t more = flags;
@@ -236,8 +242,7 @@ static void find_switching(struct assembler *a, const struct assemble_input *in,
         any = in->snapshot->code[i].file && in->snapshot->code[i].file->switches_stacks;
     for (u32 i = 0; any && i < streams->n_native; i++) {
         const struct raw_frame *f = &streams->native[i];
-        const struct process_code *c =
-            raw_kind(f) ? session_process_find(in->snapshot, raw_address(f) - (f->word[1] & RAW_EXACT ? 0 : 1)) : NULL;
+        const struct process_code *c = raw_kind(f) ? session_process_find(in->snapshot, raw_code(f)) : NULL;
         a->switching[i] = c && c->file && c->file->switches_stacks;
     }
     streams->switching = any ? a->switching : NULL;

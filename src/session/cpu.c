@@ -194,6 +194,7 @@ static void note_what_is_missing(struct profile *p) {
 
 static void finish_quality(struct capture *c) {
     struct profile *p = c->profile;
+    session_files_note(&c->files);
     struct profile_quality *q = &p->quality;
     struct cpu_stats stats;
     struct rusage usage;

@@ -189,16 +189,16 @@ static void note_absent_files(struct dump *d) {
     for (size_t i = 0; i < s->count; i++) {
         bool again = false;
         for (size_t k = 0; k < i && !again; k++)
-            again = s->code[k].absent == s->code[i].absent;
-        if (again || !s->code[i].absent)
+            again = s->code[k].lost && s->code[k].absent == s->code[i].absent;
+        if (again || !s->code[i].lost)
             continue;
         first = first ? first : s->code[i].absent;
         count++;
     }
     if (count)
         profile_note(d->profile,
-                     "%zu of the files that ran are not here, such as %s: their code has no names, and stacks end "
-                     "there. --sysroot DIR says where the files of the core's machine are",
+                     "%zu of the files that ran are not here, or are others now, such as %s: their code has no names, "
+                     "and stacks end there. --sysroot DIR says where the files of the core's machine are",
                      count, profile_str(d->profile, first));
 }
 
@@ -241,6 +241,7 @@ static int dump(const struct session_dump_options *o, struct profile **ret, stru
     rc = dump_threads(&d, err);
     if (rc < 0)
         return rc;
+    session_files_note(&d.files);
     d.profile->quality.self_cpu_ns = clock_cpu_ns() - cpu;
     if (d.profile->profile_failed)
         return err_nomem(err);

@@ -13,10 +13,15 @@ enum {
     MAX_HELD = 16 << 20,  /* bytes of debug information and symbols, over all files, */
     WORTH_IT = 256 << 10, /* … of which so many are worth to be given back */
     RELEASE_AFTER = 512,  /* look-ups, each of which may touch a megabyte of a file */
+    /* Of perf maps: those of large programs are 10 MB, of which as much is held. */
+    MAX_PERF_MAPS = 32 << 20,
 };
 
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables) {
-    *fs = (struct session_files){.profile = p, .tables = tables, .kind_native = profile_string(p, "native")};
+    *fs = (struct session_files){.profile = p,
+                                 .tables = tables,
+                                 .kind_native = profile_string(p, "native"),
+                                 .perf_maps = {.limit = MAX_PERF_MAPS}};
     return p->profile_failed ? -ENOMEM : 0;
 }
 
@@ -131,6 +136,13 @@ void session_files_asked(struct session_files *fs, struct session_file *f) {
         forget_names(fs, f);
     if (++fs->asked >= RELEASE_AFTER)
         session_files_release(fs);
+}
+
+void session_files_note(struct session_files *fs) {
+    if (fs->perf_maps.left_out)
+        profile_note(fs->profile,
+                     "%llu lines of perf maps did not fit into %zu MB, which all maps share: their code has no names",
+                     (unsigned long long)fs->perf_maps.left_out, fs->perf_maps.limit >> 20);
 }
 
 /* ---- opening ---- */

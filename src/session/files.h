@@ -1,6 +1,6 @@
 /* The files whose code is sampled: opened once each, their unwind tables and names loaded on demand. A capture may
  * last for hours and see a million of them: one that no process has mapped any more is closed after a while, and of
- * what names are made from no more is held than a bound, over all files.
+ * what names are made from no more is held than a bound, over all files; nor of perf maps, over all processes.
  * Private to session/.
  * May use: symbol/, unwind/, model/, lang/.
  * Must not: know processes; addresses here are the file's own. */
@@ -53,6 +53,7 @@ struct session_files {
     uint64_t runtime_names; /* functions that were learnt from a runtime */
     bool once;              /* every stack is walked once, in user space: load of tables only what is looked at */
     uint64_t tables_loaded; /* counts loads: another process may have loaded a shared file */
+    struct symbol_perf_maps perf_maps;
 };
 
 int session_files_init(struct session_files *fs, struct profile *p, struct tables *tables);
@@ -70,6 +71,9 @@ void session_files_release(struct session_files *fs);
 /* Before a name is looked up in a file, for which it may have to be loaded, and after. Private to files. */
 void session_files_ask(struct session_files *fs, struct session_file *f);
 void session_files_asked(struct session_files *fs, struct session_file *f);
+
+/* Notes in the profile what did not fit. Call it at the end. */
+void session_files_note(struct session_files *fs);
 
 /* Compiles and loads the unwind table unless that was tried. Returns whether it is loaded. */
 bool session_file_load_tables(struct session_files *fs, struct session_file *f);

@@ -188,8 +188,7 @@ struct assemble_trust mapped_trust(const struct mapped_log *log, const struct se
     u32 n = s->lang ? 0 : MIN(MIN(s->total, (u32)s->leaf_capacity), walk->n_frames);
     for (u32 i = 0; i < n && s->first + i < WALK_CAPACITY; i++) {
         const struct raw_frame *f = &walk->frames[s->first + i];
-        uint64_t address = raw_address(f) - (f->word[1] & (RAW_EXACT | RAW_SIGNAL) ? 0 : 1);
-        enum trust t = trust_in(log, &how, address);
+        enum trust t = trust_in(log, &how, raw_code(f));
         if (t != TRUST_ALL)
             return (struct assemble_trust){.certain = i + (t == TRUST_NAME), .lost = t == TRUST_NOTHING};
     }

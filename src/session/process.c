@@ -37,6 +37,27 @@ static const struct process_code *known_code(const struct session_process *p, co
     return c->file->device == m->device && c->file->inode == m->inode ? c : NULL;
 }
 
+/* Whether the core says of a part of this mapping's file what it is: it has what was written to, as of every program
+ * and library, but not of data that are only read. Parts of a file lie side by side. */
+static bool is_known_in_part(const struct session_process *p, const struct target_mapping *m) {
+    size_t n, at;
+    const struct target_mapping *all = target_mappings(p->target, &n);
+    bool known = false;
+    for (at = (size_t)(m - all); at > 0 && strcmp(all[at - 1].path, m->path) == 0; at--)
+        known |= !all[at - 1].assumed;
+    for (at = (size_t)(m - all); at < n && !known && strcmp(all[at].path, m->path) == 0; at++)
+        known = !all[at].assumed;
+    return known;
+}
+
+/* Whether code that ran is lost with a file that gave none for its mapping: `f`, or NULL when it was not to be had.
+ * A core that a debugger wrote leaves out code and data alike, so what is there but no code may be just that. */
+static bool is_lost(const struct session_process *p, const struct target_mapping *m, const struct session_file *f) {
+    if (m->path[0] != '/')
+        return false;
+    return f ? f->symbols && !m->assumed : !m->assumed || is_known_in_part(p, m);
+}
+
 static void describe_code(struct session_process *p, const struct target_mapping *m, struct process_code *ret) {
     const struct process_code *known = known_code(p, m);
     if (known) {
@@ -54,6 +75,7 @@ static void describe_code(struct session_process *p, const struct target_mapping
         const char *slash = strrchr(m->path, '/');
         snprintf(name, sizeof(name), m->path[0] == '[' ? "%s" : "[%s]", slash ? slash + 1 : m->path);
         ret->absent = profile_string(p->files->profile, name);
+        ret->lost = is_lost(p, m, f);
         return;
     }
     ret->file = f;
@@ -272,10 +294,10 @@ void session_process_close(struct session_process *p) {
 
 /* ---- walking in user space ---- */
 
-/* Improves what stopped a walk at `pc`. Returns whether it is worth walking again. */
-static bool improve(struct session_process *p, int end, uint64_t pc, bool *refreshed) {
+/* Improves what stopped a walk at `code`. Returns whether it is worth walking again. */
+static bool improve(struct session_process *p, int end, uint64_t code, bool *refreshed) {
     if (end == WALK_END_NO_TABLE)
-        return session_process_load_tables(p, pc);
+        return session_process_load_tables(p, code);
     if (end == WALK_END_UNMAPPED && !*refreshed) {
         *refreshed = true;
         return session_process_refresh(p);
@@ -303,8 +325,7 @@ void session_process_walk(struct session_process *p, const struct session_walk *
         ret->n_streams = 0;
         ret->n_frames = 0;
         int end = walk_native(&w, p->files->tables, p->table.mappings_at, p->table.n_mappings, how->exact);
-        uint64_t pc = state.regs.value[16];
-        if (tries >= 256 || !improve(p, end, pc ? pc - 1 : 0, &refreshed))
+        if (tries >= 256 || !improve(p, end, walk_native_at(&w), &refreshed))
             break;
     }
     if (how->runtime && p->runtime) {

@@ -11,7 +11,8 @@
 struct process_code {
     uint64_t start, end, offset, bias; /* offset in the file; bias = address in the target - in the file */
     struct session_file *file;         /* NULL: generated code, or a file that cannot be had */
-    string_id absent;                  /* that file's name, in brackets; 0 when it is not so */
+    string_id absent;                  /* that file's name, in brackets; 0 when it is not so … */
+    bool lost;                         /* … and whether code that ran is lost with it */
 };
 
 /* The code mappings at one time. */
@@ -65,7 +66,7 @@ DEFINE_CLEANUP(struct session_process, session_process_close)
 /* Re-reads the mappings. Returns whether code mappings changed; then `table` is new. Tells in `ended` whether
  * the process is gone. */
 bool session_process_refresh(struct session_process *p);
-/* Loads the tables of the file that holds `pc`. Returns whether something changed; then `table` is new. */
+/* Loads the tables of the file that holds the code at `pc`. Returns whether something changed; then `table` is new. */
 bool session_process_load_tables(struct session_process *p, uint64_t pc);
 /* Loads the tables of the files that nearly every stack goes through, before the target is stopped. */
 void session_process_preload(struct session_process *p);

@@ -171,4 +171,4 @@ void debug_candidates_close(struct debug_candidates *c);
 
 int symbol_kernel_open_path(const char *path, struct symbol_kernel **ret, struct err *err) _must_check_;
 /* Takes over `fd`, also on failure. */
-int symbol_perf_map_open_fd(int fd, struct symbol_perf_map **ret) _must_check_;
+int symbol_perf_map_open_fd(int fd, struct symbol_perf_maps *all, struct symbol_perf_map **ret) _must_check_;

@@ -12,12 +12,11 @@
 #include "symbol/internal.h"
 
 enum {
-    MAX_ENTRIES = 2 << 20,
-    MAX_NAME_BYTES = 64 << 20,
     MAX_FILE = 256 << 20,
     WINDOW = 1 << 20, /* longer lines are not names */
     MAX_RUNS = 32,    /* each is twice as long as the next, so that is more than there can be */
     TAIL = 64,
+    INDEX_BYTES = 8, /* for each place in the index of names */
 };
 #define MAX_READ (4ull << 30) /* in all: a file may be written anew for ever */
 
@@ -32,6 +31,8 @@ struct codes {
 };
 
 struct symbol_perf_map {
+    struct symbol_perf_maps *all;
+    size_t held; /* bytes, as `all` counts them */
     int fd;
     struct target *target; /* to look for a new file of the name; NULL = this one is all there is */
     struct stat seen;      /* when it was read last */
@@ -49,13 +50,14 @@ struct symbol_perf_map {
 
 /* ---- opening ---- */
 
-int symbol_perf_map_open_fd(int fd, struct symbol_perf_map **ret) {
+int symbol_perf_map_open_fd(int fd, struct symbol_perf_maps *all, struct symbol_perf_map **ret) {
     struct symbol_perf_map *m = mem_zalloc(1, sizeof(*m));
     if (!m) {
         close(fd);
         return -ENOMEM;
     }
     m->fd = fd;
+    m->all = all;
     *ret = m;
     return 0;
 }
@@ -72,11 +74,15 @@ static int open_map_of(struct target *t) {
     return TAKE_FD(fd);
 }
 
-int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) {
+int symbol_perf_map_open(struct target *t, struct symbol_perf_maps *all, struct symbol_perf_map **ret) {
     int fd = open_map_of(t);
     if (fd < 0)
         return fd;
-    int rc = symbol_perf_map_open_fd(fd, ret);
+    if (!target_ids_mean_it(t)) {
+        close(fd);
+        return -ESTALE;
+    }
+    int rc = symbol_perf_map_open_fd(fd, all, ret);
     if (rc == 0)
         (*ret)->target = t;
     return rc;
@@ -92,6 +98,7 @@ void symbol_perf_map_close(struct symbol_perf_map *m) {
     if (!m)
         return;
     close(m->fd);
+    m->all->held -= m->held;
     forget_runs(m);
     symbol_names_free(&m->names);
     free(m->fresh.all);
@@ -119,6 +126,16 @@ static const char *read_hex(const char *p, uint64_t *ret) {
     return errno || *after != ' ' ? NULL : after;
 }
 
+/* Counts what is held. What a merge takes besides is gone soon. */
+static void count_held(struct symbol_perf_map *m) {
+    const struct symbol_names *n = &m->names;
+    size_t names =
+        n->arena.bytes + n->capacity * sizeof(*n->all) + (n->index.slots ? n->index.mask + 1 : 0) * INDEX_BYTES;
+    size_t held = names + (m->fresh.capacity + m->entries) * sizeof(struct code);
+    m->all->held += held - m->held;
+    m->held = held;
+}
+
 /* A line that is none is passed over. */
 static void add_line(struct symbol_perf_map *m, const char *line) {
     struct code c;
@@ -128,8 +145,13 @@ static void add_line(struct symbol_perf_map *m, const char *line) {
     if (!at || size == 0 || __builtin_add_overflow(c.start, size, &c.end))
         return;
     at += strspn(at, " ");
-    if (!*at || m->entries + m->fresh.count >= MAX_ENTRIES || m->names.arena.bytes >= MAX_NAME_BYTES)
+    if (!*at)
         return;
+    count_held(m);
+    if (m->all->held >= m->all->limit) {
+        m->all->left_out++;
+        return;
+    }
     c.name = symbol_names_text(&m->names, at);
     if (c.name[0])
         (void)append(&m->fresh, &c); /* out of memory: it has no name */
@@ -264,6 +286,7 @@ static bool merge_last_two(struct symbol_perf_map *m) {
     free(over->all);
     *under = out;
     m->n_runs--;
+    mem_fit((void **)&under->all, &under->capacity, under->count, sizeof(*under->all));
     return true;
 }
 
@@ -274,6 +297,7 @@ static void take_fresh(struct symbol_perf_map *m) {
     if (m->n_runs == MAX_RUNS || make_run(&m->fresh, &run) < 0) {
         free(run.all);
     } else {
+        mem_fit((void **)&run.all, &run.capacity, run.count, sizeof(*run.all));
         m->runs[m->n_runs++] = run;
         m->entries += run.count;
     }
@@ -320,9 +344,12 @@ static void read_on(struct symbol_perf_map *m) {
         m->bytes_read += (uint64_t)n;
         size_t used = add_lines(m, window, (size_t)n);
         m->read_to += (off_t)used;
+        take_fresh(m);
         if (used == 0)
             break;
     }
+    mem_fit((void **)&m->fresh.all, &m->fresh.capacity, 0, sizeof(*m->fresh.all));
+    count_held(m);
     size_t tail = (size_t)MIN(m->read_to, (off_t)TAIL);
     n = pread(m->fd, m->tail, tail, m->read_to - (off_t)tail);
     m->n_tail = n > 0 ? (size_t)n : 0;
@@ -342,7 +369,6 @@ static void refresh(struct symbol_perf_map *m) {
     }
     m->seen = now;
     read_on(m);
-    take_fresh(m);
 }
 
 /* ---- looking up ---- */

@@ -113,8 +113,15 @@ const char *symbol_kernel_lookup(struct symbol_kernel *k, uint64_t address, cons
 /* ---- perf maps: /tmp/perf-PID.map, written by just-in-time compilers ---- */
 
 struct symbol_perf_map;
-/* Opens the map of a target through its own root; -ENOENT when it writes none. */
-int symbol_perf_map_open(struct target *t, struct symbol_perf_map **ret) _must_check_;
+/* What the maps of all processes hold together, for no process is alone: whoever opens them has it, and sets `limit`.
+ * It must outlive them. */
+struct symbol_perf_maps {
+    size_t limit, held; /* bytes */
+    uint64_t left_out;  /* lines that did not fit: their code has no name */
+};
+/* Opens the map of a target through its own root; -ENOENT when it writes none, -ESTALE when there is one that may be
+ * another process's. */
+int symbol_perf_map_open(struct target *t, struct symbol_perf_maps *all, struct symbol_perf_map **ret) _must_check_;
 void symbol_perf_map_close(struct symbol_perf_map *m);
 DEFINE_CLEANUP(struct symbol_perf_map, symbol_perf_map_close)
 /* Re-reads what was appended; later entries replace earlier ones. Name or "". */

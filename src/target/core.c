@@ -61,6 +61,38 @@ static ssize_t read_file(int fd, uint64_t offset, void *dst, size_t size) {
     return (ssize_t)zeros;
 }
 
+/* Opens a file at its first sight, or anew: then it must still be the same. */
+static int open_again(struct core_file *c, struct core_opened *o) {
+    struct stat st;
+    int fd = core_open_path(c, o->path);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0 || (o->inode && (st.st_ino != o->inode || st.st_dev != o->device))) {
+        close(fd);
+        return -ESTALE;
+    }
+    o->device = st.st_dev;
+    o->inode = st.st_ino;
+    return fd;
+}
+
+/* The open file behind a range, which is good until the next call, or negative errno. */
+static int open_file_of(struct core_file *c, const struct core_backing *b) {
+    struct core_opened *o = &c->opened[b->file];
+    if (o->error)
+        return o->error;
+    if (o->fd >= 0)
+        return o->fd;
+    int fd = open_again(c, o);
+    if (fd < 0)
+        return fd;
+    uint32_t *place = &c->open[c->next_open++ % MAX_CORE_OPEN];
+    if (*place)
+        close(TAKE_FD(c->opened[*place - 1].fd));
+    *place = b->file + 1;
+    return o->fd = fd;
+}
+
 /* Reads as much as one segment or file gives; returns the number of bytes, 0 when there is none. What the
  * core should hold but does not, because it was cut short, is not looked for elsewhere. */
 static size_t read_piece(struct core_file *c, uint64_t address, void *dst, size_t size) {
@@ -74,10 +106,11 @@ static size_t read_piece(struct core_file *c, uint64_t address, void *dst, size_
         return n > 0 ? (size_t)n : 0;
     }
     const struct core_backing *b = backing_at(c, address);
-    if (!b || c->opened[b->file].fd < 0)
+    int fd = b ? open_file_of(c, b) : -ENOENT;
+    if (fd < 0)
         return 0;
     uint64_t end = MIN(b->end, s ? s->end : next ? next->start : UINT64_MAX);
-    n = read_file(c->opened[b->file].fd, b->offset + (address - b->start), dst, MIN(size, end - address));
+    n = read_file(fd, b->offset + (address - b->start), dst, MIN(size, end - address));
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -111,16 +144,6 @@ static bool begins_alike(struct core_file *c, const struct core_backing *b, int 
     return got > 0 && read_file(fd, 0, in_file, (size_t)got) == got && memcmp(in_core, in_file, (size_t)got) == 0;
 }
 
-static struct core_opened open_backing(struct core_file *c, const char *path) {
-    struct core_opened o = {.path = path, .fd = core_open_path(c, path)};
-    struct stat st;
-    if (o.fd >= 0 && fstat(o.fd, &st) == 0) {
-        o.device = st.st_dev;
-        o.inode = st.st_ino;
-    }
-    return o;
-}
-
 struct same_path {
     const struct core_file *core;
     const char *path;
@@ -131,7 +154,7 @@ static bool is_same_path(const void *ctx, uint32_t id) {
     return strcmp(s->core->opened[id].path, s->path) == 0;
 }
 
-/* Opens every mapped file once, and drops those that are not what ran. */
+/* Looks at every mapped file, and drops those that are not what ran. */
 static int open_backings(struct core_file *c) {
     _cleanup_(hash_index_free) struct hash_index index = {0};
     for (size_t i = 0; i < c->n_backings; i++) {
@@ -143,12 +166,15 @@ static int open_backings(struct core_file *c) {
                 hash_index_add(&index, hash, (uint32_t)c->n_opened) < 0)
                 return -ENOMEM;
             b->file = (uint32_t)c->n_opened;
-            c->opened[c->n_opened++] = open_backing(c, b->path);
+            c->opened[c->n_opened++] = (struct core_opened){.path = b->path, .fd = -1};
         }
         struct core_opened *o = &c->opened[b->file];
-        if (o->fd >= 0 && !begins_alike(c, b, o->fd)) {
-            close(o->fd);
-            *o = (struct core_opened){.path = o->path, .fd = -ESTALE};
+        int fd = open_file_of(c, b);
+        if (fd < 0 && !o->error)
+            o->error = fd;
+        else if (fd >= 0 && !begins_alike(c, b, fd)) {
+            o->error = -ESTALE;
+            o->device = o->inode = 0;
         }
     }
     return 0;
@@ -156,11 +182,14 @@ static int open_backings(struct core_file *c) {
 
 int core_open_mapping(struct core_file *c, const struct target_mapping *m, struct err *err) {
     const struct core_backing *b = backing_at(c, m->start);
-    int fd = b ? c->opened[b->file].fd : -ENOENT;
+    int fd = b ? open_file_of(c, b) : -ENOENT;
     if (fd >= 0)
         fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (fd >= 0)
         return fd;
+    if (fd == -EMFILE || fd == -ENFILE)
+        return err_set(err, fd, "Allow more open files: ulimit -n 65536", "%s cannot be opened: %s", m->path,
+                       strerror(-fd));
     static const char advice[] = "Name the directory that holds the files of the machine it came from with --sysroot";
     return err_set(err, -ENOENT, advice,
                    fd == -ESTALE ? "%s is not the file that the core was made with" : "%s is not here", m->path);
@@ -168,11 +197,12 @@ int core_open_mapping(struct core_file *c, const struct target_mapping *m, struc
 
 /* ---- mappings ---- */
 
-static int add_mapping(struct target *t, uint64_t start, uint64_t end, uint32_t protection) {
+static int add_mapping(struct target *t, uint64_t start, uint64_t end, const struct core_segment *in) {
     struct core_file *c = t->core;
     struct mapping_list *list = &t->mappings;
     const struct core_backing *b = backing_at(c, start);
-    struct target_mapping m = {.start = start, .end = end, .protection = protection, .path = ""};
+    struct target_mapping m = {.start = start, .end = end, .assumed = !in, .path = ""};
+    m.protection = in ? in->protection : PROT_READ | PROT_EXEC;
     if (b) {
         m.path = b->path;
         m.offset = b->offset + (start - b->start);
@@ -189,16 +219,16 @@ static int add_mapping(struct target *t, uint64_t start, uint64_t end, uint32_t 
     return 0;
 }
 
-/* Adds [start, end), cut where files begin and end. `files_only` leaves out what has no file. */
-static int add_pieces(struct target *t, uint64_t start, uint64_t end, uint32_t protection, bool files_only) {
+/* Adds [start, end), cut where files begin and end. `in` NULL: it is of no segment, and what has no file is nothing. */
+static int add_pieces(struct target *t, uint64_t start, uint64_t end, const struct core_segment *in) {
     struct core_file *c = t->core;
     int rc = 0;
     for (size_t i = backing_from(c, start); rc == 0 && start < end;) {
         const struct core_backing *b = i < c->n_backings ? &c->backings[i] : NULL;
         bool inside = b && b->start <= start;
         uint64_t stop = MIN(end, !b ? end : inside ? b->end : b->start);
-        if (inside || !files_only)
-            rc = add_mapping(t, start, stop, protection);
+        if (inside || in)
+            rc = add_mapping(t, start, stop, in);
         start = stop;
         i += inside;
     }
@@ -213,12 +243,12 @@ static int make_mappings(struct target *t) {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < c->n_segments; i++) {
         const struct core_segment *s = &c->segments[i];
-        rc = add_pieces(t, at, s->start, PROT_READ | PROT_EXEC, true);
+        rc = add_pieces(t, at, s->start, NULL);
         if (rc == 0)
-            rc = add_pieces(t, s->start, s->end, s->protection, false);
+            rc = add_pieces(t, s->start, s->end, s);
         at = s->end;
     }
-    return rc < 0 ? rc : add_pieces(t, at, UINT64_MAX, PROT_READ | PROT_EXEC, true);
+    return rc < 0 ? rc : add_pieces(t, at, UINT64_MAX, NULL);
 }
 
 /* ---- opening ---- */
@@ -305,7 +335,8 @@ int target_open_core(const char *path, const char *sysroot, struct target **ret,
     t->core = mem_zalloc(1, sizeof(*t->core));
     if (!t->core)
         return err_nomem(err);
-    const char *root = sysroot && sysroot[0] ? sysroot : "/";
+    t->core->root_named = sysroot && sysroot[0];
+    const char *root = t->core->root_named ? sysroot : "/";
     t->core->fd = open_file(path, err);
     t->core->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (t->core->fd < 0)

@@ -26,9 +26,11 @@ struct core_backing {
     uint32_t file;    /* index into core_file.opened */
 };
 
+/* A program may map thousands of files, more than may be open at once: they are opened anew when they are needed. */
 struct core_opened {
     const char *path;
-    int fd; /* negative errno: -ESTALE when it is not the file that ran, -ENOENT, … */
+    int fd;    /* negative while it is not open */
+    int error; /* 0 when it can be had, else negative errno: -ESTALE when it is not the file that ran, -ENOENT, … */
     uint64_t device, inode;
 };
 
@@ -36,10 +38,11 @@ struct core_range { /* in the core */
     uint64_t offset, size;
 };
 
-enum { MAX_CORE_NOTE_SEGMENTS = 8 };
+enum { MAX_CORE_NOTE_SEGMENTS = 8, MAX_CORE_OPEN = 32 };
 
 struct core_file {
     int fd, root_fd; /* the core, unpacked; the sysroot; negative when not open */
+    bool root_named; /* … and whether that is one, not this machine's root for want of another */
     struct core_range notes[MAX_CORE_NOTE_SEGMENTS];
     size_t n_notes;
     struct core_segment *segments; /* sorted, not overlapping */
@@ -50,8 +53,10 @@ struct core_file {
     size_t n_backings, cap_backings;
     struct core_opened *opened; /* each file once */
     size_t n_opened, cap_opened;
-    char *names;           /* of the files */
-    uint64_t vdso, random; /* AT_SYSINFO_EHDR; AT_RANDOM, which lies in the stack; 0 when unknown */
+    uint32_t open[MAX_CORE_OPEN]; /* those that are open, as indices + 1; 0 = none … */
+    uint32_t next_open;           /* … and which place is the next one's */
+    char *names;                  /* of the files */
+    uint64_t vdso, random;        /* AT_SYSINFO_EHDR; AT_RANDOM, which lies in the stack; 0 when unknown */
 };
 
 void core_close(struct core_file *c);

@@ -142,10 +142,11 @@ pid_t proc_inner_id(const char *status, pid_t id) {
 }
 
 int read_info(int proc_fd, pid_t pid, struct target_info *ret) {
-    char status[4096];
-    int rc = proc_read_text(proc_fd, "status", status, sizeof(status));
+    _cleanup_(buf_free) struct buf b = {0};
+    int rc = proc_read(proc_fd, "status", &b);
     if (rc < 0)
         return rc;
+    const char *status = buf_cstr(&b);
     *ret = (struct target_info){.pid = pid};
     ret->parent = (pid_t)atoi(proc_field(status, "PPid"));
     char *end;

@@ -54,7 +54,8 @@ int proc_read_text(int proc_fd, const char *name, char *ret, size_t size);
 int proc_numbers(int dir_fd, const char *name, pid_t **ret, size_t *ret_count);
 /* The text after "\nNAME:" and its spaces, up to the end of `status`; "" when it is not there. */
 const char *proc_field(const char *status, const char *name);
-/* The last id in the line NSpid, the innermost namespace's; `id` when there is none. */
+/* The last id in the line NSpid, the innermost namespace's; `id` when there is none. The line follows that of the
+ * groups, of which a process may have 65536: this needs the file whole. */
 pid_t proc_inner_id(const char *status, pid_t id);
 
 /* The name in a "comm" file, fit to be printed; *ret stays what it is when there is none. */

@@ -106,6 +106,10 @@ int target_open_path(struct target *t, const char *path) {
     return t->core ? core_open_path(t->core, path) : live_open_path(t, path);
 }
 
+bool target_ids_mean_it(const struct target *t) {
+    return !t->core || t->core->root_named;
+}
+
 const struct target_info *target_get_info(struct target *t) {
     if (!t->info_read && !t->core && read_info(t->proc_fd, t->pid, &t->info) < 0)
         t->info.pid = t->info.ns_pid = t->pid;

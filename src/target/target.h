@@ -15,6 +15,7 @@ struct target_mapping {
     uint64_t start, end, offset; /* [start, end) in the target; offset in the file */
     uint64_t device, inode;      /* as stat() says them; 0 when anonymous */
     uint32_t protection;         /* PROT_READ | … */
+    bool assumed;                /* … which a core does not say: it left the range out, and it may be code */
     bool deleted;                /* the path no longer names this file */
     const char *path;            /* "" when anonymous; "[vdso]", "[stack]", … as the kernel says */
 };
@@ -101,6 +102,9 @@ int target_open_mapping(struct target *t, const struct target_mapping *m, struct
 /* Opens a regular file by its path inside the target's root (its mount namespace, or a core's sysroot),
  * read-only; links do not lead out of it. A descriptor the caller closes, or negative errno. */
 int target_open_path(struct target *t, const char *path);
+/* Whether a file in that root whose name says only the process's id is the process's own. Without a sysroot a core's
+ * root is this machine's, where another process may have, or have had, that id. */
+bool target_ids_mean_it(const struct target *t);
 
 /* Thread ids, sorted. Caller frees *ret. */
 int target_threads(struct target *t, pid_t **ret, size_t *ret_count);

@@ -19,12 +19,13 @@ void target_thread_name(struct target *t, pid_t tid, char *ret, size_t size) {
 }
 
 pid_t target_thread_inner_id(struct target *t, pid_t tid) {
-    char path[32], status[4096];
+    char path[32];
+    _cleanup_(buf_free) struct buf status = {0};
     const struct target_info *info = target_get_info(t);
     if (t->core || !info || info->ns_pid == t->pid) /* it is in ours */
         return tid;
     snprintf(path, sizeof(path), "task/%d/status", (int)tid);
-    return proc_read_text(t->proc_fd, path, status, sizeof(status)) < 0 ? tid : proc_inner_id(status, tid);
+    return proc_read(t->proc_fd, path, &status) < 0 ? tid : proc_inner_id(buf_cstr(&status), tid);
 }
 
 char target_thread_state(struct target *t, pid_t tid) {

@@ -30,15 +30,15 @@ void *table_space_record(const struct table_space *s, enum record_kind kind, u32
 
 /* ---- taking ---- */
 
-static int add_chunk(struct table_space *s, enum record_kind kind, u32 used) {
+/* An empty one. */
+static int add_chunk(struct table_space *s) {
     if (s->n_chunks == TABLE_MAX_CHUNKS)
         return -ENOMEM;
     void *chunk = s->memory.new_chunk(s->memory.ctx, s->n_chunks);
     if (!chunk)
         return -ENOMEM;
     s->chunks[s->n_chunks] = chunk;
-    s->kinds[s->n_chunks] = (u8)kind;
-    s->used[s->n_chunks++] = used;
+    s->used[s->n_chunks++] = 0;
     return 0;
 }
 
@@ -57,25 +57,41 @@ static bool take_again(struct free_list *list, u32 count, u32 *ret_at) {
     return false;
 }
 
+/* The first of `n` empty chunks side by side; where there are no such, of those at the end, which more may follow. */
+static u32 find_empty(const struct table_space *s, u32 n) {
+    u32 first = 0;
+    for (u32 i = 0; i < s->n_chunks && i - first < n; i++)
+        if (s->used[i])
+            first = i + 1;
+    return first;
+}
+
+/* Takes from empty chunks. When there is no memory for all of them, those that there are stay empty. */
+static int take_empty(struct table_space *s, enum record_kind kind, u32 count, u32 *ret_at) {
+    u32 capacity = capacity_of(kind), n = (count + capacity - 1) / capacity, first = find_empty(s, n);
+    while (s->n_chunks < first + n)
+        if (add_chunk(s) < 0)
+            return -ENOMEM;
+    for (u32 i = first, left = count; i < first + n; i++) {
+        s->kinds[i] = (u8)kind;
+        s->used[i] = MIN(left, capacity);
+        left -= s->used[i];
+    }
+    *ret_at = first * capacity;
+    return 0;
+}
+
 int table_space_take(struct table_space *s, enum record_kind kind, u32 count, u32 *ret_at) {
     u32 capacity = capacity_of(kind);
     if (take_again(&s->free[kind], count, ret_at))
         return 0;
     for (u32 i = 0; i < s->n_chunks; i++)
-        if (s->kinds[i] == kind && capacity - s->used[i] >= count) {
+        if (s->used[i] && s->kinds[i] == kind && capacity - s->used[i] >= count) {
             *ret_at = i * capacity + s->used[i];
             s->used[i] += count;
             return 0;
         }
-    *ret_at = s->n_chunks * capacity;
-    for (u32 left = count; left;) {
-        u32 here = MIN(left, capacity);
-        int rc = add_chunk(s, kind, here);
-        if (rc < 0)
-            return rc;
-        left -= here;
-    }
-    return 0;
+    return take_empty(s, kind, count, ret_at);
 }
 
 /* ---- giving back ---- */
@@ -117,6 +133,22 @@ static void join_neighbours(struct free_list *list, u32 capacity) {
     list->count = n;
 }
 
+/* A chunk of which nothing is in use serves any kind again, and as one of several side by side. */
+static void empty_chunks(struct table_space *s, enum record_kind kind) {
+    struct free_list *list = &s->free[kind];
+    u32 capacity = capacity_of(kind);
+    size_t n = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct free_range *f = &list->all[i];
+        u32 chunk = f->at / capacity;
+        if (f->age >= OLD_ENOUGH && f->at % capacity == 0 && f->count == s->used[chunk])
+            s->used[chunk] = 0;
+        else
+            list->all[n++] = *f;
+    }
+    list->count = n;
+}
+
 void table_space_age(struct table_space *s) {
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         struct free_list *list = &s->free[kind];
@@ -125,7 +157,9 @@ void table_space_age(struct table_space *s) {
             news |= list->all[i].age < OLD_ENOUGH;
             list->all[i].age = MIN(list->all[i].age + 1, (u32)OLD_ENOUGH);
         }
-        if (news)
+        if (news) {
             join_neighbours(list, capacity_of((enum record_kind)kind));
+            empty_chunks(s, (enum record_kind)kind);
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 #include "unwind/tables.h"
 
-/* Chunks hold one kind of record each. */
+/* Chunks hold one kind of record each, as long as they hold any. */
 enum record_kind { RECORD_ROWS, RECORD_PAGES, RECORD_MAPPINGS, RECORD_KINDS };
 
 /* Lies within one chunk. */
@@ -24,7 +24,7 @@ struct table_space {
     struct tables_memory memory;
     void *chunks[TABLE_MAX_CHUNKS];
     u8 kinds[TABLE_MAX_CHUNKS];
-    u32 used[TABLE_MAX_CHUNKS]; /* records handed out from the front */
+    u32 used[TABLE_MAX_CHUNKS]; /* records handed out from the front; 0 = it is empty */
     u32 n_chunks;
     struct free_list free[RECORD_KINDS]; /* given back since */
 };
@@ -32,11 +32,11 @@ struct table_space {
 void table_space_free(struct table_space *s);
 
 /* `count` records with consecutive references: side by side in one chunk or, where they do not fit into one, in
- * fresh ones. 0 or -ENOMEM. */
+ * empty ones. Their bytes are anything. 0 or -ENOMEM, and then nothing is taken. */
 int table_space_take(struct table_space *s, enum record_kind kind, u32 count, u32 *ret_at) _must_check_;
 /* What cannot be noted for want of memory is lost until the end; bounded by TABLE_MAX_CHUNKS. */
 void table_space_give(struct table_space *s, enum record_kind kind, u32 at, u32 count);
-/* Neighbours that are free for good become one. */
+/* Neighbours that are free for good become one, and chunks that hold nothing else are empty. */
 void table_space_age(struct table_space *s);
 
 /* NULL when nothing of that kind is there. */

@@ -69,6 +69,12 @@ static __always_inline u64 raw_address(const struct raw_frame *f) {
     return f->word[0] & RAW_ADDRESS_MASK;
 }
 
+/* An address of a native frame's code itself: of a return address, the byte before, as a call may be the last thing
+ * that a function or a mapping has. Where a signal's handler returns to is a function's first instruction. */
+static __always_inline u64 raw_code(const struct raw_frame *f) {
+    return raw_address(f) - (f->word[1] & (RAW_EXACT | RAW_SIGNAL) ? 0 : 1);
+}
+
 /* ---- the stack being filled ---- */
 
 enum {

@@ -20,3 +20,9 @@ int walk_native(struct walk *w, struct tables *tables, u32 mappings_at, u32 n_ma
     w->state->host->table_rules = tables_rules(tables);
     return native_walk(w, mappings_at, n_mappings, exact);
 }
+
+u64 walk_native_at(const struct walk *w) {
+    const struct native_state *s = (const struct native_state *)w->state->runtime;
+    u64 pc = w->state->regs.value[ARCH_PC];
+    return s->exact ? pc : pc - 1;
+}

@@ -10,9 +10,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct symbol_perf_maps all = {.limit = 1 << 20};
     struct symbol_perf_map *m = NULL;
     int fd = memfd_create("map", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size / 2) != (ssize_t)(size / 2) || symbol_perf_map_open_fd(dup(fd), &m) < 0)
+    if (fd < 0 || write(fd, data, size / 2) != (ssize_t)(size / 2) || symbol_perf_map_open_fd(dup(fd), &all, &m) < 0)
         abort();
     const char *first = symbol_perf_map_lookup(m, 0x1000);
     size_t length = strlen(first);
@@ -23,6 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (strlen(first) != length)
         abort();
     symbol_perf_map_close(m);
+    if (all.held != 0)
+        abort();
     close(fd);
     char *text = mem_strndup((const char *)data, size);
     if (text)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -196,16 +197,73 @@ def test_ctrl_z_does_not_hold_the_target():
             s.communicate(timeout=20)
 
 
-def test_dump_of_a_core_file(tmp_path):
-    gcore = subprocess.run(["sh", "-c", "command -v gcore"], capture_output=True, text=True).stdout.strip()
+def core_of(pid, directory):
+    """What gdb's gcore leaves: all of it but what was mapped from files and not written to."""
+    gcore = shutil.which("gcore")
     if not gcore:
         pytest.skip("gcore (gdb) is not installed")
+    made = subprocess.run([gcore, "-o", directory / "core", str(pid)], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"gcore failed: {made.stderr[-200:]}")
+    return directory / f"core.{pid}"
+
+
+def test_dump_of_a_core_file(tmp_path):
     with Target([pythons()[0], SOURCES / "threads.py", 60, 5]) as t:
-        made = subprocess.run([gcore, "-o", tmp_path / "core", str(t.pid)], capture_output=True, text=True)
-        if made.returncode:
-            pytest.skip(f"gcore failed: {made.stderr[-200:]}")
-        r = scry("dump", "--core", tmp_path / f"core.{t.pid}")
+        r = scry("dump", "--core", core_of(t.pid, tmp_path))
     assert r.status == 0 and "idle" in r.out and "busy" in r.out, r
+    assert "are not here" not in r.out
+
+
+def test_files_of_a_core_that_are_not_here_are_counted_if_they_are_code(tmp_path):
+    """The locale's data are mapped like a library, and the core does not say what they are."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    with Target(["sleep", 60], ready=False, env=environment) as t:
+        time.sleep(0.3)
+        maps = pathlib.Path(f"/proc/{t.pid}/maps").read_text().splitlines()
+        core = core_of(t.pid, tmp_path)
+    here, elsewhere = (scry("dump", "--core", core, "--json", *more) for more in ([], ["--sysroot", tmp_path]))
+    files = {line.split()[-1] for line in maps if "/" in line}
+    code = {line.split()[-1] for line in maps if "/" in line and "x" in line.split()[1]}
+    assert len(files) > len(code) >= 2
+    assert here.json["notes"] == []
+    assert f"{len(code)} of the files that ran are not here" in str(elsewhere.json["notes"]), elsewhere
+
+
+JIT = """
+#include <string.h>
+#include <sys/mman.h>
+int main(void) {
+    void *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(code, "\\xeb\\xfe", 2);
+    ((void (*)(void))code)();
+}
+"""
+
+
+def test_a_core_has_the_names_of_generated_code_only_where_the_map_is_its_own(tmp_path):
+    program, source = tmp_path / "jit", tmp_path / "jit.c"
+    source.write_text(JIT)
+    subprocess.run(["cc", "-o", program, source], check=True)
+    with Target([program], ready=False) as t:
+        time.sleep(0.3)
+        core = core_of(t.pid, tmp_path)
+        maps = pathlib.Path(f"/proc/{t.pid}/maps").read_text().splitlines()
+        start = next(line.split("-")[0] for line in maps if "rwxp" in line)
+    name = pathlib.Path(f"/tmp/perf-{t.pid}.map")
+    below = tmp_path / "root" / name.relative_to("/")
+    below.parent.mkdir(parents=True)
+    below.write_text(f"{start} 1000 its own\n")
+    name.write_text(f"{start} 1000 of whoever had the number\n")
+    try:
+        plain = scry("dump", "--core", core)
+        named = scry("dump", "--core", core, "--sysroot", "/")
+        root = scry("dump", "--core", core, "--sysroot", tmp_path / "root")
+    finally:
+        name.unlink()
+    assert "whoever" not in plain.out and "[generated code]" in plain.out and str(name) in plain.out, plain
+    assert "of whoever had the number" in named.out, named
+    assert "its own" in root.out, root
 
 
 def test_dump_agrees_with_the_interpreters_own_answer(tmp_path):

@@ -1,6 +1,7 @@
 """Stacks: whole, in order, across everything that makes walking hard."""
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -105,6 +106,31 @@ def test_both_stacks_are_whole_where_a_thread_is_made(capture, how, maker):
     assert not [names for names in cut if "do_exit" not in names or "could not be read" not in names[-1]]
     assert len(cut) <= 0.001 * len(known), cut
     assert len(known) >= 0.99 * len(c.profile.samples)
+
+
+FIRST_BYTE = """
+    .text
+spin:
+    .cfi_startproc
+1:  jmp 1b
+    .cfi_endproc
+    .globl _start
+_start:
+    .cfi_startproc
+    .cfi_undefined rip
+    call spin
+    .cfi_endproc
+    .section .note.GNU-stack
+"""
+
+
+def test_code_at_the_first_byte_of_a_mapping_is_walked_from(capture, tmp_path):
+    program, source = tmp_path / "first", tmp_path / "first.s"
+    source.write_text(FIRST_BYTE)
+    subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-z,separate-code", "-o", program, source], check=True)
+    with Target([program], ready=False) as t:
+        c = capture(t, truth=False, seconds=1)
+    assert c.samples > 100 and c.holding("spin", "_start") > 0.99, c.result
 
 
 def test_tail_calls_do_not_break_the_stack(capture):

@@ -200,10 +200,7 @@ static void merge_records(struct merge *m) {
 /* ---- <= 3.9 ---- */
 
 static bool is_loop(const struct merge *m, const struct raw_frame *f) {
-    if (raw_kind(f) != RAW_NATIVE)
-        return false;
-    u64 at = raw_address(f) - (f->word[1] & (RAW_EXACT | RAW_SIGNAL) ? 0 : 1);
-    return python_in_loop(&m->lp->config, at);
+    return raw_kind(f) == RAW_NATIVE && python_in_loop(&m->lp->config, raw_code(f));
 }
 
 /* How many loops at the leaf have no Python frame. Only two whole stacks can be compared. */

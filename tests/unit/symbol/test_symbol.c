@@ -384,9 +384,11 @@ static void overlapping_ranges_give_way_to_what_starts_later(void **state) {
 
 /* ---- perf maps ---- */
 
+static struct symbol_perf_maps perf_maps = {.limit = 64 << 20};
+
 static struct symbol_perf_map *map_of(int fd) {
     struct symbol_perf_map *m = NULL;
-    assert_int_equal(symbol_perf_map_open_fd(dup(fd), &m), 0);
+    assert_int_equal(symbol_perf_map_open_fd(dup(fd), &perf_maps, &m), 0);
     return m;
 }
 
@@ -473,6 +475,37 @@ static void a_map_that_is_written_for_ever_stays_small(void **state) {
     close(fd);
 }
 
+/* Maps share what they may hold; one that goes makes room. */
+static void maps_together_hold_no_more_than_their_limit(void **state) {
+    enum { MAPS = 6, LINES = 40000, LIMIT = 8 << 20 };
+    struct symbol_perf_maps all = {.limit = LIMIT};
+    struct symbol_perf_map *maps[MAPS];
+    _cleanup_(buf_free) struct buf text = {0};
+    for (int i = 0; i < LINES; i++)
+        buf_addf(&text, "%x 10 %0100d\n", 0x1000 + i * 16, i);
+    int fd = memory_file(text.data, text.len);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    for (int i = 0; i < MAPS; i++) {
+        assert_int_equal(symbol_perf_map_open_fd(dup(fd), &all, &maps[i]), 0);
+        symbol_perf_map_lookup(maps[i], 0x1000);
+    }
+    size_t held = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    assert_true(held < LIMIT * 5 / 4); /* nothing is known of it under a sanitizer */
+    assert_true(all.held > LIMIT / 2 && all.held < LIMIT * 5 / 4);
+    assert_true(all.left_out > 3 * LINES && all.left_out < 5 * LINES);
+    assert_string_not_equal(symbol_perf_map_lookup(maps[0], 0x1000 + 16 * (LINES - 1)), "");
+    assert_string_equal(symbol_perf_map_lookup(maps[MAPS - 1], 0x1000), "");
+    append_text(fd, "10 10 later\n");
+    assert_string_equal(symbol_perf_map_lookup(maps[MAPS - 1], 0x10), "");
+    symbol_perf_map_close(maps[0]);
+    append_text(fd, "20 10 last\n");
+    assert_string_equal(symbol_perf_map_lookup(maps[MAPS - 1], 0x20), "last");
+    for (int i = 1; i < MAPS; i++)
+        symbol_perf_map_close(maps[i]);
+    assert_int_equal(all.held, 0);
+    close(fd);
+}
+
 static void later_lines_replace_what_they_overlap(void **state) {
     srandom(5);
     for (int round = 0; round < 60; round++) {
@@ -508,9 +541,9 @@ static void a_target_s_own_map_is_found(void **state) {
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
     unlink(path);
     struct symbol_perf_map *m = NULL;
-    assert_int_equal(symbol_perf_map_open(t, &m), -ENOENT);
+    assert_int_equal(symbol_perf_map_open(t, &perf_maps, &m), -ENOENT);
     assert_int_equal(file_write(path, "abc000 10 jitted\n", 17, NULL), 0);
-    assert_int_equal(symbol_perf_map_open(t, &m), 0);
+    assert_int_equal(symbol_perf_map_open(t, &perf_maps, &m), 0);
     assert_string_equal(symbol_perf_map_lookup(m, 0xabc00f), "jitted");
     unlink(path);
     assert_int_equal(file_write(path, "abc000 10 another file of that name\n", 36, NULL), 0);
@@ -621,6 +654,7 @@ int main(void) {
         cmocka_unit_test(labels_end_where_their_sections_do),
         cmocka_unit_test(overlapping_ranges_give_way_to_what_starts_later),
         cmocka_unit_test(perf_maps_are_read_on_as_they_grow),
+        cmocka_unit_test(maps_together_hold_no_more_than_their_limit),
         cmocka_unit_test(a_known_name_gives_way_to_what_is_written_later),
         cmocka_unit_test(a_map_that_is_written_anew_is_read_anew),
         cmocka_unit_test(a_map_that_is_written_for_ever_stays_small),

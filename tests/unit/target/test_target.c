@@ -1,16 +1,19 @@
 /* Processes of our own making, which say themselves what the reader must find. */
 #include "../unit.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/file.h"
 #include "target/internal.h"
 
 static volatile sig_atomic_t *shared; /* seen by both sides */
@@ -227,6 +230,49 @@ static void containers_are_known_by_their_cgroup(void **state) {
     }
 }
 
+/* ---- what /proc says ---- */
+
+static void write_status(int dir_fd, const char *name, const char *ids) {
+    _cleanup_(buf_free) struct buf status = {0};
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    buf_adds(&status, "Name:\tx\nTgid:\t10\nPPid:\t9\nUid:\t5\t6\t7\t8\nGroups:\t");
+    for (unsigned i = 0; i < 65536; i++)
+        buf_addf(&status, "%u ", 4000000000u + i);
+    buf_addf(&status, "\nNSpid:\t%s\nNSpgid:\t10\t1\n", ids);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, status.data, status.len), status.len);
+    close(fd);
+}
+
+/* A directory as /proc shows a process of a container: it is 10 here and 2 there, and its thread 11 is 3. */
+static int make_proc_of_many_groups(char *path) {
+    assert_non_null(mkdtemp(path));
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0 && mkdirat(fd, "task", 0700) == 0 && mkdirat(fd, "task/11", 0700) == 0);
+    write_status(fd, "status", "10\t2");
+    write_status(fd, "task/11/status", "11\t3");
+    return fd;
+}
+
+static void ids_in_a_namespace_are_found_behind_many_groups(void **state) {
+    char path[] = "/tmp/scry-proc-XXXXXX";
+    static const char *const names[] = {"task/11/status", "status"};
+    struct target t = {.pid = 10, .proc_fd = make_proc_of_many_groups(path), .memory_fd = -1};
+    assert_int_equal(target_get_info(&t)->ns_pid, 2);
+    assert_int_equal(target_get_info(&t)->parent, 9);
+    assert_int_equal(target_get_info(&t)->uid, 6);
+    assert_int_equal(target_thread_inner_id(&t, 11), 3);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        unlinkat(t.proc_fd, names[i], 0);
+    unlinkat(t.proc_fd, "task/11", AT_REMOVEDIR);
+    unlinkat(t.proc_fd, "task", AT_REMOVEDIR);
+    rmdir(path);
+    target_info_clear(&t.info);
+    close(t.proc_fd);
+}
+
+/* ---- cores ---- */
+
 /* tests/fuzz/corpus/core/small: register n holds 100 + n in the kernel's order; see elfcore.h. */
 static void a_core_is_read_plain_and_compressed(void **state) {
     const char *const names[] = {CORPUS "/small", CORPUS "/small.gz", CORPUS "/small.zst"};
@@ -246,8 +292,90 @@ static void a_core_is_read_plain_and_compressed(void **state) {
         assert_int_equal(target_read(t, 0x500000, got, 16), -EFAULT); /* left out, and the file is not here */
         assert_string_equal(target_find_mapping(t, 0x501000)->path, "/no/such");
         assert_int_equal(target_find_mapping(t, 0x501000)->offset, 0x1000); /* of its start */
+        assert_false(target_find_mapping(t, 0x501000)->assumed);            /* the core has its header */
         target_close(t);
     }
+}
+
+/* A core of one thread that had `count` files of a page each mapped side by side, from 0x10000000 on. */
+static void write_core_of_files(const char *path, const char *directory, unsigned count) {
+    _cleanup_(buf_free) struct buf notes = {0}, files = {0};
+    const uint64_t head[] = {count, 4096};
+    unsigned char status[336] = {0};
+    status[32] = 77; /* its id */
+    buf_add(&files, head, sizeof(head));
+    for (uint64_t at = 0x10000000; at < 0x10000000 + 4096ull * count; at += 4096)
+        buf_add(&files, (uint64_t[]){at, at + 4096, 0}, 24);
+    for (unsigned i = 0; i < count; i++) {
+        buf_addf(&files, "%s/%u", directory, i);
+        buf_addc(&files, '\0');
+    }
+    while (files.len % 4)
+        buf_addc(&files, '\0');
+    buf_add(&notes, (uint32_t[]){5, sizeof(status), NT_PRSTATUS}, 12);
+    buf_add(&notes, "CORE\0\0\0", 8);
+    buf_add(&notes, status, sizeof(status));
+    buf_add(&notes, (uint32_t[]){5, (uint32_t)files.len, NT_FILE}, 12);
+    buf_add(&notes, "CORE\0\0\0", 8);
+    buf_add(&notes, files.data, files.len);
+    Elf64_Ehdr h = {.e_type = ET_CORE,
+                    .e_machine = EM_X86_64,
+                    .e_version = EV_CURRENT,
+                    .e_phoff = sizeof(h),
+                    .e_ehsize = sizeof(h),
+                    .e_phentsize = sizeof(Elf64_Phdr),
+                    .e_phnum = 1};
+    memcpy(h.e_ident, (unsigned char[]){0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, 7);
+    Elf64_Phdr note = {.p_type = PT_NOTE, .p_offset = sizeof(h) + sizeof(note), .p_filesz = notes.len};
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, &h, sizeof(h)) + write(fd, &note, sizeof(note)), sizeof(h) + sizeof(note));
+    assert_int_equal(write(fd, notes.data, notes.len), notes.len);
+    close(fd);
+}
+
+static void a_core_may_name_more_files_than_may_be_open(void **state) {
+    enum { COUNT = 300, MAY_BE_OPEN = 64 };
+    char directory[] = "/tmp/scry-core-XXXXXX", path[64], text[16];
+    assert_non_null(mkdtemp(directory));
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(path, sizeof(path), "%s/%u", directory, i);
+        snprintf(text, sizeof(text), "file %04u", i);
+        assert_int_equal(file_write(path, text, strlen(text), NULL), 0);
+    }
+    snprintf(path, sizeof(path), "%s/core", directory);
+    write_core_of_files(path, directory, COUNT);
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = MAY_BE_OPEN, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    struct target *t = NULL;
+    assert_int_equal(target_open_core(path, "", &t, NULL), 0);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < COUNT; i++) {
+            char got[16] = "", expected[16];
+            snprintf(expected, sizeof(expected), "file %04u", i);
+            assert_int_equal(target_read(t, 0x10000000 + 4096ull * i, got, strlen(expected)), 0);
+            assert_string_equal(got, expected);
+            int fd = target_open_mapping(t, target_find_mapping(t, 0x10000000 + 4096ull * i), NULL);
+            assert_true(fd >= 0);
+            assert_int_equal(pread(fd, got, sizeof(got), 0), strlen(expected));
+            assert_string_equal(got, expected);
+            close(fd);
+        }
+    /* What has another file's place now is not read. */
+    snprintf(path, sizeof(path), "%s/7", directory);
+    assert_int_equal(file_write(path, "another", 7, NULL), 0);
+    assert_true(target_open_mapping(t, target_find_mapping(t, 0x10000000 + 4096 * 7), NULL) < 0);
+    target_close(t);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(path, sizeof(path), "%s/%u", directory, i);
+        unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/core", directory);
+    unlink(path);
+    rmdir(directory);
 }
 
 static void the_mount_of_control_groups_is_found(void **state) {
@@ -310,7 +438,9 @@ int main(void) {
         cmocka_unit_test(a_replaced_file_is_opened_as_it_was),
         cmocka_unit_test(what_cannot_be_read_is_refused_by_name),
         cmocka_unit_test(containers_are_known_by_their_cgroup),
+        cmocka_unit_test(ids_in_a_namespace_are_found_behind_many_groups),
         cmocka_unit_test(a_core_is_read_plain_and_compressed),
+        cmocka_unit_test(a_core_may_name_more_files_than_may_be_open),
         cmocka_unit_test(the_mount_of_control_groups_is_found),
         cmocka_unit_test(what_is_no_control_group_is_refused_with_advice),
         cmocka_unit_test(a_compressed_core_may_end_with_a_full_buffer),

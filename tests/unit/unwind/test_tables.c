@@ -122,6 +122,60 @@ static void memory_of_files_that_went_is_used_again(void **state) {
     free_tables(t);
 }
 
+/* 300 MB of code have more pages than fit into one chunk. */
+static void memory_of_large_files_that_went_is_used_again(void **state) {
+    const u64 bytes = 300ull << 20, distance = 1 << 20;
+    _cleanup_(cfi_rows_free) struct cfi_rows rows = {0}, many = {0};
+    struct tables *t = new_tables();
+    struct tables_file stays, file;
+    fill(&rows, bytes, distance);
+    fill(&many, 4 << 20, 16);
+    assert_int_equal(tables_add_file(t, &rows, &stays), 0);
+    for (unsigned i = 0; i < 40; i++) { /* in turn: a chunk of pages becomes one of rows, and back */
+        assert_int_equal(tables_add_file(t, i % 2 ? &rows : &many, &file), 0);
+        assert_rows(&file, i % 2 ? bytes : 4 << 20, i % 2 ? distance : 16);
+        tables_remove_file(t, &file);
+        tables_reclaim(t);
+        tables_reclaim(t);
+    }
+    assert_true(tables_statistics(t).chunks <= 10);
+    assert_rows(&stays, bytes, distance);
+    free_tables(t);
+}
+
+/* Memory of which there are `left` chunks more. */
+struct scarce {
+    unsigned left;
+};
+
+static void *scarce_chunk(void *ctx, u32 index) {
+    struct scarce *s = ctx;
+    return s->left && s->left-- ? mem_zalloc(1, TABLE_CHUNK_BYTES) : NULL;
+}
+
+static void free_scarce(void *ctx, u32 index, void *chunk) {
+    free(chunk);
+}
+
+static void what_does_not_fit_takes_nothing(void **state) {
+    _cleanup_(cfi_rows_free) struct cfi_rows large = {0}, small = {0};
+    struct scarce memory = {.left = 2};
+    struct tables *t;
+    struct tables_file file;
+    shared_rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*shared_rules));
+    assert_non_null(shared_rules);
+    struct tables_memory from = {scarce_chunk, free_scarce, &memory, shared_rules};
+    assert_int_equal(tables_new(&from, &t), 0);
+    chunks = tables_chunks(t);
+    fill(&large, 700ull << 20, 1 << 20);
+    fill(&small, 1 << 20, 64);
+    assert_int_equal(tables_add_file(t, &large, &file), -ENOMEM);
+    assert_int_equal(memory.left, 0);
+    assert_int_equal(tables_add_file(t, &small, &file), 0);
+    assert_rows(&file, 1 << 20, 64);
+    free_tables(t);
+}
+
 static void a_walk_under_way_still_finds_what_went(void **state) {
     enum { BYTES = 1 << 20, DISTANCE = 64 };
     _cleanup_(cfi_rows_free) struct cfi_rows rows = {0}, others = {0};
@@ -201,6 +255,8 @@ int main(void) {
         cmocka_unit_test(files_of_more_code_than_one_chunk_has_pages_for_are_whole),
         cmocka_unit_test(more_code_than_can_call_itself_is_refused),
         cmocka_unit_test(memory_of_files_that_went_is_used_again),
+        cmocka_unit_test(memory_of_large_files_that_went_is_used_again),
+        cmocka_unit_test(what_does_not_fit_takes_nothing),
         cmocka_unit_test(a_walk_under_way_still_finds_what_went),
         cmocka_unit_test(lists_of_mappings_come_and_go),
         cmocka_unit_test(pages_on_demand_are_empty_until_they_are_wanted),
