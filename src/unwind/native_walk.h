@@ -26,6 +26,7 @@ struct native_state {
     u8 volatiles;                 /* volatile registers still hold the frame's values */
     u8 end;                       /* enum walk_end, once known */
     u8 popped, skipped;           /* of a stub's code: struct arch_restore */
+    u8 chained; /* the present frame was found by a frame pointer, so that its own means what it says */
 };
 _Static_assert(sizeof(struct table_mapping) == sizeof(((struct walk_state *)0)->leaf_mapping), "lies there");
 _Static_assert(sizeof(struct native_state) <= sizeof(((struct walk_state *)0)->runtime), "lies there");
@@ -74,14 +75,21 @@ static __always_inline int native_register(struct native_walk *n, u32 r, u64 *re
     return 0;
 }
 
-/* Whether `pc` can be a return address: executable, and after a call instruction. */
-static __always_inline int native_plausible_return(struct native_walk *n, u64 pc) {
+enum native_return { NATIVE_NO_CODE, NATIVE_NO_CALL, NATIVE_AFTER_CALL };
+
+/* What `pc` would be as a return address. */
+static __always_inline enum native_return native_return_to(struct native_walk *n, u64 pc) {
     u64 before;
     if (pc < 4096 || !table_find_mapping(n->w, n->s->mappings_at, n->s->n_mappings, pc - 1))
-        return 0;
+        return NATIVE_NO_CODE;
     if (walk_read(n->w, &before, 8, pc - 8) < 0)
-        return 0;
-    return arch_follows_call(before);
+        return NATIVE_NO_CODE;
+    return arch_follows_call(before) ? NATIVE_AFTER_CALL : NATIVE_NO_CALL;
+}
+
+/* Whether `pc` can be a return address: executable, and after a call instruction. */
+static __always_inline int native_plausible_return(struct native_walk *n, u64 pc) {
+    return native_return_to(n, pc) == NATIVE_AFTER_CALL;
 }
 
 /* The caller by frame pointer, or, in the interrupted frame, by the word at the stack pointer: a
@@ -99,15 +107,22 @@ static __always_inline int native_by_frame_pointer(struct native_walk *n) {
     }
     if (native_register(n, ARCH_FRAME_POINTER, &fp) < 0)
         return native_no_register(n, ARCH_FRAME_POINTER);
-    /* By convention the outermost frame clears it. The interrupted one may use it for anything. */
+    /* By convention the outermost frame clears it; but so it is in all of a thread whose code uses it for other things. */
+    u8 chained = n->s->chained;
     if (fp == 0)
-        return n->s->volatiles ? WALK_END_NO_RULE : WALK_END_ROOT;
+        return chained ? WALK_END_ROOT : WALK_END_NO_RULE;
     if (fp < sp || (fp & 7) || walk_stack_word(n->w, fp + 8, &pc) < 0)
         return WALK_END_NO_RULE;
     if (pc == 0)
-        return WALK_END_ROOT;
-    if (!native_plausible_return(n, pc))
+        return chained ? WALK_END_ROOT : WALK_END_NO_RULE;
+    /* Nobody called the outermost function of a goroutine: it returns to where it would be ended. */
+    enum native_return back = native_return_to(n, pc);
+    u64 outer = 1;
+    if (back == NATIVE_NO_CALL && chained)
+        walk_stack_word(n->w, fp, &outer);
+    if (back != NATIVE_AFTER_CALL && outer != 0)
         return WALK_END_NO_RULE;
+    n->s->chained = 2; /* see native_advance() */
     state->saved_at[ARCH_FRAME_POINTER] = fp;
     n->s->cfa = fp + 16;
     n->s->pc = pc;
@@ -266,6 +281,7 @@ static __always_inline int native_advance(struct native_walk *n) {
     state->regs.value[ARCH_PC] = n->s->pc;
     n->s->exact = 0;
     n->s->volatiles = 0;
+    n->s->chained >>= 1;
     return n->s->pc ? WALK_END_NONE : WALK_END_ROOT;
 }
 
@@ -412,6 +428,8 @@ static __always_inline void native_plain_frames(struct native_walk *n) {
         emitted++;
     }
     state->regs.value[ARCH_PC] = pc;
+    if (emitted)
+        n->s->chained = 0;
     walk_emitted(n->w, emitted);
 }
 

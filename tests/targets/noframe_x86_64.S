@@ -1,6 +1,7 @@
 /* Assembly without call-frame information.
  *   asm_framed(callback, arg): keeps a frame pointer, calls back: walks on by the frame pointer.
- *   asm_leaf(n): no frame at all, loops: nothing but its neighbour's rules could cross it. */
+ *   asm_leaf(n): no frame at all, loops: nothing but its neighbour's rules could cross it.
+ *   asm_bare(callback, arg): calls back with nothing to find its caller by, and a frame pointer that is 0. */
         .text
         .globl  asm_framed
         .type   asm_framed, @function
@@ -14,6 +15,20 @@ asm_framed:
         leave
         ret
         .size   asm_framed, .-asm_framed
+
+        .globl  asm_bare
+        .type   asm_bare, @function
+asm_bare:
+        pushq   %rbp
+        xorl    %ebp, %ebp
+        subq    $48, %rsp
+        movq    %rdi, %rax
+        movq    %rsi, %rdi
+        call    *%rax
+        addq    $48, %rsp
+        popq    %rbp
+        ret
+        .size   asm_bare, .-asm_bare
 
         .globl  asm_leaf
         .type   asm_leaf, @function
