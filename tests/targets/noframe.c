@@ -34,7 +34,7 @@ NOINLINE static uint64_t leaf_path(uint64_t x) {
 /* Leaves the frame pointer as it is. */
 NOINLINE __attribute__((optimize("omit-frame-pointer"))) static uint64_t unframed(uint64_t x) {
     uint64_t t = target_cpu();
-    for (uint64_t i = 0; i < 1000000; i++)
+    for (uint64_t i = 0; i < 10000000; i++)
         x = x * 6364136223846793005ull + i;
     target_charge(2, target_cpu() - t);
     return x;
