@@ -46,7 +46,7 @@ static uint32_t child_of(struct builder *b, uint32_t parent, frame_id frame) {
         first = add_node(b, parent, function, frame);
         return first == UINT32_MAX ? first : (b->tree.nodes[parent].first_child = first);
     }
-    uint64_t hash = hash_mix(hash_mix(0, parent), function);
+    uint64_t hash = hash_mix(hash_mix(hash_secret(), parent), function);
     struct node_key key = {.nodes = b->tree.nodes, .parent = parent, .function = function};
     uint32_t id = hash_index_find(&b->index, hash, same_node, &key);
     if (id != UINT32_MAX)

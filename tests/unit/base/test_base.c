@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -172,6 +173,46 @@ static void maps_keep_what_they_are_given_until_it_is_removed(void **state) {
     u64_map_free(&m);
 }
 
+/* What the mixing of hash_mix() undoes, as who makes such a file does. */
+static uint64_t unmixed(uint64_t h, uint64_t before) {
+    uint64_t odd = 0x9E3779B97F4A7C15ull, inverse = odd;
+    for (int i = 0; i < 6; i++)
+        inverse *= 2 - odd * inverse;
+    return (h ^ h >> 29 ^ h >> 58) * inverse ^ before * 0xFF51AFD7ED558CCDull;
+}
+
+static void keys_made_to_collide_do_not(void **state) {
+    struct u64_map m = {0};
+    clock_t began = clock();
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_int_equal(u64_map_put(&m, unmixed((i & 0x1ffff) | i >> 17 << 46, 0), i), 0);
+    assert_int_equal(m.count, 100000);
+    assert_true(clock() - began < 2 * CLOCKS_PER_SEC); /* seconds when each looks at all before it */
+    u64_map_free(&m);
+}
+
+static bool counted_equal(const void *ctx, uint32_t id) {
+    ++*(size_t *)(uintptr_t)ctx;
+    return false;
+}
+
+static void texts_made_to_collide_do_not(void **state) {
+    struct hash_index ix = {0};
+    size_t compared = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint64_t odd = 0xFF51AFD7ED558CCDull, inverse = odd;
+        for (int k = 0; k < 6; k++)
+            inverse *= 2 - odd * inverse;
+        uint64_t text = unmixed(unmixed(i, 0) * inverse, 0xCBF29CE484222325ull ^ sizeof(text));
+        assert_int_equal(hash_lasting(&text, sizeof(text)) >> 32, 0);
+        uint64_t hash = hash_bytes(&text, sizeof(text));
+        assert_int_equal(hash_index_find(&ix, hash, counted_equal, &compared), UINT32_MAX);
+        assert_int_equal(hash_index_add(&ix, hash, i), 0);
+    }
+    assert_true(compared < 10);
+    hash_index_free(&ix);
+}
+
 static void reader_never_passes_its_end(void **state) {
     const uint8_t bytes[] = {0x80, 0x80, 0x80};
     struct reader r = reader_of(bytes, sizeof(bytes));
@@ -278,6 +319,8 @@ int main(void) {
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
         cmocka_unit_test(a_trimmed_buffer_keeps_its_bytes_and_grows_again),
         cmocka_unit_test(maps_keep_what_they_are_given_until_it_is_removed),
+        cmocka_unit_test(keys_made_to_collide_do_not),
+        cmocka_unit_test(texts_made_to_collide_do_not),
         cmocka_unit_test(reader_never_passes_its_end),
         cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
         cmocka_unit_test(json_escapes_what_could_break_a_consumer),
