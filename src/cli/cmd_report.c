@@ -10,13 +10,15 @@
 
 static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
                      struct err *err) {
+    double min_share = o->min_percent / 100;
     if (o->tree)
-        return o->inverted ? analyse_inverted_tree(p, value, ret, err) : analyse_tree(p, value, ret, err);
+        return o->inverted ? analyse_inverted_tree(p, value, min_share, ret, err) : analyse_tree(p, value, ret, err);
     _cleanup_(freep) bool *chosen = NULL;
     int rc = analyse_find_functions(p, o->callers ? o->callers : o->callees, &chosen, err);
     if (rc < 0)
         return rc;
-    return o->callers ? analyse_callers(p, value, chosen, ret, err) : analyse_callees(p, value, chosen, ret, err);
+    return o->callers ? analyse_callers(p, value, chosen, min_share, ret, err)
+                      : analyse_callees(p, value, chosen, ret, err);
 }
 
 static void json_begin(struct json *j, const struct profile *p, unsigned value) {

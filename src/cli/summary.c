@@ -136,6 +136,16 @@ static void break_lines(struct buf *out, size_t start, unsigned width) {
     out->failed |= text.failed;
 }
 
+static void add_below_zero(struct buf *out, const struct profile *p, unsigned value) {
+    struct analyse_below_zero b = analyse_below_zero(p, value);
+    if (!b.rows)
+        return;
+    buf_addf(out, "note: values below zero, as of a difference of two profiles, count as nothing: %zu rows, together -",
+             b.rows);
+    add_value(out, -MAX(b.sum, -INT64_MAX), profile_str(p, p->value_types[value].unit));
+    buf_addc(out, '\n');
+}
+
 static void add_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
     add_verdict(out, p, style);
     add_capture(out, p);
@@ -150,6 +160,7 @@ static void add_quality(struct buf *out, const struct profile *p, const struct s
         text_add(out, profile_str(p, p->quality.notes[i]), NOTE_COLUMNS);
         buf_addc(out, '\n');
     }
+    add_below_zero(out, p, style->value);
 }
 
 void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
@@ -275,8 +286,7 @@ struct tree_walk {
 };
 
 static struct tree_walk tree_walk_of(const struct analyse_tree *t, double min_share) {
-    double least = (double)t->total * min_share;
-    return (struct tree_walk){.t = t, .least = least < (double)INT64_MAX ? (int64_t)least : INT64_MAX};
+    return (struct tree_walk){.t = t, .least = analyse_least(t->total, min_share)};
 }
 
 /* Children and siblings stand in the order of their totals: the first that is too small ends its row. */
@@ -465,6 +475,7 @@ void summary_quality_json(struct json *j, const struct profile *p, unsigned valu
     json_object(j);
     json_kstring(j, "type", profile_str(p, p->value_types[value].type));
     json_kstring(j, "unit", profile_str(p, p->value_types[value].unit));
+    json_ku64(j, "rows_below_zero", analyse_below_zero(p, value).rows);
     json_object_end(j);
 }
 

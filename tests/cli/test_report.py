@@ -1,5 +1,6 @@
 """scry report of files that others wrote: every number fits, and every name is shown."""
 import json
+import re
 
 from conftest import message, needs_verb
 
@@ -47,3 +48,27 @@ def test_json_tells_threads_as_the_text_does(scry, tmp_path):
     assert "75.0 %" in text and "slow" in text and told["processes"]
     assert len(json.loads(scry("report", "--threads", "--json", "-n", 1, file).stdout)["threads"]) == 1
     assert "threads" not in json.loads(scry("report", "--json", file).stdout)
+
+
+def test_values_below_zero_count_as_nothing_and_it_is_said(scry, tmp_path):
+    file = pprof(tmp_path / "x.pb", [("less", "f.c", 1, -5), ("more", "f.c", 1, 20)])
+    text = scry("report", file).stdout
+    assert "100.0 %  100.0 %         20 B  more" in text and "  0.0 %    0.0 %          0 B  less" in text, text
+    assert "note: values below zero, as of a difference of two profiles, count as nothing: 1 rows, together -5 B" in text
+    told = json.loads(scry("report", "--json", file).stdout)
+    assert told["total"] == 20 and told["value"]["rows_below_zero"] == 1
+    picture = scry("convert", file, "-", "--to", "svg").stdout
+    assert 'data-w="1180.0000"' in picture and max(float(w) for w in re.findall('data-w="([^"]*)"', picture)) == 1180
+
+
+def test_what_stands_for_no_sample_is_in_the_picture_too(scry, tmp_path):
+    names = ["", "samples", "count", "cpu", "nanoseconds", "known", "uncounted"]
+    parts = [message(1, (1, 1), (2, 2)), message(1, (1, 3), (2, 4))]
+    for i, n in ((1, 1), (2, 0)):
+        parts += [message(2, (1, i), (2, n), (2, 10**9)), message(4, (1, i), message(4, (1, i))), message(5, (1, i), (2, 4 + i))]
+    file = tmp_path / "x.pb"
+    file.write_bytes(b"".join(parts) + b"".join(message(6, s.encode()) for s in names))
+    for words in (["report", file], ["report", "--tree", file], ["report", "--tree", "--inverted", file],
+                  ["report", "--callers", "uncounted", file], ["convert", file, "-", "--to", "svg"]):
+        assert "uncounted" in scry(*words).stdout, words
+    assert "together 0.0 %" not in scry("report", "--tree", file).stdout

@@ -278,7 +278,7 @@ static void a_pattern_chooses_all_that_match(void **state) {
     struct err err = {0};
     assert_int_equal(analyse_find_functions(p, "/^(work|inner)$/", &chosen, &err), 0);
     _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
-    assert_int_equal(analyse_callers(p, 1, chosen, &t, NULL), 0);
+    assert_int_equal(analyse_callers(p, 1, chosen, 0, &t, NULL), 0);
     assert_int_equal(t.nodes[0].total_samples, 95);
     assert_int_equal(analyse_find_functions(p, "/(/", &none, &err), -EINVAL);
     assert_int_equal(analyse_find_functions(p, "/nothing/", &none, &err), -ENOENT);
@@ -288,7 +288,7 @@ static void a_pattern_chooses_all_that_match(void **state) {
 static void the_inverted_tree_begins_with_what_runs(void **state) {
     _cleanup_(profile_freep) struct profile *p = threaded_profile();
     _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
-    assert_int_equal(analyse_inverted_tree(p, 1, &t, NULL), 0);
+    assert_int_equal(analyse_inverted_tree(p, 1, 0, &t, NULL), 0);
     assert_int_equal(t.nodes[0].total_samples, 100);
     const struct analyse_node *work = &t.nodes[t.nodes[0].first_child];
     assert_string_equal(profile_str(p, p->functions[work->function].name), "work");
