@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/reader.h"
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "base/worker.h"
 
 static void arena_returns_zeroed_aligned_memory(void **state) {
@@ -247,6 +248,7 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     struct json j = json_to(&b);
     json_object(&j);
     json_kstring(&j, "a\"", "x</script>\x01\xff\xc3\xa9\x7f\xc2\x9b\xc2\xa0");
+    json_kstring(&j, "b", "\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8d\xd8\x9c\xef\xbb\xbf");
     json_kdouble(&j, "d", 0.25);
     json_key(&j, "l");
     json_array(&j);
@@ -256,8 +258,27 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     json_object_end(&j);
     assert_string_equal(
         buf_cstr(&b),
-        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\"d\":0.25,\"l\":[1,-2]}");
+        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\"b\":\"\\u202e\\u2066\xe2\x80\x8d\\u061c\\ufeff\",\"d\":0.25,\"l\":[1,-2]}");
     buf_free(&b);
+}
+
+/* Every letter there is, against the list that people agreed on. */
+static void what_steers_a_terminal_is_known(void **state) {
+    for (uint32_t c = 1; c < 0x10000; c++) {
+        unsigned char s[8] = {0};
+        size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+        if (c >= 0xd800 && c < 0xe000)
+            continue;
+        s[0] = (unsigned char)(n == 1 ? c : n == 2 ? 0xc0 | c >> 6 : 0xe0 | c >> 12);
+        s[1] = (unsigned char)(n == 2 ? 0x80 | (c & 63) : n == 3 ? 0x80 | (c >> 6 & 63) : 0);
+        s[2] = (unsigned char)(n == 3 ? 0x80 | (c & 63) : 0);
+        bool steers = c < ' ' || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+                      (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+        assert_int_equal(utf8_length(s), n);
+        assert_int_equal(utf8_code_point(s, n), c);
+        assert_int_equal(utf8_steers(s), steers ? n : 0);
+    }
+    assert_int_equal(utf8_steers((const unsigned char *)""), 0);
 }
 
 static void a_file_is_written_whole_or_not_at_all(void **state) {
@@ -324,6 +345,7 @@ int main(void) {
         cmocka_unit_test(reader_never_passes_its_end),
         cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
         cmocka_unit_test(json_escapes_what_could_break_a_consumer),
+        cmocka_unit_test(what_steers_a_terminal_is_known),
         cmocka_unit_test(a_file_is_written_whole_or_not_at_all),
     };
     return RUN_TESTS(tests);
