@@ -40,6 +40,8 @@ static struct letter letter_at(const char *s) {
         return (struct letter){.bytes = 1, .columns = 1, .shown = "\xef\xbf\xbd"};
     if (utf8_steers(c))
         return (struct letter){.bytes = n, .columns = 1, .shown = "?"};
+    if (n == 1)
+        return (struct letter){.bytes = 1, .columns = 1};
     uint32_t point = utf8_code_point(c, n);
     size_t columns = is_in(marks, ARRAY_SIZE(marks), point) ? 0 : is_in(wide, ARRAY_SIZE(wide), point) ? 2 : 1;
     return (struct letter){.bytes = n, .columns = columns};
@@ -74,13 +76,38 @@ static size_t add_letters(struct buf *out, const char **s, size_t room) {
     return used;
 }
 
+static bool fits(const char *s, size_t room) {
+    for (size_t columns = 0; *s;) {
+        struct letter l = letter_at(s);
+        columns += l.columns;
+        if (columns > room)
+            return false;
+        s += l.bytes;
+    }
+    return true;
+}
+
+/* Of a name of many kilobytes, which may stand in thousands of rows, only what may be shown is looked at. */
+static const char *near_end(const char *s, size_t room) {
+    enum { MOST_LETTER = 4, MARKS = 256 };
+    size_t n = strlen(s), near = room * MOST_LETTER + MARKS;
+    if (n <= near)
+        return s;
+    s += n - near;
+    while ((*s & 0xc0) == 0x80)
+        s++;
+    return s;
+}
+
 size_t text_add(struct buf *out, const char *s, size_t room) {
     static const char gap[] = "...";
-    size_t columns = text_columns(s), dots = strlen(gap);
-    if (columns <= room || room <= dots)
+    size_t dots = strlen(gap);
+    if (room <= dots || fits(s, room))
         return add_letters(out, &s, room);
     size_t head = (room - dots + 1) / 2, tail = room - dots - head;
-    size_t used = add_letters(out, &s, head) + dots, left = text_columns(s);
+    size_t used = add_letters(out, &s, head) + dots;
+    s = near_end(s, tail);
+    size_t left = text_columns(s);
     buf_adds(out, gap);
     while (*s && left > tail) {
         struct letter l = letter_at(s);

@@ -61,14 +61,21 @@ static size_t needs_escape(const unsigned char *p, const unsigned char *start) {
     return *p == '"' || *p == '\\' || (*p == '/' && p > start && p[-1] == '<') ? 1 : utf8_steers(p);
 }
 
+static bool is_plain(unsigned char c) {
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '/';
+}
+
 static void add_string(struct buf *out, const char *text) {
     const unsigned char *start = (const unsigned char *)text, *p = start;
     buf_addc(out, '"');
     while (*p) {
         const unsigned char *run = p;
-        size_t n;
-        while (*p && !needs_escape(p, start) && (n = utf8_length(p)) > 0)
+        size_t n = 0;
+        do {
             p += n;
+            while (is_plain(*p))
+                p++;
+        } while (*p && !needs_escape(p, start) && (n = utf8_length(p)) > 0);
         buf_add(out, run, (size_t)(p - run));
         if (!*p)
             break;

@@ -38,6 +38,13 @@ static void a_long_name_loses_its_middle(void **state) {
     added("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 9, "\xe6\x97\xa5...\xe8\xaa\x9e");
     added("abcdef", 2, "ab");
     added("abcdef", 0, "");
+    char huge[20000] = "begin";
+    memset(huge + 5, '-', sizeof(huge) - 6);
+    memcpy(huge + sizeof(huge) - 4, "end", 4);
+    added(huge, 13, "begin...--end");
+    for (size_t i = 5; i + 6 < sizeof(huge) - 6; i += 2)
+        memcpy(huge + i, "\xc3\xa9", 2);
+    added(huge, 13, "begin...--end");
 }
 
 static void names_cannot_steer_the_terminal(void **state) {
