@@ -1,4 +1,5 @@
 /* scry report: a profile's tables in the terminal. */
+#include <errno.h>
 #include <string.h>
 
 #include "analyse/summary.h"
@@ -7,6 +8,8 @@
 #include "cli/output.h"
 #include "cli/summary.h"
 #include "cli/terminal.h"
+
+enum { MOST_TEXT = 256 << 20 };
 
 static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
                      struct err *err) {
@@ -100,8 +103,11 @@ int cmd_report(const struct options *o, struct err *err) {
             profile_view(whole, (struct profile_view_options){.internal = o->internal, .threads = o->threads}, &v, err);
     if (rc == 0)
         rc = analyse_value_type(v.p, o->value, &style.value, err);
-    _cleanup_(buf_free) struct buf out = {0};
+    _cleanup_(buf_free) struct buf out = {.limit = MOST_TEXT};
     if (rc == 0)
         rc = views ? report_tree(o, v.p, &style, &out, err) : report_top(o, v.p, &style, &out, err);
+    if (rc == 0 && out.full)
+        rc = err_set(err, -EFBIG, "Ask for less, with a smaller -n or a larger --min",
+                     "The report is larger than %d MB", MOST_TEXT >> 20);
     return rc < 0 ? rc : output_text(&out, err);
 }

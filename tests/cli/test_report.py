@@ -1,8 +1,10 @@
 """scry report of files that others wrote: every number fits, and every name is shown."""
 import json
 import re
+import resource
 
-from conftest import message, needs_verb
+import pytest
+from conftest import SCRY, message, needs_verb
 
 pytestmark = needs_verb("report")
 
@@ -72,3 +74,22 @@ def test_what_stands_for_no_sample_is_in_the_picture_too(scry, tmp_path):
                   ["report", "--callers", "uncounted", file], ["convert", file, "-", "--to", "svg"]):
         assert "uncounted" in scry(*words).stdout, words
     assert "together 0.0 %" not in scry("report", "--tree", file).stdout
+
+
+def test_a_small_file_does_not_ask_for_gigabytes(scry, tmp_path):
+    """One name of 100 KB at 20,000 places of a stack: 25 KB when packed."""
+    name, depth = "x" * 100000, 20000
+    parts = [message(1, (1, 1), (2, 2)), message(2, message(1, b"\1" * depth), (2, 1)), message(4, (1, 1), message(4, (1, 1))),
+             message(5, (1, 1), (2, 3)), *(message(6, s.encode()) for s in ("", "samples", "count", name))]
+    file = tmp_path / "x.pb"
+    file.write_bytes(b"".join(parts))
+    less = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))}
+    if b"asan" in SCRY.read_bytes():
+        pytest.skip("the sanitizer needs all addresses")
+    r = scry("report", "--tree", "--min", 0, "--json", file, **less)
+    assert r.returncode == 1 and "The report is larger than 256 MB" in r.stderr, r
+    r = scry("convert", file, tmp_path / "x.folded", **less)
+    assert r.returncode == 1 and "would be larger than 1024 MB" in r.stderr, r
+    for words in (["report", file], ["report", "--tree", file], ["convert", file, tmp_path / "x.pb.gz"],
+                  ["convert", file, tmp_path / "x.svg"]):
+        assert scry(*words, **less).returncode == 0, words

@@ -144,8 +144,15 @@ static void buffer_stays_failed_past_its_limit(void **state) {
     buf_adds(&b, "0123456789");
     assert_false(b.failed);
     buf_addc(&b, 'x');
-    assert_true(b.failed);
+    assert_true(b.failed && b.full);
     assert_int_equal(b.len, 10);
+    buf_reset(&b);
+    assert_false(b.failed || b.full);
+    mem_fail_after(0);
+    buf_free(&b);
+    buf_adds(&b, "x");
+    mem_fail_after(-1);
+    assert_true(b.failed && !b.full);
     buf_free(&b);
 }
 

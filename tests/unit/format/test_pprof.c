@@ -160,6 +160,25 @@ static void a_bomb_does_not_fill_the_memory(void **state) {
 
 /* ---- what is written and read again ---- */
 
+/* A chain of 2,000 calls, each with a sample: two million frames when each stack is written out. */
+static void stacks_written_out_whole_are_bounded(void **state) {
+    static const char *const names[] = {"x.pb.gz", "x.speedscope.json"};
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    stack_id s = 0;
+    profile_value_type(p, "samples", "count");
+    for (uint64_t i = 0; i < 2000; i++) {
+        s = profile_stack(p, s, profile_frame(p, &(struct profile_frame){.address = i + 1}));
+        profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1});
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(buf_free) struct buf small = {.limit = 1 << 20}, large = {0};
+        struct err err = {0};
+        assert_int_equal(format_by_name(names[i])->write(p, NULL, &small, &err), -EFBIG);
+        assert_string_equal(err.text, "The stacks, each written out whole, would be larger than 1 MB");
+        assert_int_equal(format_by_name(names[i])->write(p, NULL, &large, &err), 0);
+    }
+}
+
 static frame_id frame_of(struct profile *p, const char *name, const char *kind, uint32_t flags, uint64_t address) {
     function_id f = profile_function(p, &(struct profile_function){.name = profile_string(p, name)});
     return profile_frame(
@@ -234,6 +253,7 @@ int main(void) {
         cmocka_unit_test(nor_may_stacks_that_are_shared_ask_for_them),
         cmocka_unit_test(deep_stacks_of_a_real_profile_are_all_read),
         cmocka_unit_test(a_bomb_does_not_fill_the_memory),
+        cmocka_unit_test(stacks_written_out_whole_are_bounded),
         cmocka_unit_test(functions_of_one_name_keep_their_kinds),
         cmocka_unit_test(folding_what_a_frame_was_inlined_into_does_not_move_it_to_another_address),
         cmocka_unit_test(no_failed_allocation_goes_unnoticed),
