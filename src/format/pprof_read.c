@@ -104,6 +104,11 @@ static void collect_comments(struct pprof_reader *r, const struct field *f) {
         add_comment(r, reader_uleb(&packed));
 }
 
+/* Times are signed in the schema; what is less than nothing is not known. */
+static uint64_t not_negative(uint64_t value) {
+    return value <= INT64_MAX ? value : 0;
+}
+
 static void collect_field(struct pprof_reader *r, const struct field *f) {
     struct slices *const lists[] = {
         [PROFILE_SAMPLE_TYPE] = &r->sample_types, [PROFILE_SAMPLE] = &r->samples,
@@ -119,13 +124,13 @@ static void collect_field(struct pprof_reader *r, const struct field *f) {
     }
     switch (f->number) {
     case PROFILE_TIME_NANOS:
-        r->p->start_time_ns = f->value;
+        r->p->start_time_ns = not_negative(f->value);
         break;
     case PROFILE_DURATION_NANOS:
-        r->p->duration_ns = f->value;
+        r->p->duration_ns = not_negative(f->value);
         break;
     case PROFILE_PERIOD:
-        r->period = f->value;
+        r->period = not_negative(f->value);
         break;
     case PROFILE_PERIOD_TYPE:
         r->period_type = f->bytes;
@@ -298,6 +303,10 @@ static void read_comments(struct pprof_reader *r) {
         else
             r->nomem = true;
     }
+}
+
+static void check_quality(struct pprof_reader *r) {
+    profile_check_quality(r->p);
 }
 
 /* ---- locations become frames at first use: frames of each are cached, leaf first ---- */
@@ -591,8 +600,8 @@ static void reader_free(struct pprof_reader *r) {
 }
 
 static void read_parts(struct pprof_reader *r, struct reader in) {
-    void (*const steps[])(struct pprof_reader *) = {read_sample_types, read_period, read_tables, read_comments,
-                                                    read_samples};
+    void (*const steps[])(struct pprof_reader *) = {read_sample_types, read_period,   read_tables,
+                                                    read_comments,     check_quality, read_samples};
     collect(r, in);
     r->string_ids = mem_zalloc(r->strings.count, sizeof(*r->string_ids));
     r->nomem |= !r->string_ids;

@@ -223,9 +223,9 @@ static void folding_what_a_frame_was_inlined_into_does_not_move_it_to_another_ad
     profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1});
     _cleanup_(profile_freep) struct profile *folded = written_and_read(p, false), *whole = written_and_read(p, true);
     assert_int_equal(leaf(folded)->address, 0x2000);
-    assert_int_equal(profile_stack_depth(folded, folded->samples[0].stack), 2);
+    assert_int_equal(depth_of(folded, folded->samples[0].stack), 2);
     assert_int_equal(leaf(whole)->flags, FRAME_INLINED);
-    assert_int_equal(profile_stack_depth(whole, whole->samples[0].stack), 3);
+    assert_int_equal(depth_of(whole, whole->samples[0].stack), 3);
 }
 
 static void no_failed_allocation_goes_unnoticed(void **state) {
