@@ -70,6 +70,10 @@ int analyse_callers(const struct profile *p, unsigned value, const bool *chosen,
                     struct analyse_tree *ret, struct err *err);
 int analyse_callees(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
                     struct err *err);
+static inline double analyse_percent(double part, double whole) {
+    return whole > 0 ? 100 * part / whole : 0;
+}
+
 /* The smallest total that is `min_share` of the whole. */
 static inline int64_t analyse_least(int64_t whole, double min_share) {
     double least = (double)whole * min_share;

@@ -9,10 +9,6 @@
 
 /* ---- numbers for people ---- */
 
-static double percent(double part, double whole) {
-    return whole > 0 ? 100.0 * part / whole : 0;
-}
-
 static void add_bytes(struct buf *out, double bytes) {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
     size_t u = 0;
@@ -55,13 +51,14 @@ static void add_stacks(struct buf *out, const struct profile *p) {
     uint64_t all = q->samples_taken + q->samples_lost;
     if (q->samples_lost)
         buf_addf(out, "%" PRIu64 " samples (%.2f %%) were lost; ", q->samples_lost,
-                 percent((double)q->samples_lost, (double)all));
+                 analyse_percent((double)q->samples_lost, (double)all));
     else
         buf_adds(out, "no sample was lost; ");
     if (q->stacks_whole >= q->samples_taken)
         buf_adds(out, "every stack is whole");
     else
-        buf_addf(out, "%.2f %% of the stacks are whole", percent((double)q->stacks_whole, (double)q->samples_taken));
+        buf_addf(out, "%.2f %% of the stacks are whole",
+                 analyse_percent((double)q->stacks_whole, (double)q->samples_taken));
     const char *separator = ": ";
     for (size_t i = 0; i < q->n_truncated; i++) {
         buf_adds(out, separator);
@@ -70,10 +67,11 @@ static void add_stacks(struct buf *out, const struct profile *p) {
         separator = ", ";
     }
     if (q->frames_unnamed)
-        buf_addf(out, "; %.1f %% of the frames have no name", percent((double)q->frames_unnamed, (double)q->frames));
+        buf_addf(out, "; %.1f %% of the frames have no name",
+                 analyse_percent((double)q->frames_unnamed, (double)q->frames));
     if (q->frames_approximate)
         buf_addf(out, "; %.1f %% were found by frame pointer only",
-                 percent((double)q->frames_approximate, (double)q->frames));
+                 analyse_percent((double)q->frames_approximate, (double)q->frames));
     buf_addc(out, '\n');
 }
 
@@ -257,8 +255,8 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         const struct analyse_row *r = &t->rows[i];
         struct buf value = {0};
         add_value(&value, r->self, unit);
-        buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", percent((double)r->self, (double)t->total),
-                 percent((double)r->total, (double)t->total), buf_cstr(&value));
+        buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", analyse_percent((double)r->self, (double)t->total),
+                 analyse_percent((double)r->total, (double)t->total), buf_cstr(&value));
         add_row_name(out, p, r, style->width - MIN(style->width, (unsigned)COLUMNS), style);
         buf_free(&value);
     }
@@ -326,8 +324,8 @@ static void add_tree_node(struct buf *out, const struct profile *p, const struct
     enum { COLUMNS = 20, DEEPEST = 30 };
     const struct analyse_node *n = &t->nodes[node];
     unsigned indent = MIN(depth, (unsigned)DEEPEST) * 2;
-    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", percent((double)n->total, (double)t->total),
-             percent((double)n->self, (double)t->total), (int)indent, "");
+    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", analyse_percent((double)n->total, (double)t->total),
+             analyse_percent((double)n->self, (double)t->total), (int)indent, "");
     if (depth > DEEPEST)
         buf_addf(out, "(%u) ", depth);
     if (!n->function)
@@ -345,7 +343,7 @@ void summary_tree(struct buf *out, const struct profile *p, const struct analyse
         add_tree_node(out, p, t, w.at, w.depth, style);
     if (w.left_out)
         buf_addf(out, "%zu branches below %.4g %% are left out, together %.1f %%\n", w.left_out, 100 * style->min_share,
-                 percent((double)w.left_out_value, (double)t->total));
+                 analyse_percent((double)w.left_out_value, (double)t->total));
 }
 
 /* ---- the heaviest paths ---- */
@@ -418,7 +416,8 @@ static size_t paths_below(struct buf *out, const struct profile *p, const struct
         struct chain c = chain_from(p, t, at, min_share);
         lines++;
         if (out) {
-            buf_addf(out, "%5.1f %%  %*s", percent((double)t->nodes[at].total, (double)t->total), (int)depth * 2, "");
+            buf_addf(out, "%5.1f %%  %*s", analyse_percent((double)t->nodes[at].total, (double)t->total),
+                     (int)depth * 2, "");
             add_chain(out, p, t, &c, style->width - MIN(style->width, COLUMNS + depth * 2));
         }
         if (depth < DEEPEST)
@@ -495,8 +494,8 @@ static void function_json(struct json *j, const struct profile *p, function_id f
     json_i64(j, n.self);
     json_key(j, "total");
     json_i64(j, n.total);
-    json_kdouble(j, "self_percent", percent((double)n.self, (double)n.whole));
-    json_kdouble(j, "total_percent", percent((double)n.total, (double)n.whole));
+    json_kdouble(j, "self_percent", analyse_percent((double)n.self, (double)n.whole));
+    json_kdouble(j, "total_percent", analyse_percent((double)n.total, (double)n.whole));
     json_ku64(j, "self_samples", n.self_samples);
     json_ku64(j, "total_samples", n.total_samples);
 }
