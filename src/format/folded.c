@@ -72,6 +72,8 @@ struct name {
 
 static struct name name_at(const struct names *n, const struct profile *p, stack_id s) {
     function_id f = p->frames[p->stacks[s].frame].function;
+    if (!n->ends) /* never here: without memory there is no writing */
+        return (struct name){.text = ""};
     size_t start = f ? n->ends[f - 1] : 0;
     return (struct name){.text = n->text.data + start, .length = n->ends[f] - start};
 }
@@ -135,9 +137,10 @@ static int measure(struct writer *w, size_t *ret, struct err *err) {
 /* The line of a stack is filled from its end, which is the leaf. */
 static void add_line(struct writer *w, stack_id s) {
     size_t length = s ? w->lengths[s] : strlen(no_stack);
-    char *start = buf_reserve(&w->text, length), *to = start + length;
+    char *start = buf_reserve(&w->text, length);
     if (!start)
         return;
+    char *to = start + length;
     if (!s)
         memcpy(start, no_stack, length);
     w->lines[w->n_lines++] = (struct folded_line){.text = start, .length = length, .count = w->counts[s]};
