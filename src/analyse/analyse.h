@@ -4,7 +4,8 @@
  *
  * A function's self value is that of the samples whose leaf it is; its total is that of the samples in whose
  * stacks it is at all, counted once however often it recurs. Samples without a stack belong to the whole only.
- * A row of a profile may stand for many samples: the value type "samples" says for how many; else each is one. */
+ * A row of a profile may stand for many samples: the value type "samples" says for how many; else each is one.
+ * Values below zero count as nothing. */
 #pragma once
 
 #include "base/err.h"
@@ -56,16 +57,29 @@ struct analyse_tree {
 /* From the thread's root to the leaf. */
 int analyse_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err);
 
-/* From the leaf to the thread's root: what runs, and below it who called it. */
-int analyse_inverted_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err);
+/* From the leaf to the thread's root: what runs, and below it who called it. Upwards a tree may have as many nodes as
+ * all stacks together have frames: what is below `min_share` of the whole is there, but not what is above it. -E2BIG when
+ * even so it is too large. */
+int analyse_inverted_tree(const struct profile *p, unsigned value, double min_share, struct analyse_tree *ret,
+                          struct err *err);
 
 /* The samples that have one of the `chosen` functions (a flag for each function of the profile) in their stack,
  * seen from its outermost call: its callers towards the root, or what it calls towards the leaf. The root node
- * stands for the function itself. */
-int analyse_callers(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
-                    struct err *err);
+ * stands for the function itself. Callers are cut by `min_share` as above. */
+int analyse_callers(const struct profile *p, unsigned value, const bool *chosen, double min_share,
+                    struct analyse_tree *ret, struct err *err);
 int analyse_callees(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
                     struct err *err);
+static inline double analyse_percent(double part, double whole) {
+    return whole > 0 ? 100 * part / whole : 0;
+}
+
+/* The smallest total that is `min_share` of the whole. */
+static inline int64_t analyse_least(int64_t whole, double min_share) {
+    double least = (double)whole * min_share;
+    return least < (double)INT64_MAX ? (int64_t)least : INT64_MAX;
+}
+
 void analyse_tree_free(struct analyse_tree *t);
 
 /* The functions that a person means by `name`: those of exactly that name; else those whose name contains it, if
@@ -76,6 +90,13 @@ int analyse_find_functions(const struct profile *p, const char *name, bool **ret
 
 /* How many samples the profile has. */
 uint64_t analyse_sample_count(const struct profile *p);
+
+/* What counted as nothing because it is below zero. */
+struct analyse_below_zero {
+    size_t rows;
+    int64_t sum;
+};
+struct analyse_below_zero analyse_below_zero(const struct profile *p, unsigned value);
 
 /* The value type called `name`, or the default when NULL. -ENOENT with a sentence that lists what there is. */
 int analyse_value_type(const struct profile *p, const char *name, unsigned *ret, struct err *err);

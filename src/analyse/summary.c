@@ -6,10 +6,6 @@
 
 #include "analyse/text.h"
 
-static double share(int64_t part, int64_t whole) {
-    return whole > 0 ? (double)part / (double)whole : 0;
-}
-
 static size_t shown_rows(size_t n, size_t limit) {
     return limit && limit < n ? limit : n;
 }
@@ -79,10 +75,10 @@ void analyse_verdict_json(struct json *j, const struct analyse_verdict *v) {
 
 /* ---- threads and processes ---- */
 
-static void add_owner(struct buf *out, double part, uint64_t samples, const char *name, uint32_t id, const char *more,
-                      const struct analyse_style *style) {
+static void add_owner(struct buf *out, double percent, uint64_t samples, const char *name, uint32_t id,
+                      const char *more, const struct analyse_style *style) {
     enum { NUMBERS = 19, ID = 24 };
-    buf_addf(out, "%5.1f %%  %8" PRIu64 "  ", 100 * part, samples);
+    buf_addf(out, "%5.1f %%  %8" PRIu64 "  ", percent, samples);
     text_add(out, name[0] ? name : "?", MAX(16u, style->width - MIN(style->width, (unsigned)(NUMBERS + ID))));
     if (id)
         buf_addf(out, " (%u)", id);
@@ -104,8 +100,8 @@ void analyse_threads_text(struct buf *out, const struct profile *p, const struct
             char more[48] = "";
             if (r->threads > 1)
                 snprintf(more, sizeof(more), ", %u threads", r->threads);
-            add_owner(out, share(r->value, t->total), r->samples, profile_str(p, who->process_name), who->pid, more,
-                      style);
+            add_owner(out, analyse_percent((double)r->value, (double)t->total), r->samples,
+                      profile_str(p, who->process_name), who->pid, more, style);
         }
         add_more(out, shown_rows(t->n_processes, style->limit), t->n_processes, "processes");
     }
@@ -114,8 +110,8 @@ void analyse_threads_text(struct buf *out, const struct profile *p, const struct
         for (size_t i = 0; i < shown_rows(t->n_threads, style->limit); i++) {
             const struct analyse_thread_row *r = &t->threads[i];
             const struct profile_thread *who = &p->threads[r->thread];
-            add_owner(out, share(r->value, t->total), r->samples, profile_str(p, who->thread_name), who->tid, "",
-                      style);
+            add_owner(out, analyse_percent((double)r->value, (double)t->total), r->samples,
+                      profile_str(p, who->thread_name), who->tid, "", style);
         }
         add_more(out, shown_rows(t->n_threads, style->limit), t->n_threads, "threads");
     }
@@ -137,7 +133,7 @@ static void owners_json(struct json *j, const struct profile *p, const struct an
         }
         json_key(j, "total");
         json_i64(j, rows[i].value);
-        json_kdouble(j, "total_percent", 100 * share(rows[i].value, t->total));
+        json_kdouble(j, "total_percent", analyse_percent((double)rows[i].value, (double)t->total));
         json_ku64(j, "samples", rows[i].samples);
         json_object_end(j);
     }

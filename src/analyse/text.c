@@ -19,9 +19,6 @@ static const struct range wide[] = {{0x1100, 0x115f},  {0x2e80, 0x303e},   {0x30
 static const struct range marks[] = {{0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x064b, 0x065f},
                                      {0x0e34, 0x0e3a}, {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200b, 0x200f},
                                      {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}};
-/* Control characters, line breaks, and invisible signs that turn the direction of what follows. */
-static const struct range steering[] = {
-    {0x0080, 0x009f}, {0x061c, 0x061c}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
 
 static bool is_in(const struct range *ranges, size_t n, uint32_t c) {
     for (size_t i = 0; i < n; i++)
@@ -36,23 +33,16 @@ struct letter {
     const char *shown; /* NULL: as it is */
 };
 
-static uint32_t code_point(const unsigned char *c, size_t n) {
-    uint32_t v = n == 1 ? c[0] : c[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++)
-        v = v << 6 | (c[i] & 0x3fu);
-    return v;
-}
-
 static struct letter letter_at(const char *s) {
     const unsigned char *c = (const unsigned char *)s;
     size_t n = utf8_length(c);
     if (n == 0)
         return (struct letter){.bytes = 1, .columns = 1, .shown = "\xef\xbf\xbd"};
-    if (n == 1)
-        return (struct letter){.bytes = 1, .columns = 1, .shown = *c < ' ' || *c == 0x7f ? "?" : NULL};
-    uint32_t point = code_point(c, n);
-    if (is_in(steering, ARRAY_SIZE(steering), point))
+    if (utf8_steers(c))
         return (struct letter){.bytes = n, .columns = 1, .shown = "?"};
+    if (n == 1)
+        return (struct letter){.bytes = 1, .columns = 1};
+    uint32_t point = utf8_code_point(c, n);
     size_t columns = is_in(marks, ARRAY_SIZE(marks), point) ? 0 : is_in(wide, ARRAY_SIZE(wide), point) ? 2 : 1;
     return (struct letter){.bytes = n, .columns = columns};
 }
@@ -86,13 +76,38 @@ static size_t add_letters(struct buf *out, const char **s, size_t room) {
     return used;
 }
 
+static bool fits(const char *s, size_t room) {
+    for (size_t columns = 0; *s;) {
+        struct letter l = letter_at(s);
+        columns += l.columns;
+        if (columns > room)
+            return false;
+        s += l.bytes;
+    }
+    return true;
+}
+
+/* Of a name of many kilobytes, which may stand in thousands of rows, only what may be shown is looked at. */
+static const char *near_end(const char *s, size_t room) {
+    enum { MOST_LETTER = 4, MARKS = 256 };
+    size_t n = strlen(s), near = room * MOST_LETTER + MARKS;
+    if (n <= near)
+        return s;
+    s += n - near;
+    while ((*s & 0xc0) == 0x80)
+        s++;
+    return s;
+}
+
 size_t text_add(struct buf *out, const char *s, size_t room) {
     static const char gap[] = "...";
-    size_t columns = text_columns(s), dots = strlen(gap);
-    if (columns <= room || room <= dots)
+    size_t dots = strlen(gap);
+    if (room <= dots || fits(s, room))
         return add_letters(out, &s, room);
     size_t head = (room - dots + 1) / 2, tail = room - dots - head;
-    size_t used = add_letters(out, &s, head) + dots, left = text_columns(s);
+    size_t used = add_letters(out, &s, head) + dots;
+    s = near_end(s, tail);
+    size_t left = text_columns(s);
     buf_adds(out, gap);
     while (*s && left > tail) {
         struct letter l = letter_at(s);

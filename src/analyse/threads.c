@@ -24,7 +24,7 @@ static size_t add_up_threads(const struct profile *p, unsigned value, struct ana
     size_t n = 0;
     for (size_t i = 0; i < p->n_samples; i++) {
         struct analyse_thread_row *row = &rows[p->samples[i].thread];
-        row->value = profile_sum(row->value, profile_value(p, i, value));
+        row->value = profile_sum(row->value, weight_of(p, i, value));
         row->samples += samples_of(p, i, counted);
         row->threads = 1;
     }

@@ -38,7 +38,7 @@ static int group_by_key(const struct profile *p, enum analyse_by by, struct grou
         return err_nomem(err);
     for (size_t i = 0; i < p->n_frames; i++) {
         struct group_key k = {.keys = keys, .key = key_of(p, &p->frames[i], by)};
-        uint64_t hash = hash_mix(0, k.key);
+        uint64_t hash = hash_mix(hash_secret(), k.key);
         uint32_t id = hash_index_find(&index, hash, same_key, &k);
         if (id == UINT32_MAX) {
             id = (uint32_t)ret->n++;

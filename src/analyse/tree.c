@@ -6,6 +6,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+enum { MOST_NODES_UPWARDS = 4 << 20 };
+
 /* ---- nodes are found by parent and function ---- */
 
 struct builder {
@@ -13,6 +15,7 @@ struct builder {
     struct analyse_tree tree;
     size_t capacity;
     struct hash_index index;
+    int64_t least; /* what weighs less is not climbed further */
 };
 
 struct node_key {
@@ -46,7 +49,7 @@ static uint32_t child_of(struct builder *b, uint32_t parent, frame_id frame) {
         first = add_node(b, parent, function, frame);
         return first == UINT32_MAX ? first : (b->tree.nodes[parent].first_child = first);
     }
-    uint64_t hash = hash_mix(hash_mix(0, parent), function);
+    uint64_t hash = hash_mix(hash_mix(hash_secret(), parent), function);
     struct node_key key = {.nodes = b->tree.nodes, .parent = parent, .function = function};
     uint32_t id = hash_index_find(&b->index, hash, same_node, &key);
     if (id != UINT32_MAX)
@@ -123,6 +126,11 @@ static void builder_free(struct builder *b) {
 
 /* ---- the trees ---- */
 
+/* A file may have rows that weigh something and stand for no sample. */
+static bool is_nothing(int64_t weight, uint64_t samples) {
+    return weight == 0 && samples == 0;
+}
+
 /* Where a stack's node is: made from its parent's, which has a smaller id. `chosen` NULL: from the root; otherwise
  * stacks outside of any chosen function have no node (UINT32_MAX) and the outermost chosen one is node 0. */
 static int add_downwards(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
@@ -137,7 +145,7 @@ static int add_downwards(struct builder *b, const struct stack_weight *w, const 
         uint32_t parent = node_of[p->stacks[i].parent];
         frame_id frame = p->stacks[i].frame;
         node_of[i] = parent;
-        if (w[i].total_samples == 0)
+        if (is_nothing(w[i].total, w[i].total_samples))
             continue;
         if (parent != UINT32_MAX) {
             node_of[i] = child_of(b, parent, frame);
@@ -154,53 +162,87 @@ static int add_downwards(struct builder *b, const struct stack_weight *w, const 
     return 0;
 }
 
-/* Of each outermost call of a chosen function, its callers up to the root; what it weighs with all that it calls
- * is the self value of the last of them. */
+/* A stack on its way up: what it weighs is the self value of the last node that it comes to. */
+struct climber {
+    stack_id at; /* not yet in the tree */
+    uint32_t node;
+    int64_t weight;
+    uint64_t samples;
+};
+
+static int step_up(struct builder *b, struct climber *c, struct err *err) {
+    if (b->tree.n_nodes >= MOST_NODES_UPWARDS)
+        return err_set(err, -E2BIG, "Leave smaller branches out, with a larger --min",
+                       "The tree has more than %d million nodes", MOST_NODES_UPWARDS >> 20);
+    const struct profile_stack *s = &b->p->stacks[c->at];
+    c->node = child_of(b, c->node, s->frame);
+    if (c->node == UINT32_MAX)
+        return err_nomem(err);
+    c->at = s->parent;
+    struct analyse_node *n = &b->tree.nodes[c->node];
+    n->total = profile_sum(n->total, c->weight);
+    return 0;
+}
+
+/* All stacks go up by one frame at a time, so that a branch is known to be too small before it is climbed further. */
+static int climb(struct builder *b, struct climber *all, size_t n, int64_t least, struct err *err) {
+    while (n) {
+        size_t left = 0;
+        for (size_t i = 0; i < n; i++) {
+            int rc = all[i].at ? step_up(b, &all[i], err) : 0;
+            if (rc < 0)
+                return rc;
+        }
+        for (size_t i = 0; i < n; i++)
+            if (all[i].at && b->tree.nodes[all[i].node].total >= least)
+                all[left++] = all[i];
+            else
+                count(b, all[i].node, &(struct stack_weight){.self = all[i].weight, .self_samples = all[i].samples});
+        n = left;
+    }
+    for (size_t i = 0; i < b->tree.n_nodes; i++) /* finish() adds them up */
+        b->tree.nodes[i].total = 0;
+    return 0;
+}
+
+/* Each outermost call of a chosen function goes up to its callers, with all that it calls. */
 static int add_upwards(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
     const struct profile *p = b->p;
     _cleanup_(freep) bool *inside = mem_zalloc(p->n_stacks, sizeof(*inside));
-    if (!inside)
+    _cleanup_(freep) struct climber *all = mem_zalloc(p->n_stacks, sizeof(*all));
+    size_t n = 0;
+    if (!inside || !all)
         return err_nomem(err);
     for (size_t i = 1; i < p->n_stacks; i++) {
         stack_id parent = p->stacks[i].parent;
         frame_id frame = p->stacks[i].frame;
         inside[i] = inside[parent] || chosen[p->frames[frame].function];
-        if (!inside[i] || inside[parent] || w[i].total_samples == 0)
+        if (!inside[i] || inside[parent] || is_nothing(w[i].total, w[i].total_samples))
             continue;
         b->tree.nodes[0].function = p->frames[frame].function;
         b->tree.nodes[0].frame = frame;
-        uint32_t node = 0;
-        for (; parent; parent = p->stacks[parent].parent) {
-            node = child_of(b, node, p->stacks[parent].frame);
-            if (node == UINT32_MAX)
-                return err_nomem(err);
-        }
-        count(b, node, &(struct stack_weight){.self = w[i].total, .self_samples = w[i].total_samples});
+        all[n++] = (struct climber){.at = parent, .weight = w[i].total, .samples = w[i].total_samples};
     }
-    return 0;
+    return climb(b, all, n, b->least, err);
 }
 
-/* Every stack from its leaf to the root; what it weighs is the self value of its root. */
+/* Every stack goes up from its leaf. */
 static int add_inverted(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err) {
     const struct profile *p = b->p;
-    for (size_t i = 0; i < p->n_stacks; i++) {
-        uint32_t node = 0;
-        if (w[i].self_samples == 0)
-            continue;
-        for (stack_id s = (stack_id)i; s; s = p->stacks[s].parent) {
-            node = child_of(b, node, p->stacks[s].frame);
-            if (node == UINT32_MAX)
-                return err_nomem(err);
-        }
-        count(b, node, &w[i]);
-    }
-    return 0;
+    _cleanup_(freep) struct climber *all = mem_zalloc(p->n_stacks, sizeof(*all));
+    size_t n = 0;
+    if (!all)
+        return err_nomem(err);
+    for (size_t i = 0; i < p->n_stacks; i++)
+        if (!is_nothing(w[i].self, w[i].self_samples))
+            all[n++] = (struct climber){.at = (stack_id)i, .weight = w[i].self, .samples = w[i].self_samples};
+    return climb(b, all, n, b->least, err);
 }
 
 typedef int add_fn(struct builder *b, const struct stack_weight *w, const bool *chosen, struct err *err);
 
-static int build(const struct profile *p, unsigned value, const bool *chosen, add_fn *add, struct analyse_tree *ret,
-                 struct err *err) {
+static int build(const struct profile *p, unsigned value, const bool *chosen, add_fn *add, double min_share,
+                 struct analyse_tree *ret, struct err *err) {
     _cleanup_(freep) struct stack_weight *weights = NULL;
     int rc = stack_weights(p, value, &weights, err);
     if (rc < 0)
@@ -208,26 +250,28 @@ static int build(const struct profile *p, unsigned value, const bool *chosen, ad
     _cleanup_(builder_free) struct builder b = {.p = p};
     if (add_node(&b, 0, 0, 0) == UINT32_MAX)
         return err_nomem(err);
+    b.least = analyse_least(weights[0].total, min_share);
     rc = add(&b, weights, chosen, err);
     return rc < 0 ? rc : finish(&b, &weights[0], ret, err);
 }
 
 int analyse_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err) {
-    return build(p, value, NULL, add_downwards, ret, err);
+    return build(p, value, NULL, add_downwards, 0, ret, err);
 }
 
-int analyse_inverted_tree(const struct profile *p, unsigned value, struct analyse_tree *ret, struct err *err) {
-    return build(p, value, NULL, add_inverted, ret, err);
+int analyse_inverted_tree(const struct profile *p, unsigned value, double min_share, struct analyse_tree *ret,
+                          struct err *err) {
+    return build(p, value, NULL, add_inverted, min_share, ret, err);
 }
 
 int analyse_callees(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
                     struct err *err) {
-    return build(p, value, chosen, add_downwards, ret, err);
+    return build(p, value, chosen, add_downwards, 0, ret, err);
 }
 
-int analyse_callers(const struct profile *p, unsigned value, const bool *chosen, struct analyse_tree *ret,
-                    struct err *err) {
-    return build(p, value, chosen, add_upwards, ret, err);
+int analyse_callers(const struct profile *p, unsigned value, const bool *chosen, double min_share,
+                    struct analyse_tree *ret, struct err *err) {
+    return build(p, value, chosen, add_upwards, min_share, ret, err);
 }
 
 void analyse_tree_free(struct analyse_tree *t) {

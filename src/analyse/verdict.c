@@ -22,10 +22,6 @@ const char *analyse_grade_name(enum analyse_grade grade) {
     return names[grade];
 }
 
-static double percent(uint64_t part, uint64_t whole) {
-    return whole ? 100 * (double)part / (double)whole : 0;
-}
-
 /* Rows that do not say how many samples they stand for tell nothing of chance. */
 static bool knows_samples(const struct profile *p) {
     return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
@@ -36,20 +32,22 @@ static double margin_points(const struct profile *p, const struct analyse_verdic
 }
 
 static double lost(const struct profile *p, const struct analyse_verdict *v) {
-    return percent(p->quality.samples_lost, p->quality.samples_taken + p->quality.samples_lost);
+    return analyse_percent((double)p->quality.samples_lost,
+                           (double)(p->quality.samples_taken + p->quality.samples_lost));
 }
 
 static double cut(const struct profile *p, const struct analyse_verdict *v) {
     const struct profile_quality *q = &p->quality;
-    return percent(q->samples_taken - MIN(q->stacks_whole, q->samples_taken), q->samples_taken);
+    return analyse_percent((double)(q->samples_taken - MIN(q->stacks_whole, q->samples_taken)),
+                           (double)q->samples_taken);
 }
 
 static double unnamed(const struct profile *p, const struct analyse_verdict *v) {
-    return percent(p->quality.frames_unnamed, p->quality.frames);
+    return analyse_percent((double)p->quality.frames_unnamed, (double)p->quality.frames);
 }
 
 static double approximate(const struct profile *p, const struct analyse_verdict *v) {
-    return percent(p->quality.frames_approximate, p->quality.frames);
+    return analyse_percent((double)p->quality.frames_approximate, (double)p->quality.frames);
 }
 
 static double slowdown(const struct profile *p, const struct analyse_verdict *v) {

@@ -31,6 +31,16 @@ uint64_t analyse_sample_count(const struct profile *p) {
     return n;
 }
 
+struct analyse_below_zero analyse_below_zero(const struct profile *p, unsigned value) {
+    struct analyse_below_zero b = {0};
+    for (size_t i = 0; i < p->n_samples; i++) {
+        int64_t v = profile_value(p, i, value);
+        b.rows += v < 0;
+        b.sum = profile_sum(b.sum, MIN(v, (int64_t)0));
+    }
+    return b;
+}
+
 /* Parents have smaller ids than their children, so that one pass from the end sums everything up. */
 int stack_weights(const struct profile *p, unsigned value, struct stack_weight **ret, struct err *err) {
     struct stack_weight *w = mem_zalloc(p->n_stacks, sizeof(*w));
@@ -39,7 +49,7 @@ int stack_weights(const struct profile *p, unsigned value, struct stack_weight *
     unsigned counted = samples_value(p);
     for (size_t i = 0; i < p->n_samples; i++) {
         struct stack_weight *of = &w[p->samples[i].stack];
-        of->self = profile_sum(of->self, profile_value(p, i, value));
+        of->self = profile_sum(of->self, weight_of(p, i, value));
         of->self_samples += samples_of(p, i, counted);
     }
     for (size_t i = p->n_stacks; i-- > 0;) {

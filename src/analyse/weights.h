@@ -16,6 +16,12 @@ unsigned samples_value(const struct profile *p);
 /* How many samples a row stands for; `counted` as above. */
 uint64_t samples_of(const struct profile *p, size_t row, unsigned counted);
 
+/* What a row weighs. A value below zero, as a difference of two profiles has it, counts as nothing: shares of a whole
+ * that others take away from would be beyond it, and no picture has room for them. The page has the same rule. */
+static inline int64_t weight_of(const struct profile *p, size_t row, unsigned value) {
+    return MAX(profile_value(p, row, value), (int64_t)0);
+}
+
 /* Indexed by stack; entry 0 is the whole profile. Caller frees *ret. */
 int stack_weights(const struct profile *p, unsigned value, struct stack_weight **ret, struct err *err);
 

@@ -8,8 +8,8 @@ void *buf_reserve(struct buf *b, size_t n) {
     if (b->failed)
         return NULL;
     size_t need;
-    if (__builtin_add_overflow(b->len, n, &need) || (b->limit && need > b->limit) ||
-        mem_grow((void **)&b->data, &b->cap, need, 1) < 0) {
+    b->full = b->limit && n > b->limit - MIN(b->len, b->limit);
+    if (b->full || __builtin_add_overflow(b->len, n, &need) || mem_grow((void **)&b->data, &b->cap, need, 1) < 0) {
         b->failed = true;
         return NULL;
     }
@@ -62,7 +62,7 @@ void buf_trim(struct buf *b) {
 
 void buf_reset(struct buf *b) {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->full = false;
 }
 
 void buf_free(struct buf *b) {

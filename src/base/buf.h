@@ -11,6 +11,7 @@ struct buf {
     size_t len, cap;
     size_t limit; /* 0 = no limit */
     bool failed;  /* out of memory or over the limit */
+    bool full;    /* it was the limit */
 };
 
 void buf_add(struct buf *b, const void *data, size_t n);

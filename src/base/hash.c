@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct hash_slot {
     uint32_t hash;
@@ -13,9 +14,22 @@ struct u64_entry {
     bool used;
 };
 
-uint64_t hash_bytes(const void *data, size_t n) {
+static uint64_t secret;
+
+/* From the random bytes that the kernel gives every process; before there is a second thread. */
+__attribute__((constructor)) static void draw_secret(void) {
+    const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
+    if (random)
+        memcpy(&secret, random, sizeof(secret));
+}
+
+uint64_t hash_secret(void) {
+    return secret;
+}
+
+static uint64_t hash_from(uint64_t h, const void *data, size_t n) {
     const unsigned char *p = data;
-    uint64_t h = 0xCBF29CE484222325ull ^ n;
+    h ^= 0xCBF29CE484222325ull ^ n;
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t v;
         memcpy(&v, p, 8);
@@ -25,6 +39,14 @@ uint64_t hash_bytes(const void *data, size_t n) {
     if (n) /* else there may be nothing to point to */
         memcpy(&tail, p, n);
     return hash_mix(h, tail);
+}
+
+uint64_t hash_bytes(const void *data, size_t n) {
+    return hash_from(secret, data, n);
+}
+
+uint64_t hash_lasting(const void *data, size_t n) {
+    return hash_from(0, data, n);
 }
 
 /* Only the high half of a hash is kept, so both looking up and growing start from it alone. */
@@ -87,7 +109,7 @@ void hash_index_free(struct hash_index *ix) {
 }
 
 static size_t u64_start(uint64_t key, size_t mask) {
-    return (size_t)(hash_mix(0, key) >> 17) & mask;
+    return (size_t)(hash_mix(secret, key) >> 17) & mask;
 }
 
 static struct u64_entry *u64_find(struct u64_entry *entries, size_t mask, uint64_t key) {

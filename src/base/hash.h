@@ -6,10 +6,15 @@
 
 #include "base/mem.h"
 
+/* For tables: differs from process to process, so that a file cannot be made whose names fall on one place. */
 uint64_t hash_bytes(const void *data, size_t n);
+/* The same in every process, for what is written into files. */
+uint64_t hash_lasting(const void *data, size_t n);
+/* What the hash of a key that a file may choose begins with. */
+uint64_t hash_secret(void);
 
-/* Mixes a 64-bit word into a running hash (multiply-xorshift; not for hostile keys across trust
- * boundaries where flooding matters: tables here are bounded by their owners). */
+/* Mixes a 64-bit word into a running hash (multiply-xorshift). What is hashed from 0 can be made to collide; begin with
+ * hash_secret() where the words are somebody else's. */
 static inline uint64_t hash_mix(uint64_t h, uint64_t v) {
     h = (h * 0xFF51AFD7ED558CCDull ^ v) * 0x9E3779B97F4A7C15ull;
     return h ^ (h >> 29);

@@ -37,7 +37,7 @@ void json_array_end(struct json *j) {
     close_nest(j, ']');
 }
 
-static void add_escaped(struct buf *out, unsigned char c) {
+static void add_escaped(struct buf *out, uint32_t c) {
     switch (c) {
     case '"':
         buf_adds(out, "\\\"");
@@ -56,13 +56,13 @@ static void add_escaped(struct buf *out, unsigned char c) {
     }
 }
 
-/* U+0080 to U+009F, which steer a terminal as those below U+0020 do. */
-static bool is_c1(const unsigned char *p) {
-    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+/* The length of the letter at p when it must be escaped, else 0. */
+static size_t needs_escape(const unsigned char *p, const unsigned char *start) {
+    return *p == '"' || *p == '\\' || (*p == '/' && p > start && p[-1] == '<') ? 1 : utf8_steers(p);
 }
 
-static bool needs_escape(const unsigned char *p, const unsigned char *start) {
-    return *p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f || (*p == '/' && p > start && p[-1] == '<') || is_c1(p);
+static bool is_plain(unsigned char c) {
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '/';
 }
 
 static void add_string(struct buf *out, const char *text) {
@@ -70,19 +70,21 @@ static void add_string(struct buf *out, const char *text) {
     buf_addc(out, '"');
     while (*p) {
         const unsigned char *run = p;
-        size_t n;
-        while (*p && !needs_escape(p, start) && (n = utf8_length(p)) > 0)
+        size_t n = 0;
+        do {
             p += n;
+            while (is_plain(*p))
+                p++;
+        } while (*p && !needs_escape(p, start) && (n = utf8_length(p)) > 0);
         buf_add(out, run, (size_t)(p - run));
         if (!*p)
             break;
-        if (is_c1(p))
-            add_escaped(out, *++p);
-        else if (needs_escape(p, start))
-            add_escaped(out, *p);
+        n = needs_escape(p, start);
+        if (n)
+            add_escaped(out, utf8_code_point(p, n));
         else
             buf_adds(out, "\xef\xbf\xbd");
-        p++;
+        p += n ? n : 1;
     }
     buf_addc(out, '"');
 }

@@ -1,7 +1,7 @@
 /* A streaming JSON writer into a buffer: bounded memory, always well-formed nesting, UTF-8 safe.
  * May use: base/buf.h.
  * Must not: build trees. Invalid UTF-8 in a string becomes U+FFFD, so that hostile names cannot
- * break a consumer; control characters and "</" are escaped so that it can sit inside HTML and be read on a terminal. */
+ * break a consumer; what steers a terminal and "</" are escaped so that it can sit inside HTML and be read on one. */
 #pragma once
 
 #include "base/buf.h"

@@ -1,4 +1,5 @@
 /* scry report: a profile's tables in the terminal. */
+#include <errno.h>
 #include <string.h>
 
 #include "analyse/summary.h"
@@ -8,15 +9,19 @@
 #include "cli/summary.h"
 #include "cli/terminal.h"
 
+enum { MOST_TEXT = 256 << 20 };
+
 static int make_tree(const struct options *o, const struct profile *p, unsigned value, struct analyse_tree *ret,
                      struct err *err) {
+    double min_share = o->min_percent / 100;
     if (o->tree)
-        return o->inverted ? analyse_inverted_tree(p, value, ret, err) : analyse_tree(p, value, ret, err);
+        return o->inverted ? analyse_inverted_tree(p, value, min_share, ret, err) : analyse_tree(p, value, ret, err);
     _cleanup_(freep) bool *chosen = NULL;
     int rc = analyse_find_functions(p, o->callers ? o->callers : o->callees, &chosen, err);
     if (rc < 0)
         return rc;
-    return o->callers ? analyse_callers(p, value, chosen, ret, err) : analyse_callees(p, value, chosen, ret, err);
+    return o->callers ? analyse_callers(p, value, chosen, min_share, ret, err)
+                      : analyse_callees(p, value, chosen, ret, err);
 }
 
 static void json_begin(struct json *j, const struct profile *p, unsigned value) {
@@ -98,8 +103,11 @@ int cmd_report(const struct options *o, struct err *err) {
             profile_view(whole, (struct profile_view_options){.internal = o->internal, .threads = o->threads}, &v, err);
     if (rc == 0)
         rc = analyse_value_type(v.p, o->value, &style.value, err);
-    _cleanup_(buf_free) struct buf out = {0};
+    _cleanup_(buf_free) struct buf out = {.limit = MOST_TEXT};
     if (rc == 0)
         rc = views ? report_tree(o, v.p, &style, &out, err) : report_top(o, v.p, &style, &out, err);
+    if (rc == 0 && out.full)
+        rc = err_set(err, -EFBIG, "Ask for less, with a smaller -n or a larger --min",
+                     "The report is larger than %d MB", MOST_TEXT >> 20);
     return rc < 0 ? rc : output_text(&out, err);
 }

@@ -9,10 +9,6 @@
 
 /* ---- numbers for people ---- */
 
-static double percent(double part, double whole) {
-    return whole > 0 ? 100.0 * part / whole : 0;
-}
-
 static void add_bytes(struct buf *out, double bytes) {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
     size_t u = 0;
@@ -55,13 +51,14 @@ static void add_stacks(struct buf *out, const struct profile *p) {
     uint64_t all = q->samples_taken + q->samples_lost;
     if (q->samples_lost)
         buf_addf(out, "%" PRIu64 " samples (%.2f %%) were lost; ", q->samples_lost,
-                 percent((double)q->samples_lost, (double)all));
+                 analyse_percent((double)q->samples_lost, (double)all));
     else
         buf_adds(out, "no sample was lost; ");
     if (q->stacks_whole >= q->samples_taken)
         buf_adds(out, "every stack is whole");
     else
-        buf_addf(out, "%.2f %% of the stacks are whole", percent((double)q->stacks_whole, (double)q->samples_taken));
+        buf_addf(out, "%.2f %% of the stacks are whole",
+                 analyse_percent((double)q->stacks_whole, (double)q->samples_taken));
     const char *separator = ": ";
     for (size_t i = 0; i < q->n_truncated; i++) {
         buf_adds(out, separator);
@@ -70,10 +67,11 @@ static void add_stacks(struct buf *out, const struct profile *p) {
         separator = ", ";
     }
     if (q->frames_unnamed)
-        buf_addf(out, "; %.1f %% of the frames have no name", percent((double)q->frames_unnamed, (double)q->frames));
+        buf_addf(out, "; %.1f %% of the frames have no name",
+                 analyse_percent((double)q->frames_unnamed, (double)q->frames));
     if (q->frames_approximate)
         buf_addf(out, "; %.1f %% were found by frame pointer only",
-                 percent((double)q->frames_approximate, (double)q->frames));
+                 analyse_percent((double)q->frames_approximate, (double)q->frames));
     buf_addc(out, '\n');
 }
 
@@ -136,6 +134,16 @@ static void break_lines(struct buf *out, size_t start, unsigned width) {
     out->failed |= text.failed;
 }
 
+static void add_below_zero(struct buf *out, const struct profile *p, unsigned value) {
+    struct analyse_below_zero b = analyse_below_zero(p, value);
+    if (!b.rows)
+        return;
+    buf_addf(out, "note: values below zero, as of a difference of two profiles, count as nothing: %zu rows, together -",
+             b.rows);
+    add_value(out, -MAX(b.sum, -INT64_MAX), profile_str(p, p->value_types[value].unit));
+    buf_addc(out, '\n');
+}
+
 static void add_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
     add_verdict(out, p, style);
     add_capture(out, p);
@@ -150,6 +158,7 @@ static void add_quality(struct buf *out, const struct profile *p, const struct s
         text_add(out, profile_str(p, p->quality.notes[i]), NOTE_COLUMNS);
         buf_addc(out, '\n');
     }
+    add_below_zero(out, p, style->value);
 }
 
 void summary_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
@@ -246,8 +255,8 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         const struct analyse_row *r = &t->rows[i];
         struct buf value = {0};
         add_value(&value, r->self, unit);
-        buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", percent((double)r->self, (double)t->total),
-                 percent((double)r->total, (double)t->total), buf_cstr(&value));
+        buf_addf(out, "%5.1f %%  %5.1f %%  %11s  ", analyse_percent((double)r->self, (double)t->total),
+                 analyse_percent((double)r->total, (double)t->total), buf_cstr(&value));
         add_row_name(out, p, r, style->width - MIN(style->width, (unsigned)COLUMNS), style);
         buf_free(&value);
     }
@@ -275,8 +284,7 @@ struct tree_walk {
 };
 
 static struct tree_walk tree_walk_of(const struct analyse_tree *t, double min_share) {
-    double least = (double)t->total * min_share;
-    return (struct tree_walk){.t = t, .least = least < (double)INT64_MAX ? (int64_t)least : INT64_MAX};
+    return (struct tree_walk){.t = t, .least = analyse_least(t->total, min_share)};
 }
 
 /* Children and siblings stand in the order of their totals: the first that is too small ends its row. */
@@ -316,8 +324,8 @@ static void add_tree_node(struct buf *out, const struct profile *p, const struct
     enum { COLUMNS = 20, DEEPEST = 30 };
     const struct analyse_node *n = &t->nodes[node];
     unsigned indent = MIN(depth, (unsigned)DEEPEST) * 2;
-    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", percent((double)n->total, (double)t->total),
-             percent((double)n->self, (double)t->total), (int)indent, "");
+    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", analyse_percent((double)n->total, (double)t->total),
+             analyse_percent((double)n->self, (double)t->total), (int)indent, "");
     if (depth > DEEPEST)
         buf_addf(out, "(%u) ", depth);
     if (!n->function)
@@ -335,7 +343,7 @@ void summary_tree(struct buf *out, const struct profile *p, const struct analyse
         add_tree_node(out, p, t, w.at, w.depth, style);
     if (w.left_out)
         buf_addf(out, "%zu branches below %.4g %% are left out, together %.1f %%\n", w.left_out, 100 * style->min_share,
-                 percent((double)w.left_out_value, (double)t->total));
+                 analyse_percent((double)w.left_out_value, (double)t->total));
 }
 
 /* ---- the heaviest paths ---- */
@@ -408,7 +416,8 @@ static size_t paths_below(struct buf *out, const struct profile *p, const struct
         struct chain c = chain_from(p, t, at, min_share);
         lines++;
         if (out) {
-            buf_addf(out, "%5.1f %%  %*s", percent((double)t->nodes[at].total, (double)t->total), (int)depth * 2, "");
+            buf_addf(out, "%5.1f %%  %*s", analyse_percent((double)t->nodes[at].total, (double)t->total),
+                     (int)depth * 2, "");
             add_chain(out, p, t, &c, style->width - MIN(style->width, COLUMNS + depth * 2));
         }
         if (depth < DEEPEST)
@@ -465,6 +474,7 @@ void summary_quality_json(struct json *j, const struct profile *p, unsigned valu
     json_object(j);
     json_kstring(j, "type", profile_str(p, p->value_types[value].type));
     json_kstring(j, "unit", profile_str(p, p->value_types[value].unit));
+    json_ku64(j, "rows_below_zero", analyse_below_zero(p, value).rows);
     json_object_end(j);
 }
 
@@ -484,8 +494,8 @@ static void function_json(struct json *j, const struct profile *p, function_id f
     json_i64(j, n.self);
     json_key(j, "total");
     json_i64(j, n.total);
-    json_kdouble(j, "self_percent", percent((double)n.self, (double)n.whole));
-    json_kdouble(j, "total_percent", percent((double)n.total, (double)n.whole));
+    json_kdouble(j, "self_percent", analyse_percent((double)n.self, (double)n.whole));
+    json_kdouble(j, "total_percent", analyse_percent((double)n.total, (double)n.whole));
     json_ku64(j, "self_samples", n.self_samples);
     json_ku64(j, "total_samples", n.total_samples);
 }

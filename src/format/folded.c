@@ -2,7 +2,9 @@
  *
  * Only names are kept: no lines, no files, no kinds, and threads on request. The count is the first value that is
  * counted in "count", else the default one. A ";" or a line break in a name would end it, so they are written as ":"
- * and a space; so is every control character, because the lines may go to a terminal. Samples without a stack are "[no stack]".
+ * and a space; so is everything that steers a terminal, because the lines may go to one. Samples without a stack are
+ * "[no stack]". A count is a number of digits for all who read it: values below zero, as of a difference of two profiles,
+ * count as nothing here too, and a remark in the first line counts them.
  *
  * Read: lines of "#" are remarks; a line may end in CR LF; a count may have a fraction and is rounded then; a frame
  * that ends in "_[k]" is of the kernel, one that ends in "_[i]" was inlined, as some writers mark them. */
@@ -14,20 +16,15 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/reader.h"
+#include "base/utf8.h"
 #include "format/format.h"
 #include "format/utf8.h"
 
-enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17 };
+enum { MOST_FRAMES = 100000, RECOGNISED_BY = 4096, MOST_DIGITS = 17, MOST_TEXT = 1 << 30 };
 
 #define MOST_COUNT 99999999999999999 /* MOST_DIGITS nines */
 
 /* ---- writing ---- */
-
-/* A sum that stays within what can be read again. */
-static int64_t added(int64_t a, int64_t b) {
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) || sum > MOST_COUNT ? MOST_COUNT : sum;
-}
 
 static unsigned counted_value(const struct profile *p) {
     for (unsigned v = 0; v < p->n_value_types; v++)
@@ -36,45 +33,126 @@ static unsigned counted_value(const struct profile *p) {
     return p->default_value;
 }
 
-/* How many bytes at `c` are a control character or a line break of Unicode; 0 when it is something else. */
-static size_t steering_bytes(const unsigned char *c, size_t n) {
-    if (*c < ' ' || *c == 0x7f)
-        return 1;
-    if (n >= 2 && c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
-        return 2;
-    return n >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9) ? 3 : 0;
+/* The names of functions as they are written, one after the other. */
+struct names {
+    struct buf text;
+    size_t *ends; /* per function */
+};
+
+static void names_free(struct names *n) {
+    buf_free(&n->text);
+    free(n->ends);
 }
 
-static void write_frame(struct buf *out, const struct profile *p, frame_id id) {
-    const struct profile_frame *f = &p->frames[id];
-    const char *name = profile_str(p, p->functions[f->function].name);
-    size_t start = out->len, to = start;
-    utf8_add(out, name[0] ? name : "?", MAX(strlen(name), (size_t)1));
-    for (size_t i = start; i < out->len; to++) {
-        size_t bad = steering_bytes((const unsigned char *)out->data + i, out->len - i);
-        out->data[to] = bad ? ' ' : out->data[i] == ';' ? ':' : out->data[i];
-        i += bad ? bad : 1;
+static void add_name(struct buf *out, struct buf *plain, const char *name) {
+    buf_reset(plain);
+    utf8_add(plain, name[0] ? name : "?", MAX(strlen(name), (size_t)1));
+    for (const char *c = buf_cstr(plain); *c;) {
+        size_t steers = utf8_steers((const unsigned char *)c);
+        buf_addc(out, steers ? ' ' : *c == ';' ? ':' : *c);
+        c += steers ? steers : 1;
     }
-    out->len = to;
+    out->failed |= plain->failed;
 }
 
-/* The frames of a stack, root first. `trail` has room for the deepest stack. */
-static void write_stack(struct buf *out, const struct profile *p, stack_id s, stack_id *trail) {
-    size_t n = 0;
-    for (; s; s = p->stacks[s].parent)
-        trail[n++] = s;
-    while (n-- > 0) {
-        write_frame(out, p, p->stacks[trail[n]].frame);
-        if (n)
-            buf_addc(out, ';');
+static int names_init(struct names *n, const struct profile *p) {
+    _cleanup_(buf_free) struct buf plain = {0};
+    n->ends = mem_zalloc(p->n_functions, sizeof(*n->ends));
+    for (size_t f = 0; f < p->n_functions && n->ends; f++) {
+        add_name(&n->text, &plain, profile_str(p, p->functions[f].name));
+        n->ends[f] = n->text.len;
     }
+    return n->ends && !n->text.failed ? 0 : -ENOMEM;
 }
 
-struct folded_line {
+struct name {
     const char *text;
     size_t length;
-    int64_t count;
 };
+
+static struct name name_at(const struct names *n, const struct profile *p, stack_id s) {
+    function_id f = p->frames[p->stacks[s].frame].function;
+    if (!n->ends) /* never here: without memory there is no writing */
+        return (struct name){.text = ""};
+    size_t start = f ? n->ends[f - 1] : 0;
+    return (struct name){.text = n->text.data + start, .length = n->ends[f] - start};
+}
+
+struct writer {
+    const struct profile *p;
+    struct names names;
+    int64_t *counts; /* per stack */
+    size_t *lengths; /* per stack, of its line without the count */
+    struct folded_line {
+        const char *text;
+        size_t length;
+        int64_t count;
+    } * lines;
+    size_t n_lines, below_zero;
+    struct buf text;
+};
+
+static void writer_free(struct writer *w) {
+    names_free(&w->names);
+    free(w->counts);
+    free(w->lengths);
+    free(w->lines);
+    buf_free(&w->text);
+}
+
+static const char no_stack[] = "[no stack]";
+
+static int add_up(struct writer *w, struct err *err) {
+    const struct profile *p = w->p;
+    w->counts = mem_zalloc(p->n_stacks, sizeof(*w->counts));
+    w->lengths = mem_zalloc(p->n_stacks, sizeof(*w->lengths));
+    w->lines = mem_zalloc(p->n_stacks, sizeof(*w->lines));
+    if (!w->counts || !w->lengths || !w->lines || names_init(&w->names, p) < 0)
+        return err_nomem(err);
+    unsigned value = counted_value(p);
+    for (size_t i = 0; i < p->n_samples; i++) {
+        int64_t *sum = &w->counts[p->samples[i].stack], count = profile_value(p, i, value);
+        *sum = profile_sum(*sum, MAX(count, (int64_t)0));
+        w->below_zero += count < 0;
+    }
+    return 0;
+}
+
+/* Each line has all the names of its stack again: a file of a few hundred bytes may ask for gigabytes. */
+static int measure(struct writer *w, size_t *ret, struct err *err) {
+    const struct profile *p = w->p;
+    size_t all = 0;
+    for (size_t s = 1; s < p->n_stacks; s++) {
+        stack_id parent = p->stacks[s].parent;
+        w->lengths[s] = w->lengths[parent] + (parent != 0) + name_at(&w->names, p, (stack_id)s).length;
+        all += w->counts[s] ? w->lengths[s] : 0;
+        if (all > MOST_TEXT)
+            return err_set(err, -EFBIG, "Write .pb.gz, which has each name once",
+                           "The folded stacks would be larger than %d MB", MOST_TEXT >> 20);
+    }
+    *ret = all + sizeof(no_stack);
+    return 0;
+}
+
+/* The line of a stack is filled from its end, which is the leaf. */
+static void add_line(struct writer *w, stack_id s) {
+    size_t length = s ? w->lengths[s] : strlen(no_stack);
+    char *start = buf_reserve(&w->text, length);
+    if (!start)
+        return;
+    char *to = start + length;
+    if (!s)
+        memcpy(start, no_stack, length);
+    w->lines[w->n_lines++] = (struct folded_line){.text = start, .length = length, .count = w->counts[s]};
+    w->text.len += length;
+    for (; s; s = w->p->stacks[s].parent) {
+        struct name name = name_at(&w->names, w->p, s);
+        to -= name.length;
+        memcpy(to, name.text, name.length);
+        if (to > start)
+            *--to = ';';
+    }
+}
 
 static int compare_lines(const void *a, const void *b) {
     const struct folded_line *x = a, *y = b;
@@ -88,40 +166,31 @@ static void write_lines(struct buf *out, struct folded_line *lines, size_t n) {
         qsort(lines, n, sizeof(*lines), compare_lines);
     for (size_t i = 0; i < n; i++) {
         if (i + 1 < n && compare_lines(&lines[i], &lines[i + 1]) == 0) {
-            lines[i + 1].count = added(lines[i + 1].count, lines[i].count);
+            lines[i + 1].count = profile_sum(lines[i + 1].count, lines[i].count);
             continue;
         }
         buf_add(out, lines[i].text, lines[i].length);
-        buf_addf(out, " %" PRId64 "\n", lines[i].count);
+        buf_addf(out, " %" PRId64 "\n", MIN(lines[i].count, (int64_t)MOST_COUNT));
     }
 }
 
 static int write_profile(const struct profile *p, struct buf *out, struct err *err) {
-    _cleanup_(freep) int64_t *counts = mem_zalloc(p->n_stacks, sizeof(*counts));
-    _cleanup_(freep) stack_id *trail = mem_zalloc(p->n_stacks, sizeof(*trail));
-    _cleanup_(freep) struct folded_line *lines = mem_zalloc(p->n_stacks, sizeof(*lines));
-    _cleanup_(buf_free) struct buf text = {0};
-    if (!counts || !trail || !lines)
+    _cleanup_(writer_free) struct writer w = {.p = p};
+    size_t all = 0;
+    int rc = add_up(&w, err);
+    if (rc == 0)
+        rc = measure(&w, &all, err);
+    if (rc < 0)
+        return rc;
+    if (!buf_reserve(&w.text, all)) /* so that lines stay where they are */
         return err_nomem(err);
-    unsigned value = counted_value(p);
-    for (size_t i = 0; i < p->n_samples; i++)
-        counts[p->samples[i].stack] = added(counts[p->samples[i].stack], profile_value(p, i, value));
-    size_t n = 0;
-    for (size_t s = 0; s < p->n_stacks; s++) {
-        if (counts[s] == 0)
-            continue;
-        size_t start = text.len;
-        if (s == 0)
-            buf_adds(&text, "[no stack]");
-        write_stack(&text, p, (stack_id)s, trail);
-        lines[n++] = (struct folded_line){.text = (const char *)start, .length = text.len - start, .count = counts[s]};
-    }
-    if (text.failed)
-        return err_nomem(err);
-    for (size_t i = 0; i < n; i++) /* the buffer may have moved while it grew */
-        lines[i].text = text.data + (size_t)lines[i].text;
-    write_lines(out, lines, n);
-    return out->failed ? err_nomem(err) : 0;
+    for (size_t s = 0; s < p->n_stacks; s++)
+        if (w.counts[s])
+            add_line(&w, (stack_id)s);
+    if (w.below_zero)
+        buf_addf(out, "# %zu values below zero are left out: folded stacks have none\n", w.below_zero);
+    write_lines(out, w.lines, w.n_lines);
+    return out->failed || w.text.failed ? err_nomem(err) : 0;
 }
 
 static int folded_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {

@@ -1,5 +1,6 @@
 #include "format/format.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -14,6 +15,13 @@ const struct format *const formats[] = {
 #undef FORMAT
 };
 const size_t n_formats = ARRAY_SIZE(formats);
+
+int format_written(const struct buf *bytes, struct err *err) {
+    if (bytes->full)
+        return err_set(err, -EFBIG, "Write .json, which has what stacks share once",
+                       "The stacks, each written out whole, would be larger than %zu MB", bytes->limit >> 20);
+    return bytes->failed ? err_nomem(err) : 0;
+}
 
 const struct format *format_by_name(const char *path) {
     const struct format *best = NULL;

@@ -30,6 +30,13 @@ static inline struct profile_view_options format_view(const struct format_option
     return (struct profile_view_options){.internal = o && o->show_internal, .threads = o && o->threads};
 }
 
+/* Formats that write each stack out whole may ask for gigabytes where the profile has megabytes: the bytes of a file,
+ * before they are packed, are at most these, or what the caller's buffer is limited to. */
+#define FORMAT_MOST_BYTES (2ull << 30)
+
+/* How writing ended: 0, -ENOMEM, or -EFBIG with a sentence. */
+int format_written(const struct buf *bytes, struct err *err);
+
 extern const struct format *const formats[];
 extern const size_t n_formats;
 

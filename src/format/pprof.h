@@ -50,5 +50,5 @@ enum pprof_function {
 
 /* Binds comments that speak of function ids to the function table they were written with. */
 static inline uint64_t pprof_function_hash(uint64_t hash, uint64_t id, const void *name, size_t n) {
-    return hash_mix(hash_mix(hash, id), hash_bytes(name, n));
+    return hash_mix(hash_mix(hash, id), hash_lasting(name, n));
 }

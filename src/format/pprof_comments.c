@@ -77,7 +77,7 @@ static void read_count(struct profile_quality *q, const char *text) {
     const char *value;
 #define QUALITY(field)                                                                                                 \
     if ((value = value_of(text, #field)) != NULL)                                                                      \
-        q->field = strtoull(value, NULL, 10);
+        q->field = MIN(strtoull(value, NULL, 10), (unsigned long long)INT64_MAX); /* so that two can be added */
 #include "format/quality.def"
 #undef QUALITY
 }
@@ -87,11 +87,6 @@ static void read_truncated(struct profile *p, const char *value) {
     uint64_t count = strtoull(value, &end, 10);
     if (end != value && *end == ' ' && p->quality.n_truncated < MOST_SENTENCES)
         profile_count_truncated(p, end + 1, count);
-}
-
-static double read_fraction(const char *value) {
-    double v = strtod(value, NULL);
-    return v >= 0 && v < 1e6 ? v : -1;
 }
 
 void pprof_read_comment(struct pprof_reader *r, const char *text) {
@@ -106,7 +101,7 @@ void pprof_read_comment(struct pprof_reader *r, const char *text) {
     else if ((value = value_of(text, "host")) != NULL)
         p->host = profile_string(p, value);
     else if ((value = value_of(text, "slowdown_bound")) != NULL)
-        p->quality.slowdown_bound = read_fraction(value);
+        p->quality.slowdown_bound = strtod(value, NULL);
     else if ((value = value_of(text, "note")) != NULL && p->quality.n_notes < MOST_SENTENCES)
         profile_note(p, "%s", value);
     else if ((value = value_of(text, "functions")) != NULL)

@@ -15,8 +15,9 @@
 
 enum { MAX_UNPACKED = 1 << 30, MAX_LOCATIONS = 1 << 20, MAX_LINES = 1024 };
 
-/* A few bytes can name a location of many lines many times. Real files have fewer than two frames for each byte. */
-enum { FRAMES_PER_BYTE = 4, FRAMES_ALWAYS = 1 << 20 };
+/* A few bytes can name a location of many lines many times. Real files have fewer than two frames for each byte; a
+ * recursion through much that is inlined has the most. */
+enum { FRAMES_PER_BYTE = 8, FRAMES_ALWAYS = 1 << 20 };
 
 void pprof_bad(struct pprof_reader *r, const char *fmt, ...) {
     char what[300];
@@ -103,6 +104,11 @@ static void collect_comments(struct pprof_reader *r, const struct field *f) {
         add_comment(r, reader_uleb(&packed));
 }
 
+/* Times are signed in the schema; what is less than nothing is not known. */
+static uint64_t not_negative(uint64_t value) {
+    return value <= INT64_MAX ? value : 0;
+}
+
 static void collect_field(struct pprof_reader *r, const struct field *f) {
     struct slices *const lists[] = {
         [PROFILE_SAMPLE_TYPE] = &r->sample_types, [PROFILE_SAMPLE] = &r->samples,
@@ -118,13 +124,13 @@ static void collect_field(struct pprof_reader *r, const struct field *f) {
     }
     switch (f->number) {
     case PROFILE_TIME_NANOS:
-        r->p->start_time_ns = f->value;
+        r->p->start_time_ns = not_negative(f->value);
         break;
     case PROFILE_DURATION_NANOS:
-        r->p->duration_ns = f->value;
+        r->p->duration_ns = not_negative(f->value);
         break;
     case PROFILE_PERIOD:
-        r->period = f->value;
+        r->period = not_negative(f->value);
         break;
     case PROFILE_PERIOD_TYPE:
         r->period_type = f->bytes;
@@ -299,6 +305,10 @@ static void read_comments(struct pprof_reader *r) {
     }
 }
 
+static void check_quality(struct pprof_reader *r) {
+    profile_check_quality(r->p);
+}
+
 /* ---- locations become frames at first use: frames of each are cached, leaf first ---- */
 
 struct location_frames {
@@ -403,9 +413,12 @@ struct sample_parts {
     struct profile_label labels[PROFILE_MAX_LABELS + 1];
     unsigned n_labels;
     /* The stack of the sample before, root first: much of it is often this one's too. */
-    uint64_t *before;
-    stack_id *before_stacks;
-    size_t n_before, cap_before, cap_before_stacks;
+    struct level {
+        uint64_t location;
+        stack_id stack;
+        uint32_t frames; /* from the root on */
+    } * before;
+    size_t n_before, cap_before;
 };
 
 /* Labels that say which thread a sample is of, as the writer spells them. */
@@ -498,38 +511,44 @@ static void read_sample_fields(struct pprof_reader *r, struct reader in, struct 
     }
 }
 
-static stack_id push_location(struct pprof_reader *r, struct frame_cache *c, stack_id stack, uint64_t id) {
+/* Whether shared with another stack or not: whoever turns stacks over or keeps threads apart has each of them again. */
+static bool charge_frames(struct pprof_reader *r, size_t frames) {
+    if (frames > r->frames_left)
+        pprof_bad(r, "its stacks have more frames than a file of this size can tell of");
+    r->frames_left -= MIN(r->frames_left, frames);
+    return !r->bad;
+}
+
+static struct level push_location(struct pprof_reader *r, struct frame_cache *c, struct level below, uint64_t id) {
     const uint64_t *index = u64_map_get(&r->location_ids, id);
     if (!index) {
         pprof_bad(r, "location %" PRIu64 " is named, but is not there", id);
-        return 0;
+        return (struct level){0};
     }
     struct location_frames l = read_location(r, c, (size_t)*index);
-    if (l.count > r->frames_left)
-        pprof_bad(r, "its stacks have more frames than a file of this size can tell of");
-    r->frames_left -= MIN(r->frames_left, l.count);
+    struct level at = {.location = id, .stack = below.stack, .frames = below.frames + l.count};
+    if (!charge_frames(r, l.count))
+        return at;
     for (uint32_t k = l.count; k-- > 0 && !r->bad && !r->nomem;)
-        stack = profile_stack(r->p, stack, c->frames[l.first + k]); // NOLINT(clang-analyzer-core.NullDereference)
-    return stack;
+        at.stack = profile_stack(r->p, at.stack, c->frames[l.first + k]); // NOLINT(clang-analyzer-core.NullDereference)
+    return at;
 }
 
 /* The sample's stack: what it shares with the sample before is not looked up again. */
 static stack_id read_stack(struct pprof_reader *r, struct frame_cache *c, struct sample_parts *s) {
     size_t n = s->n_locations, shared = 0;
-    if (mem_grow((void **)&s->before, &s->cap_before, n, sizeof(*s->before)) < 0 ||
-        mem_grow((void **)&s->before_stacks, &s->cap_before_stacks, n, sizeof(*s->before_stacks)) < 0) {
+    struct level at = {0};
+    if (mem_grow((void **)&s->before, &s->cap_before, n, sizeof(*s->before)) < 0) {
         r->nomem = true;
         return 0;
     }
-    while (shared < n && shared < s->n_before && s->before[shared] == s->locations[n - 1 - shared])
-        shared++;
-    stack_id stack = shared ? s->before_stacks[shared - 1] : 0;
-    for (size_t i = shared; i < n && !r->bad && !r->nomem; i++) {
-        s->before[i] = s->locations[n - 1 - i];
-        s->before_stacks[i] = stack = push_location(r, c, stack, s->before[i]);
-    }
+    while (shared < n && shared < s->n_before && s->before[shared].location == s->locations[n - 1 - shared])
+        at = s->before[shared++];
+    charge_frames(r, at.frames);
+    for (size_t i = shared; i < n && !r->bad && !r->nomem; i++)
+        s->before[i] = at = push_location(r, c, at, s->locations[n - 1 - i]);
     s->n_before = n;
-    return stack;
+    return at.stack;
 }
 
 static void add_sample(struct pprof_reader *r, struct frame_cache *c, struct sample_parts *s) {
@@ -560,7 +579,6 @@ static void read_samples(struct pprof_reader *r) {
     free(c.frames);
     free(s.locations);
     free(s.before);
-    free(s.before_stacks);
 }
 
 /* ---- the whole ---- */
@@ -582,8 +600,8 @@ static void reader_free(struct pprof_reader *r) {
 }
 
 static void read_parts(struct pprof_reader *r, struct reader in) {
-    void (*const steps[])(struct pprof_reader *) = {read_sample_types, read_period, read_tables, read_comments,
-                                                    read_samples};
+    void (*const steps[])(struct pprof_reader *) = {read_sample_types, read_period,   read_tables,
+                                                    read_comments,     check_quality, read_samples};
     collect(r, in);
     r->string_ids = mem_zalloc(r->strings.count, sizeof(*r->string_ids));
     r->nomem |= !r->string_ids;

@@ -276,7 +276,7 @@ static void add_labels(struct writer *w, const struct aggregated *s, const struc
 
 static void write_samples(struct writer *w, const struct fixed_strings *k) {
     const struct profile *p = w->p;
-    for (size_t i = 0; i < w->n_samples; i++) {
+    for (size_t i = 0; i < w->n_samples && !w->out->failed; i++) {
         for (stack_id s = w->samples[i].stack; s;) {
             struct stack_location l = location_at(w, s);
             add_varint(&w->inner, l.location);
@@ -539,15 +539,18 @@ int pprof_write(const struct profile *given, const struct format_options *o, str
     int rc = profile_view(given, (struct profile_view_options){.internal = o && o->show_internal}, &v, err);
     if (rc < 0)
         return rc;
-    _cleanup_(buf_free) struct buf plain = {0};
+    _cleanup_(buf_free) struct buf plain = {.limit = out->limit ? out->limit : FORMAT_MOST_BYTES};
     _cleanup_(writer_free) struct writer w = {.p = v.p, .out = &plain};
     w.n_strings = w.p->n_strings;
     w.location_at = mem_zalloc(w.p->n_stacks, sizeof(*w.location_at));
     if (!w.location_at)
         return err_nomem(err);
     write_all(&w);
-    if (w.failed || plain.failed || w.message.failed || w.inner.failed || w.strings.failed)
+    if (w.failed || w.message.failed || w.inner.failed || w.strings.failed)
         return err_nomem(err);
+    rc = format_written(&plain, err);
+    if (rc < 0)
+        return rc;
     enum { FAST_LEVEL = 3 };
     return gzip_compress(plain.data, plain.len, FAST_LEVEL, out, err);
 }

@@ -110,7 +110,7 @@ static void write_one(struct writer *w, const char *name, size_t from, size_t to
     json_i64(j, run_value(w, from, to));
     json_key(j, "samples");
     json_array(j);
-    for (size_t i = from; i < to; i = run_end(w, i, to))
+    for (size_t i = from; i < to && !j->out->failed; i = run_end(w, i, to))
         write_stack(w, w->p->samples[w->order[i]].stack);
     json_array_end(j);
     json_key(j, "weights");
@@ -209,6 +209,7 @@ static int write_file(const struct profile *p, const char *title, struct buf *ou
         order[w.n_order++] = (uint32_t)i;
     if (w.n_order)
         qsort_r(order, w.n_order, sizeof(*order), compare_samples, (void *)(uintptr_t)p);
+    out->limit = out->limit ? out->limit : FORMAT_MOST_BYTES;
     json_object(&w.j);
     json_kstring(&w.j, "$schema", SCHEMA);
     json_kstring(&w.j, "exporter", "scry " SCRY_VERSION);
@@ -218,7 +219,7 @@ static int write_file(const struct profile *p, const char *title, struct buf *ou
     json_ku64(&w.j, "activeProfileIndex", write_profiles(&w, title));
     json_object_end(&w.j);
     buf_addc(out, '\n');
-    return out->failed ? err_nomem(err) : 0;
+    return format_written(out, err);
 }
 
 static int speedscope_write(const struct profile *p, const struct format_options *o, struct buf *out, struct err *err) {

@@ -17,6 +17,7 @@ struct reading {
     size_t n_frames;
     const char *unit; /* of the first profile: others are read only if they have the same */
     double factor;    /* from the file's unit to the profile's */
+    double start;     /* of the profile that begins first: its samples' times are from there */
     struct err *err;
 };
 
@@ -96,11 +97,15 @@ static int frame_index(struct reading *r, const json_t *value, frame_id *ret) {
     return 0;
 }
 
+static double start_of(const json_t *profile) {
+    return json_number_value(json_object_get(profile, "startValue"));
+}
+
 static int read_sampled(struct reading *r, const json_t *profile, thread_id thread) {
     const json_t *samples = json_object_get(profile, "samples"), *weights = json_object_get(profile, "weights");
     if (!json_is_array(samples) || json_array_size(samples) != json_array_size(weights))
         return malformed(r, "a profile has not as many weights as samples");
-    double at = 0;
+    double at = start_of(profile) - r->start;
     for (size_t i = 0; i < json_array_size(samples); i++) {
         const json_t *stack = json_array_get(samples, i);
         stack_id s = 0;
@@ -121,7 +126,7 @@ static int read_sampled(struct reading *r, const json_t *profile, thread_id thre
 /* Frames open and close; between two events the stack is a sample of that length. */
 static int read_evented(struct reading *r, const json_t *profile, thread_id thread) {
     const json_t *events = json_object_get(profile, "events");
-    double at = 0, last = json_number_value(json_object_get(profile, "startValue"));
+    double last = start_of(profile), at = last - r->start;
     stack_id stack = 0;
     size_t depth = 0;
     for (size_t i = 0; i < json_array_size(events); i++) {
@@ -169,6 +174,7 @@ static void read_quality(struct profile *p, const json_t *q) {
         if (note)
             profile_note(p, "%s", note);
     }
+    profile_check_quality(p);
 }
 
 /* The thread that profile i is of: as the writer says, else one of that name. */
@@ -197,6 +203,8 @@ static int read_one(struct reading *r, const json_t *one, thread_id thread) {
 
 static int read_profiles(struct reading *r, const json_t *root) {
     const json_t *profiles = json_object_get(root, "profiles"), *own = json_object_get(root, "scry");
+    for (size_t i = 0; i < json_array_size(profiles); i++)
+        r->start = i ? MIN(r->start, start_of(json_array_get(profiles, i))) : start_of(json_array_get(profiles, i));
     for (size_t i = 0; i < json_array_size(profiles); i++) {
         const json_t *one = json_array_get(profiles, i);
         int rc = read_one(r, one, thread_of(r, own, i, string_of(one, "name")));

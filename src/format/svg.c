@@ -42,7 +42,7 @@ static void add_escaped(struct buf *out, char c) {
     else if (c == '"')
         buf_adds(out, "&quot;");
     else
-        buf_addc(out, (unsigned char)c < ' ' || c == 0x7f ? ' ' : c);
+        buf_addc(out, c);
 }
 
 /* What is no letter would make the picture ill-formed and becomes U+FFFD; so do the two that XML forbids. */
@@ -54,11 +54,11 @@ static void add_text(struct buf *out, const char *s, size_t limit) {
         if (n == 0 || (n == 3 && c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe)) {
             buf_adds(out, "\xef\xbf\xbd");
             s += n ? n : 1;
-        } else if (n == 1) {
-            add_escaped(out, *s++);
-        } else if (c[0] == 0xc2 && c[1] < 0xa0) { /* a control character of two bytes */
+        } else if (utf8_steers(c)) {
             buf_addc(out, ' ');
             s += n;
+        } else if (n == 1) {
+            add_escaped(out, *s++);
         } else {
             buf_add(out, s, n);
             s += n;
@@ -103,9 +103,10 @@ static void place(struct picture *v) {
 /* ---- colours: warm for native code and the kernel, a hue of its own for each runtime ---- */
 
 static unsigned hash_text(const char *s) {
+    enum { ENOUGH = 1000 };
     unsigned hash = 5381;
-    for (; *s; s++)
-        hash = hash * 33 + (unsigned char)*s;
+    for (size_t i = 0; i < ENOUGH && s[i]; i++)
+        hash = hash * 33 + (unsigned char)s[i];
     return hash;
 }
 

@@ -311,6 +311,16 @@ void profile_count_truncated(struct profile *p, const char *reason, uint64_t cou
     q->truncated[q->n_truncated++] = (struct profile_count){.reason = id, .count = count};
 }
 
+void profile_check_quality(struct profile *p) {
+    enum { MOST_SLOWDOWN = 1000000 };
+    struct profile_quality *q = &p->quality;
+    q->stacks_whole = MIN(q->stacks_whole, q->samples_taken);
+    q->frames_unnamed = MIN(q->frames_unnamed, q->frames);
+    q->frames_approximate = MIN(q->frames_approximate, q->frames);
+    if (!(q->slowdown_bound >= 0 && q->slowdown_bound < MOST_SLOWDOWN)) /* also what is not a number */
+        q->slowdown_bound = -1;
+}
+
 void profile_note(struct profile *p, const char *fmt, ...) {
     char text[1024];
     va_list args;
@@ -327,11 +337,4 @@ void profile_note(struct profile *p, const char *fmt, ...) {
         return;
     }
     q->notes[q->n_notes++] = id;
-}
-
-size_t profile_stack_depth(const struct profile *p, stack_id stack) {
-    size_t depth = 0;
-    for (; stack; stack = p->stacks[stack].parent)
-        depth++;
-    return depth;
 }

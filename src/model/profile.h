@@ -176,11 +176,11 @@ unsigned profile_value_type(struct profile *p, const char *type, const char *uni
 void profile_add_sample(struct profile *p, const struct profile_sample *s, const int64_t *values);
 
 void profile_count_truncated(struct profile *p, const char *reason, uint64_t count);
+/* For who reads the quality from a file, which may say what cannot be: no part is more than its whole, and a slowdown
+ * that is no fraction is unknown. */
+void profile_check_quality(struct profile *p);
 /* Adds a sentence once; repeated notes are dropped. */
 void profile_note(struct profile *p, const char *fmt, ...) _printf_(2, 3);
-
-/* Depth of a stack in frames. */
-size_t profile_stack_depth(const struct profile *p, stack_id stack);
 
 /* Value v of sample i. */
 static inline int64_t profile_value(const struct profile *p, size_t i, unsigned v) {

@@ -26,6 +26,7 @@ TABLE = json.loads(run("_reference", "json").stdout) if SCRY.exists() else {}
 # ---- pprof files by hand ----
 
 def varint(v):
+    v &= (1 << 64) - 1
     return bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
 
 

@@ -3,6 +3,13 @@
 
 #include "model/profile.h"
 
+static inline size_t depth_of(const struct profile *p, stack_id stack) {
+    size_t depth = 0;
+    for (; stack; stack = p->stacks[stack].parent)
+        depth++;
+    return depth;
+}
+
 static inline const char *profile_validate(const struct profile *p) {
     if (p->profile_failed)
         return "memory ran out";

@@ -191,7 +191,8 @@ static void add(struct profile *p, stack_id s, thread_id t, uint64_t time_ns) {
     int64_t cpu = 10101010 + (int64_t)draw(400000) - 200000;
     profile_add_sample(p, &(struct profile_sample){.stack = s, .thread = t, .time_ns = time_ns}, (int64_t[]){1, cpu});
     p->quality.samples_taken++;
-    p->quality.frames += profile_stack_depth(p, s);
+    for (stack_id at = s; at; at = p->stacks[at].parent)
+        p->quality.frames++;
 }
 
 static thread_id thread(struct profile *p, uint32_t pid, uint32_t tid, const char *process, const char *name,

@@ -99,7 +99,7 @@ static void callers_and_callees_start_at_the_outermost_call(void **state) {
     _cleanup_(freep) bool *sort = NULL;
     assert_int_equal(analyse_find_functions(p, "sort", &sort, NULL), 0);
     _cleanup_(analyse_tree_free) struct analyse_tree up = {0}, down = {0};
-    assert_int_equal(analyse_callers(p, 1, sort, &up, NULL), 0);
+    assert_int_equal(analyse_callers(p, 1, sort, 0, &up, NULL), 0);
     assert_int_equal(up.nodes[0].total, 30);
     assert_int_equal(up.n_nodes, 2); /* main only: sort does not call the outermost sort */
     assert_int_equal(up.nodes[up.nodes[0].first_child].self, 30);
@@ -111,7 +111,7 @@ static void callers_and_callees_start_at_the_outermost_call(void **state) {
     _cleanup_(freep) bool *read = NULL;
     assert_int_equal(analyse_find_functions(p, "read", &read, NULL), 0);
     _cleanup_(analyse_tree_free) struct analyse_tree readers = {0};
-    assert_int_equal(analyse_callers(p, 1, read, &readers, NULL), 0);
+    assert_int_equal(analyse_callers(p, 1, read, 0, &readers, NULL), 0);
     const struct analyse_node *parse = &readers.nodes[readers.nodes[0].first_child];
     assert_int_equal(parse->total, 50);
     assert_int_equal(readers.nodes[parse->next_sibling].self, 8); /* other */
@@ -188,13 +188,112 @@ static void tables_agree_with_their_definition(void **state) {
             const char *name = profile_str(p, p->functions[t.rows[i].function].name);
             assert_int_equal(analyse_find_functions(p, name, &chosen, NULL), 0);
             _cleanup_(analyse_tree_free) struct analyse_tree up = {0}, down = {0};
-            assert_int_equal(analyse_callers(p, 1, chosen, &up, NULL), 0);
+            assert_int_equal(analyse_callers(p, 1, chosen, 0, &up, NULL), 0);
             assert_int_equal(analyse_callees(p, 1, chosen, &down, NULL), 0);
             assert_int_equal(up.nodes[0].total, t.rows[i].total);
             assert_int_equal(down.nodes[0].total, t.rows[i].total);
             assert_int_equal(down.nodes[0].total_samples, t.rows[i].total_samples);
         }
     }
+}
+
+/* What is large enough is the same in both trees, children in order; what is smaller is there, but may have none. */
+static void check_cut(const struct analyse_tree *whole, uint32_t a, const struct analyse_tree *cut, uint32_t b,
+                      int64_t least) {
+    const struct analyse_node *x = &whole->nodes[a], *y = &cut->nodes[b];
+    assert_int_equal(x->function, y->function);
+    assert_int_equal(x->total, y->total);
+    assert_int_equal(x->total_samples, y->total_samples);
+    if (x->total < least) {
+        assert_int_equal(y->first_child, 0);
+        return;
+    }
+    assert_int_equal(x->self, y->self);
+    a = x->first_child;
+    b = y->first_child;
+    for (; a && b; a = whole->nodes[a].next_sibling, b = cut->nodes[b].next_sibling)
+        check_cut(whole, a, cut, b, least);
+    assert_true(!a && !b);
+}
+
+static void a_cut_tree_is_the_same_as_far_as_it_is_shown(void **state) {
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        _cleanup_(profile_freep) struct profile *p = random_profile(seed);
+        _cleanup_(analyse_tree_free) struct analyse_tree whole = {0}, cut = {0}, callers = {0}, cut_callers = {0};
+        _cleanup_(freep) bool *chosen = NULL;
+        double share = 0.003 * seed;
+        assert_int_equal(analyse_inverted_tree(p, 1, 0, &whole, NULL), 0);
+        assert_int_equal(analyse_inverted_tree(p, 1, share, &cut, NULL), 0);
+        assert_true(cut.n_nodes < whole.n_nodes);
+        check_cut(&whole, 0, &cut, 0, analyse_least(whole.total, share));
+        assert_int_equal(analyse_find_functions(p, "f3", &chosen, NULL), 0);
+        assert_int_equal(analyse_callers(p, 1, chosen, 0, &callers, NULL), 0);
+        assert_int_equal(analyse_callers(p, 1, chosen, share, &cut_callers, NULL), 0);
+        check_cut(&callers, 0, &cut_callers, 0, analyse_least(callers.total, share));
+    }
+}
+
+/* A chain of 3,500 calls, each with a sample: turned over, without the sharing, it is six million nodes. */
+static void a_tree_that_grows_when_turned_over_is_cut_or_refused(void **state) {
+    _cleanup_(profile_freep) struct profile *p = empty_profile();
+    _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
+    struct err err = {0};
+    stack_id s = 0;
+    for (int i = 0; i < 3500; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "f%d", i);
+        s = profile_stack(p, s, frame_at(p, name, 0));
+        profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1, 1});
+    }
+    assert_int_equal(analyse_inverted_tree(p, 1, 0.005, &t, NULL), 0);
+    assert_int_equal(t.n_nodes, 3501);
+    analyse_tree_free(&t);
+    assert_int_equal(analyse_inverted_tree(p, 1, 0, &t, &err), -E2BIG);
+    assert_string_equal(err.text, "The tree has more than 4 million nodes");
+}
+
+static void values_below_zero_count_as_nothing_everywhere(void **state) {
+    _cleanup_(profile_freep) struct profile *p = empty_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    _cleanup_(analyse_tree_free) struct analyse_tree tree = {0};
+    add(p, "main;less", -5);
+    add(p, "main;more", 20);
+    add(p, "main;less", INT64_MIN);
+    assert_int_equal(analyse_top(p, 1, ANALYSE_BY_SELF, &t, NULL), 0);
+    assert_int_equal(t.total, 20);
+    assert_int_equal(row_of(p, &t, "more")->self, 20);
+    assert_int_equal(row_of(p, &t, "less")->self, 0);
+    assert_int_equal(analyse_tree(p, 1, &tree, NULL), 0);
+    assert_int_equal(tree.total, 20);
+    assert_int_equal(analyse_below_zero(p, 1).rows, 2);
+    assert_int_equal(analyse_below_zero(p, 1).sum, INT64_MIN);
+}
+
+static void add_uncounted(struct profile *p, const char *stack, int64_t value) {
+    add(p, stack, value);
+    p->values[(p->n_samples - 1) * p->n_value_types] = 0;
+}
+
+static void what_weighs_something_without_a_sample_is_in_every_view(void **state) {
+    _cleanup_(profile_freep) struct profile *p = empty_profile();
+    _cleanup_(analyse_table_free) struct analyse_table t = {0};
+    _cleanup_(analyse_tree_free) struct analyse_tree down = {0}, up = {0}, callers = {0}, callees = {0};
+    _cleanup_(freep) bool *chosen = NULL;
+    add_uncounted(p, "main;a", 30);
+    add(p, "main;b", 20);
+    assert_int_equal(analyse_top(p, 1, ANALYSE_BY_SELF, &t, NULL), 0);
+    assert_int_equal(row_of(p, &t, "a")->self, 30);
+    assert_int_equal(analyse_tree(p, 1, &down, NULL), 0);
+    assert_int_equal(down.n_nodes, 4);
+    assert_int_equal(down.nodes[0].total, 50);
+    assert_int_equal(analyse_inverted_tree(p, 1, 0, &up, NULL), 0);
+    assert_int_equal(up.nodes[0].total, 50);
+    assert_int_equal(up.nodes[up.nodes[0].first_child].total, 30);
+    assert_int_equal(analyse_find_functions(p, "a", &chosen, NULL), 0);
+    assert_int_equal(analyse_callers(p, 1, chosen, 0, &callers, NULL), 0);
+    assert_int_equal(callers.nodes[0].total, 30);
+    assert_int_equal(analyse_callees(p, 1, chosen, &callees, NULL), 0);
+    assert_int_equal(callees.nodes[0].total, 30);
 }
 
 static void very_deep_stacks_are_no_trouble(void **state) {
@@ -245,6 +344,10 @@ int main(void) {
         cmocka_unit_test(functions_are_found_by_name_or_by_a_clear_part_of_it),
         cmocka_unit_test(value_types_are_found_by_name),
         cmocka_unit_test(tables_agree_with_their_definition),
+        cmocka_unit_test(a_cut_tree_is_the_same_as_far_as_it_is_shown),
+        cmocka_unit_test(a_tree_that_grows_when_turned_over_is_cut_or_refused),
+        cmocka_unit_test(values_below_zero_count_as_nothing_everywhere),
+        cmocka_unit_test(what_weighs_something_without_a_sample_is_in_every_view),
         cmocka_unit_test(very_deep_stacks_are_no_trouble),
         cmocka_unit_test(an_empty_profile_has_empty_tables),
         cmocka_unit_test(no_failed_allocation_goes_unnoticed),

@@ -38,6 +38,13 @@ static void a_long_name_loses_its_middle(void **state) {
     added("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 9, "\xe6\x97\xa5...\xe8\xaa\x9e");
     added("abcdef", 2, "ab");
     added("abcdef", 0, "");
+    char huge[20000] = "begin";
+    memset(huge + 5, '-', sizeof(huge) - 6);
+    memcpy(huge + sizeof(huge) - 4, "end", 4);
+    added(huge, 13, "begin...--end");
+    for (size_t i = 5; i + 6 < sizeof(huge) - 6; i += 2)
+        memcpy(huge + i, "\xc3\xa9", 2);
+    added(huge, 13, "begin...--end");
 }
 
 static void names_cannot_steer_the_terminal(void **state) {
@@ -278,7 +285,7 @@ static void a_pattern_chooses_all_that_match(void **state) {
     struct err err = {0};
     assert_int_equal(analyse_find_functions(p, "/^(work|inner)$/", &chosen, &err), 0);
     _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
-    assert_int_equal(analyse_callers(p, 1, chosen, &t, NULL), 0);
+    assert_int_equal(analyse_callers(p, 1, chosen, 0, &t, NULL), 0);
     assert_int_equal(t.nodes[0].total_samples, 95);
     assert_int_equal(analyse_find_functions(p, "/(/", &none, &err), -EINVAL);
     assert_int_equal(analyse_find_functions(p, "/nothing/", &none, &err), -ENOENT);
@@ -288,7 +295,7 @@ static void a_pattern_chooses_all_that_match(void **state) {
 static void the_inverted_tree_begins_with_what_runs(void **state) {
     _cleanup_(profile_freep) struct profile *p = threaded_profile();
     _cleanup_(analyse_tree_free) struct analyse_tree t = {0};
-    assert_int_equal(analyse_inverted_tree(p, 1, &t, NULL), 0);
+    assert_int_equal(analyse_inverted_tree(p, 1, 0, &t, NULL), 0);
     assert_int_equal(t.nodes[0].total_samples, 100);
     const struct analyse_node *work = &t.nodes[t.nodes[0].first_child];
     assert_string_equal(profile_str(p, p->functions[work->function].name), "work");

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -13,6 +14,7 @@
 #include "base/json.h"
 #include "base/reader.h"
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "base/worker.h"
 
 static void arena_returns_zeroed_aligned_memory(void **state) {
@@ -142,8 +144,15 @@ static void buffer_stays_failed_past_its_limit(void **state) {
     buf_adds(&b, "0123456789");
     assert_false(b.failed);
     buf_addc(&b, 'x');
-    assert_true(b.failed);
+    assert_true(b.failed && b.full);
     assert_int_equal(b.len, 10);
+    buf_reset(&b);
+    assert_false(b.failed || b.full);
+    mem_fail_after(0);
+    buf_free(&b);
+    buf_adds(&b, "x");
+    mem_fail_after(-1);
+    assert_true(b.failed && !b.full);
     buf_free(&b);
 }
 
@@ -170,6 +179,46 @@ static void maps_keep_what_they_are_given_until_it_is_removed(void **state) {
         }
     }
     u64_map_free(&m);
+}
+
+/* What the mixing of hash_mix() undoes, as who makes such a file does. */
+static uint64_t unmixed(uint64_t h, uint64_t before) {
+    uint64_t odd = 0x9E3779B97F4A7C15ull, inverse = odd;
+    for (int i = 0; i < 6; i++)
+        inverse *= 2 - odd * inverse;
+    return (h ^ h >> 29 ^ h >> 58) * inverse ^ before * 0xFF51AFD7ED558CCDull;
+}
+
+static void keys_made_to_collide_do_not(void **state) {
+    struct u64_map m = {0};
+    clock_t began = clock();
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_int_equal(u64_map_put(&m, unmixed((i & 0x1ffff) | i >> 17 << 46, 0), i), 0);
+    assert_int_equal(m.count, 100000);
+    assert_true(clock() - began < 2 * CLOCKS_PER_SEC); /* seconds when each looks at all before it */
+    u64_map_free(&m);
+}
+
+static bool counted_equal(const void *ctx, uint32_t id) {
+    ++*(size_t *)(uintptr_t)ctx;
+    return false;
+}
+
+static void texts_made_to_collide_do_not(void **state) {
+    struct hash_index ix = {0};
+    size_t compared = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint64_t odd = 0xFF51AFD7ED558CCDull, inverse = odd;
+        for (int k = 0; k < 6; k++)
+            inverse *= 2 - odd * inverse;
+        uint64_t text = unmixed(unmixed(i, 0) * inverse, 0xCBF29CE484222325ull ^ sizeof(text));
+        assert_int_equal(hash_lasting(&text, sizeof(text)) >> 32, 0);
+        uint64_t hash = hash_bytes(&text, sizeof(text));
+        assert_int_equal(hash_index_find(&ix, hash, counted_equal, &compared), UINT32_MAX);
+        assert_int_equal(hash_index_add(&ix, hash, i), 0);
+    }
+    assert_true(compared < 10);
+    hash_index_free(&ix);
 }
 
 static void reader_never_passes_its_end(void **state) {
@@ -206,6 +255,7 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     struct json j = json_to(&b);
     json_object(&j);
     json_kstring(&j, "a\"", "x</script>\x01\xff\xc3\xa9\x7f\xc2\x9b\xc2\xa0");
+    json_kstring(&j, "b", "\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8d\xd8\x9c\xef\xbb\xbf");
     json_kdouble(&j, "d", 0.25);
     json_key(&j, "l");
     json_array(&j);
@@ -215,8 +265,36 @@ static void json_escapes_what_could_break_a_consumer(void **state) {
     json_object_end(&j);
     assert_string_equal(
         buf_cstr(&b),
-        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\"d\":0.25,\"l\":[1,-2]}");
+        "{\"a\\\"\":\"x<\\u002fscript>\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\"b\":\"\\u202e\\u2066\xe2\x80\x8d\\u061c\\ufeff\",\"d\":0.25,\"l\":[1,-2]}");
     buf_free(&b);
+}
+
+static size_t put_letter(uint32_t c, unsigned char *s) {
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+    const unsigned char leads[] = {0, 0, 0xc0, 0xe0};
+    for (size_t i = n; i-- > 1; c >>= 6)
+        s[i] = (unsigned char)(0x80 | (c & 63));
+    s[0] = (unsigned char)(leads[n] | c);
+    s[n] = 0;
+    return n;
+}
+
+static void what_steers_a_terminal_is_known(void **state) {
+    static const struct {
+        uint32_t from, to;
+    } steer[] = {{1, 0x1f},        {0x7f, 0x9f},     {0x61c, 0x61c},  {0x200e, 0x200f},
+                 {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff}};
+    for (uint32_t c = 1; c < 0xd800; c++) {
+        uint32_t letter = c < 0xd7ff ? c : 0xfeff;
+        unsigned char s[4];
+        size_t n = put_letter(letter, s), steers = 0;
+        for (size_t i = 0; i < ARRAY_SIZE(steer); i++)
+            steers |= letter >= steer[i].from && letter <= steer[i].to ? n : 0;
+        assert_int_equal(utf8_length(s), n);
+        assert_int_equal(utf8_code_point(s, n), letter);
+        assert_int_equal(utf8_steers(s), steers);
+    }
+    assert_int_equal(utf8_steers((const unsigned char *)""), 0);
 }
 
 static void a_file_is_written_whole_or_not_at_all(void **state) {
@@ -310,9 +388,12 @@ int main(void) {
         cmocka_unit_test(buffer_stays_failed_past_its_limit),
         cmocka_unit_test(a_trimmed_buffer_keeps_its_bytes_and_grows_again),
         cmocka_unit_test(maps_keep_what_they_are_given_until_it_is_removed),
+        cmocka_unit_test(keys_made_to_collide_do_not),
+        cmocka_unit_test(texts_made_to_collide_do_not),
         cmocka_unit_test(reader_never_passes_its_end),
         cmocka_unit_test(leb128_agrees_with_the_dwarf_standard),
         cmocka_unit_test(json_escapes_what_could_break_a_consumer),
+        cmocka_unit_test(what_steers_a_terminal_is_known),
         cmocka_unit_test(a_file_is_written_whole_or_not_at_all),
     };
     return RUN_TESTS(tests);

@@ -114,6 +114,44 @@ static void samples_without_a_stack_are_not_lost(void **state) {
     assert_non_null(strstr(buf_cstr(&out), "[no stack] 5\n"));
 }
 
+/* Sums stay within what is read again, and what is below zero has no place in the format. */
+static void counts_are_written_as_they_can_be_read(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new(), *again = NULL;
+    _cleanup_(buf_free) struct buf out = {0};
+    profile_value_type(p, "samples", "count");
+    stack_id most = push(p, 0, "most", "native", 0), less = push(p, 0, "less", "native", 0);
+    stack_id both = push(p, 0, "both", "native", 0);
+    for (int i = 0; i < 2; i++) {
+        profile_add_sample(p, &(struct profile_sample){.stack = most}, (int64_t[]){INT64_MAX});
+        profile_add_sample(p, &(struct profile_sample){.stack = less}, (int64_t[]){INT64_MIN});
+    }
+    profile_add_sample(p, &(struct profile_sample){.stack = both}, (int64_t[]){-3});
+    profile_add_sample(p, &(struct profile_sample){.stack = both}, (int64_t[]){5});
+    assert_int_equal(folded()->write(p, NULL, &out, NULL), 0);
+    assert_string_equal(buf_cstr(&out), "# 3 values below zero are left out: folded stacks have none\n"
+                                        "both 5\nmost 99999999999999999\n");
+    assert_true(folded()->recognise(out.data, out.len));
+    assert_int_equal(read_text(buf_cstr(&out), &again, NULL), 0);
+    assert_int_equal(again->n_samples, 2);
+}
+
+static void no_small_profile_asks_for_gigabytes_of_text(void **state) {
+    enum { NAME = 100000, DEPTH = 20000 };
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    _cleanup_(freep) char *name = mem_zalloc(NAME + 1, 1);
+    _cleanup_(buf_free) struct buf out = {0};
+    struct err err = {0};
+    stack_id s = 0;
+    profile_value_type(p, "samples", "count");
+    memset(name, 'x', NAME);
+    for (int i = 0; i < DEPTH; i++)
+        s = push(p, s, name, "native", 0);
+    profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1});
+    assert_int_equal(folded()->write(p, NULL, &out, &err), -EFBIG);
+    assert_string_equal(err.text, "The folded stacks would be larger than 1024 MB");
+    assert_true(out.cap < 1 << 20);
+}
+
 static void what_is_no_folded_text_is_refused_with_its_line(void **state) {
     _cleanup_(profile_freep) struct profile *p = NULL;
     struct err err = {0};
@@ -136,6 +174,8 @@ int main(void) {
         cmocka_unit_test(lines_that_begin_alike_are_still_read_by_themselves),
         cmocka_unit_test(marks_remarks_line_ends_and_fractions_are_understood),
         cmocka_unit_test(samples_without_a_stack_are_not_lost),
+        cmocka_unit_test(counts_are_written_as_they_can_be_read),
+        cmocka_unit_test(no_small_profile_asks_for_gigabytes_of_text),
         cmocka_unit_test(what_is_no_folded_text_is_refused_with_its_line),
     };
     return RUN_TESTS(tests);

@@ -99,6 +99,52 @@ static void a_few_bytes_cannot_ask_for_millions_of_frames(void **state) {
     assert_non_null(strstr(err.text, "more frames than a file of this size can tell of"));
 }
 
+static void add_sample_of(struct buf *file, size_t first, size_t depth) {
+    _cleanup_(buf_free) struct buf ids = {0}, sample = {0};
+    for (size_t i = 0; i < depth; i++)
+        add_varint(&ids, first + i % 100);
+    add_message(&sample, 1, &ids);
+    buf_adds(&sample, "\x12\x01\x05");
+    add_message(file, 2, &sample);
+}
+
+/* 900 lines in one location, and 20,000 samples of it: one stack to hold, but in each thread's tree or turned over
+ * they are 18 million. */
+static void nor_may_stacks_that_are_shared_ask_for_them(void **state) {
+    _cleanup_(buf_free) struct buf file = {0}, location = {0};
+    struct profile *p = NULL;
+    struct err err = {0};
+    buf_add(&file, TYPE, sizeof(TYPE) - 1);
+    buf_adds(&location, "\x08\x01");
+    for (int i = 0; i < 900; i++)
+        buf_adds(&location, "\x22\x02\x08\x01");
+    for (int i = 0; i < 20000; i++)
+        add_sample_of(&file, 1, 1);
+    add_message(&file, 4, &location);
+    buf_add(&file, FUNCTION STRINGS, sizeof(FUNCTION STRINGS) - 1);
+    assert_int_equal(read_bytes(file.data, file.len, &p, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "more frames than a file of this size can tell of"));
+}
+
+static void deep_stacks_of_a_real_profile_are_all_read(void **state) {
+    enum { SAMPLES = 2000, DEPTH = 4096 };
+    _cleanup_(buf_free) struct buf file = {0};
+    _cleanup_(profile_freep) struct profile *p = NULL;
+    buf_add(&file, TYPE, sizeof(TYPE) - 1);
+    for (size_t i = 1; i <= 200; i++) {
+        _cleanup_(buf_free) struct buf location = {0};
+        buf_addc(&location, 8);
+        add_varint(&location, i);
+        buf_adds(&location, "\x22\x02\x08\x01\x22\x02\x08\x01\x22\x02\x08\x01"); /* two of three are inlined */
+        add_message(&file, 4, &location);
+    }
+    for (size_t i = 0; i < SAMPLES; i++)
+        add_sample_of(&file, 1 + i % 2 * 90, DEPTH - i % 7);
+    buf_add(&file, FUNCTION STRINGS, sizeof(FUNCTION STRINGS) - 1);
+    assert_int_equal(read_bytes(file.data, file.len, &p, NULL), 0);
+    assert_int_equal(p->n_samples, SAMPLES);
+}
+
 static void a_bomb_does_not_fill_the_memory(void **state) {
     enum { ZEROS = 16 << 20, LIMIT = 1 << 20 };
     _cleanup_(freep) char *zeros = mem_zalloc(ZEROS, 1);
@@ -113,6 +159,25 @@ static void a_bomb_does_not_fill_the_memory(void **state) {
 }
 
 /* ---- what is written and read again ---- */
+
+/* A chain of 2,000 calls, each with a sample: two million frames when each stack is written out. */
+static void stacks_written_out_whole_are_bounded(void **state) {
+    static const char *const names[] = {"x.pb.gz", "x.speedscope.json"};
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    stack_id s = 0;
+    profile_value_type(p, "samples", "count");
+    for (uint64_t i = 0; i < 2000; i++) {
+        s = profile_stack(p, s, profile_frame(p, &(struct profile_frame){.address = i + 1}));
+        profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1});
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(buf_free) struct buf small = {.limit = 1 << 20}, large = {0};
+        struct err err = {0};
+        assert_int_equal(format_by_name(names[i])->write(p, NULL, &small, &err), -EFBIG);
+        assert_string_equal(err.text, "The stacks, each written out whole, would be larger than 1 MB");
+        assert_int_equal(format_by_name(names[i])->write(p, NULL, &large, &err), 0);
+    }
+}
 
 static frame_id frame_of(struct profile *p, const char *name, const char *kind, uint32_t flags, uint64_t address) {
     function_id f = profile_function(p, &(struct profile_function){.name = profile_string(p, name)});
@@ -158,9 +223,9 @@ static void folding_what_a_frame_was_inlined_into_does_not_move_it_to_another_ad
     profile_add_sample(p, &(struct profile_sample){.stack = s}, (int64_t[]){1});
     _cleanup_(profile_freep) struct profile *folded = written_and_read(p, false), *whole = written_and_read(p, true);
     assert_int_equal(leaf(folded)->address, 0x2000);
-    assert_int_equal(profile_stack_depth(folded, folded->samples[0].stack), 2);
+    assert_int_equal(depth_of(folded, folded->samples[0].stack), 2);
     assert_int_equal(leaf(whole)->flags, FRAME_INLINED);
-    assert_int_equal(profile_stack_depth(whole, whole->samples[0].stack), 3);
+    assert_int_equal(depth_of(whole, whole->samples[0].stack), 3);
 }
 
 static void no_failed_allocation_goes_unnoticed(void **state) {
@@ -185,7 +250,10 @@ int main(void) {
         cmocka_unit_test(sums_of_equal_samples_stay_at_the_end_of_the_range),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(a_few_bytes_cannot_ask_for_millions_of_frames),
+        cmocka_unit_test(nor_may_stacks_that_are_shared_ask_for_them),
+        cmocka_unit_test(deep_stacks_of_a_real_profile_are_all_read),
         cmocka_unit_test(a_bomb_does_not_fill_the_memory),
+        cmocka_unit_test(stacks_written_out_whole_are_bounded),
         cmocka_unit_test(functions_of_one_name_keep_their_kinds),
         cmocka_unit_test(folding_what_a_frame_was_inlined_into_does_not_move_it_to_another_address),
         cmocka_unit_test(no_failed_allocation_goes_unnoticed),

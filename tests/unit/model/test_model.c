@@ -1,5 +1,7 @@
 #include "../unit.h"
 
+#include "../validate.h"
+
 #include "model/profile.h"
 
 static frame_id frame_named(struct profile *p, const char *name, uint32_t flags) {
@@ -86,7 +88,7 @@ static void folding_leaves_out_internal_frames_only(void **state) {
     assert_int_equal(profile_view(p, (struct profile_view_options){0}, &v, NULL), 0);
     const struct profile *folded = v.p;
     stack_id s = folded->samples[0].stack;
-    assert_int_equal(profile_stack_depth(folded, s), 2);
+    assert_int_equal(depth_of(folded, s), 2);
     const struct profile_frame *leaf = &folded->frames[folded->stacks[s].frame];
     assert_string_equal(folded->strings[folded->functions[leaf->function].name], "leaf");
     assert_int_equal(profile_value(folded, 0, 0), 3);
@@ -98,7 +100,7 @@ static void a_view_is_no_copy_when_it_need_not_be_and_one_copy_when_it_must(void
     assert_int_equal(profile_view(p, (struct profile_view_options){.internal = true}, &same, NULL), 0);
     assert_ptr_equal(same.p, p);
     assert_int_equal(profile_view(p, (struct profile_view_options){.threads = true}, &both, NULL), 0);
-    assert_int_equal(profile_stack_depth(both.p, both.p->samples[0].stack), 3); /* its thread, main, leaf */
+    assert_int_equal(depth_of(both.p, both.p->samples[0].stack), 3); /* its thread, main, leaf */
     assert_int_equal(profile_view(both.p, (struct profile_view_options){0}, &again, NULL), 0);
     assert_ptr_equal(again.p, both.p); /* nothing is internal any more */
     assert_int_equal(again.p->quality.samples_taken, 2);
@@ -114,7 +116,7 @@ static void stacks_may_be_very_deep(void **state) {
     add(p, s, 1);
     _cleanup_(profile_view_free) struct profile_view v = {0};
     assert_int_equal(profile_view(p, (struct profile_view_options){.threads = true}, &v, NULL), 0);
-    assert_int_equal(profile_stack_depth(v.p, v.p->samples[0].stack), 200001);
+    assert_int_equal(depth_of(v.p, v.p->samples[0].stack), 200001);
 }
 
 /* Every allocation fails in turn: nothing crashes, and the failure is never silent. */
@@ -158,8 +160,8 @@ static void rooting_threads_keeps_them_apart_and_loses_nothing(void **state) {
     assert_int_equal(rooted->n_samples, p->n_samples);
     stack_id a = rooted->samples[2].stack, b = rooted->samples[4].stack;
     assert_int_not_equal(a, b);
-    assert_int_equal(profile_stack_depth(rooted, a), profile_stack_depth(p, shared) + 1);
-    assert_int_equal(profile_stack_depth(rooted, rooted->samples[3].stack), 1);
+    assert_int_equal(depth_of(rooted, a), depth_of(p, shared) + 1);
+    assert_int_equal(depth_of(rooted, rooted->samples[3].stack), 1);
     while (rooted->stacks[a].parent)
         a = rooted->stacks[a].parent;
     const struct profile_frame *root = &rooted->frames[rooted->stacks[a].frame];
@@ -188,7 +190,7 @@ static void a_stack_is_one_parent_and_one_frame(void **state) {
         for (size_t k = 0; k < i; k++)
             assert_int_equal(got[k] == got[i], asked[k].parent == asked[i].parent && asked[k].frame == asked[i].frame);
     }
-    assert_int_equal(profile_stack_depth(p, 0), 0);
+    assert_int_equal(depth_of(p, 0), 0);
 }
 
 int main(void) {
