@@ -71,8 +71,10 @@ static void add_descendants(struct capture *c, pid_t pid) {
     if (target_descendants(pid, &below, &n) < 0)
         return;
     for (size_t i = 0; i < n; i++)
-        if (!process_table_find(&c->processes, (u32)below[i]) && process_table_open(&c->processes, (u32)below[i], NULL))
+        if (!process_table_find(&c->processes, (u32)below[i])) {
+            process_table_open(&c->processes, (u32)below[i], NULL); /* what cannot be opened is sampled all the same */
             cpu_source_add_target(c->source, (u32)below[i]);
+        }
 }
 
 /* The targets named on the command line must exist; what appears later may fail in silence. */

@@ -15,8 +15,12 @@ enum {
 
 /* In `forked_by`. */
 static const uint64_t EXECED = 1ull << 32;
-/* In `refused`: it runs, and may not be read. */
-static const uint64_t FORBIDDEN = 1ull << 63;
+/* In `refused`: it runs, and may not be read, or is of a kind that cannot be. */
+static const uint64_t FORBIDDEN = 1ull << 63, FOREIGN = 1ull << 62;
+
+static uint64_t refusal_of(int code) {
+    return code == -EPERM ? FORBIDDEN : code == -ENOTSUP ? FOREIGN : 0;
+}
 
 static void out_of_memory(struct process_table *t) {
     t->files->profile->profile_failed = true;
@@ -120,23 +124,26 @@ static struct session_process *open_either(struct process_table *t, const struct
                                            uint64_t now) {
     uint64_t *again = u64_map_get(&t->refused, record->tgid);
     struct err why = {0};
-    if (again && now < (*again & ~FORBIDDEN))
+    if (again && now < (*again & ~(FORBIDDEN | FOREIGN)))
         return NULL;
     struct session_process *p = process_table_open(t, record->tgid, &why);
-    if (!p)
+    uint64_t refusal = p ? 0 : refusal_of(why.code);
+    if (!p && !refusal)
         p = open_ended(t, record);
-    if (!p && why.code == -EPERM && !t->told_forbidden) {
+    if (refusal & ~t->told) {
         profile_note(t->files->profile, "%s; its stacks are not walked, nor those of others like it", why.text);
-        t->told_forbidden = true;
+        t->told |= refusal;
     }
-    if (!p && u64_map_put(&t->refused, record->tgid, (now + RETRY_NS) | (why.code == -EPERM ? FORBIDDEN : 0)) < 0)
+    if (!p && u64_map_put(&t->refused, record->tgid, (now + RETRY_NS) | refusal) < 0)
         out_of_memory(t);
     return p;
 }
 
-bool process_table_is_forbidden(const struct process_table *t, u32 pid) {
-    uint64_t *again = u64_map_get(&t->refused, pid);
-    return again && *again & FORBIDDEN;
+const char *process_table_missing(const struct process_table *t, u32 pid) {
+    const uint64_t *again = u64_map_get(&t->refused, pid);
+    return again && *again & FORBIDDEN ? "[not walked: scry may not read the process]"
+           : again && *again & FOREIGN ? "[not walked: a 32-bit program]"
+                                       : "[not walked: the process had ended]";
 }
 
 static void keep_fresh(struct process_table *t, struct session_process *p, uint64_t now) {

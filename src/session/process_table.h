@@ -20,7 +20,7 @@ struct process_table { /* zero-initialise, then set the first two; the rest is p
     struct u64_map forked_by; /* pid → pid of its parent, with EXECED when it left the parent's memory */
     struct mapped_log mapped;
     size_t to_ask; /* index into `all` */
-    bool told_forbidden;
+    uint64_t told; /* reasons why processes cannot be read of which there is a note */
 };
 
 void process_table_free(struct process_table *t);
@@ -31,8 +31,8 @@ struct session_process *process_table_find(const struct process_table *t, u32 pi
  * by `time_ns`. What could not be opened is tried again only after a while. Looks for news of what is known:
  * mappings every few seconds, a runtime when that is due. */
 struct session_process *process_table_get(struct process_table *t, const struct cpu_record_head *record);
-/* Whether it could not be opened because scry may not read it. */
-bool process_table_is_forbidden(const struct process_table *t, u32 pid);
+/* What stands for the stack of one that could not be opened. */
+const char *process_table_missing(const struct process_table *t, u32 pid);
 /* Opens a process that must be there: NULL, and the reason, when it is not. */
 struct session_process *process_table_open(struct process_table *t, u32 pid, struct err *err);
 /* The nearest ancestor that is known; with `same_code` only one whose memory the process started with and still

@@ -103,10 +103,8 @@ static void place_walk(struct capture *c, const struct sample_view *v, struct se
         in->trust = trust;
     }
     if (!in->walk)
-        in->missing = p ? "[not walked: the process had just appeared]"
-                      : process_table_is_forbidden(&c->processes, s->head.tgid)
-                          ? "[not walked: scry may not read the process]"
-                          : "[not walked: the process had ended]";
+        in->missing =
+            p ? "[not walked: the process had just appeared]" : process_table_missing(&c->processes, s->head.tgid);
 }
 
 void capture_take_sample(struct capture *c, const struct sample_view *v) {

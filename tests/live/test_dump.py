@@ -182,6 +182,12 @@ def test_dump_leaves_the_target_as_it_was():
         assert tracer == "0"
 
 
+def states_of(pid):
+    """The letters of a process's threads; those that end meanwhile have none."""
+    stats = [read for f in glob.glob(f"/proc/{pid}/task/*/stat") for read in [pathlib.Path(f)] if read.exists()]
+    return [stat.read_text().rsplit(")", 1)[1].split()[0] for stat in stats]
+
+
 def test_ctrl_z_does_not_hold_the_target():
     """Whenever it comes: the target runs while scry is stopped, or scry is not stopped yet."""
     with Target([pythons()[0], SOURCES / "threads.py", 60, 50]) as t:
@@ -189,10 +195,11 @@ def test_ctrl_z_does_not_hold_the_target():
             s = start_scry("dump", "-p", t.pid)
             time.sleep(delay)
             s.send_signal(signal.SIGTSTP)
-            time.sleep(0.1)
+            end = time.monotonic() + 5
+            while "t" in (states := states_of(t.pid)) or s.poll() is None and "T" not in states_of(s.pid):
+                assert time.monotonic() < end, (delay, states)
+                time.sleep(0.02)
             t.ask()
-            states = [pathlib.Path(f).read_text().rsplit(")", 1)[1].split()[0] for f in glob.glob(f"/proc/{t.pid}/task/*/stat")]
-            assert "t" not in states, (delay, states)
             s.send_signal(signal.SIGCONT)
             s.communicate(timeout=20)
 
