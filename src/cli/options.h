@@ -117,7 +117,7 @@ struct option_spec {
     size_t at;            /* offset of the field in struct options */
     unsigned verbs;       /* VERB_BIT()s */
     const char *argument; /* its name in help; NULL for flags */
-    const char *choices;
+    const char *choices;  /* words separated by '|': all there are, or, of a string, those to complete */
     uint64_t least, most;
     const char *fallback; /* default, as the user would type it; NULL when none */
     const char *help;     /* one or two sentences, "..." without the default */

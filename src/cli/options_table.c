@@ -7,6 +7,13 @@
 
 enum { MILLISECOND = 1, SECOND = 1000 * MILLISECOND, DAY = 24 * 3600 * SECOND };
 
+/* For completion; an ending is as good as a name. */
+static const char format_names[] =
+#define FORMAT(name) "|" #name
+#include "format/formats.def"
+#undef FORMAT
+    ;
+
 /* In the order of help: what to look at, how, what to show. */
 // clang-format off: a table
 const struct option_spec option_specs[] = {
@@ -88,6 +95,7 @@ const struct option_spec option_specs[] = {
      AT(to),
      .verbs = FOR(cpu) | FOR(convert),
      .argument = "FORMAT",
+     .choices = format_names + 1,
      .help = "The format to write, by its name or ending, whatever the file's name says. A file named - is the "
              "standard output."},
     {.name = "json",
