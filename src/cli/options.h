@@ -59,6 +59,7 @@ enum report_sort { REPORT_SORT_SELF, REPORT_SORT_TOTAL };
 struct options {
     const struct verb *verb;
     bool help;
+    uint64_t given; /* bit i: the value of option_specs[i] was given, be it the default's */
 
     /* what to look at */
     pid_t *pids; /* owned */
@@ -95,6 +96,9 @@ struct options {
  * sentence and an advice, or -ENOMEM. `options_free` releases what it owns, also after a failure. */
 int options_parse(int argc, char **argv, struct options *ret, struct err *err);
 void options_free(struct options *o);
+
+/* The part of it that looks at all options together. */
+int options_check(const struct options *o, struct err *err);
 
 /* ---- the option table, for help, man pages and completion ---- */
 
