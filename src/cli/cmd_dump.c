@@ -1,4 +1,6 @@
 /* scry dump: every thread's stack, now. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "analyse/text.h"
@@ -82,6 +84,13 @@ static void dump_text(struct buf *out, const struct profile *p, bool internal) {
 
 /* ---- JSON ---- */
 
+/* As a string, as profiles have it: numbers of JSON lose digits above 2^53. */
+static void add_address_json(struct json *j, uint64_t address) {
+    char text[24];
+    snprintf(text, sizeof(text), "0x%" PRIx64, address);
+    json_kstring(j, "address", text);
+}
+
 static void add_frame_json(struct json *j, const struct profile *p, const struct profile_frame *f) {
     const struct profile_function *fn = &p->functions[f->function];
     json_object(j);
@@ -94,7 +103,7 @@ static void add_frame_json(struct json *j, const struct profile *p, const struct
     if (f->mapping)
         json_kstring(j, "module", profile_str(p, p->mappings[f->mapping].file));
     if (f->address)
-        json_ku64(j, "address", f->address);
+        add_address_json(j, f->address);
     json_kbool(j, "inlined", f->flags & FRAME_INLINED);
     json_kbool(j, "internal", f->flags & FRAME_INTERNAL);
     json_kbool(j, "approximate", f->flags & FRAME_APPROXIMATE);

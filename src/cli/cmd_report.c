@@ -83,12 +83,7 @@ static int report_top(const struct options *o, const struct profile *p, const st
 }
 
 int cmd_report(const struct options *o, struct err *err) {
-    unsigned views = o->tree + (o->callers != NULL) + (o->callees != NULL);
-    if (o->inverted && !o->tree)
-        return err_set(err, CMD_BAD_USAGE, "Add --tree", "--inverted is said of a tree");
-    if (views > 1)
-        return err_set(err, CMD_BAD_USAGE, "Run scry report once for each",
-                       "Only one of --tree, --callers and --callees can be printed at a time");
+    bool tree = o->tree || o->callers || o->callees;
     _cleanup_(profile_freep) struct profile *whole = NULL;
     _cleanup_(profile_view_free) struct profile_view v = {0};
     struct summary_style style = {.terminal = terminal_styles(STDOUT_FILENO),
@@ -105,7 +100,7 @@ int cmd_report(const struct options *o, struct err *err) {
         rc = analyse_value_type(v.p, o->value, &style.value, err);
     _cleanup_(buf_free) struct buf out = {.limit = MOST_TEXT};
     if (rc == 0)
-        rc = views ? report_tree(o, v.p, &style, &out, err) : report_top(o, v.p, &style, &out, err);
+        rc = tree ? report_tree(o, v.p, &style, &out, err) : report_top(o, v.p, &style, &out, err);
     if (rc == 0 && out.full)
         rc = err_set(err, -EFBIG, "Ask for less, with a smaller -n or a larger --min",
                      "The report is larger than %d MB", MOST_TEXT >> 20);

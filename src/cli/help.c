@@ -92,6 +92,24 @@ static void help_runtimes(struct buf *out, unsigned width) {
     buf_free(&text);
 }
 
+/* The words in a verb's place that have no options. */
+static const struct {
+    const char *name, *operands, *summary;
+} help_words[] = {
+    {"help", " [VERB]", "print the help of scry, or of a verb"},
+    {"version", "", "print the version"},
+};
+
+bool help_word(struct buf *out, const char *name) {
+    for (size_t i = 0; i < ARRAY_SIZE(help_words); i++) {
+        if (strcmp(help_words[i].name, name) != 0)
+            continue;
+        buf_addf(out, "scry %s: %s.\n\nUsage: scry %s%s\n", name, help_words[i].summary, name, help_words[i].operands);
+        return true;
+    }
+    return false;
+}
+
 void help_program(struct buf *out, unsigned width) {
     buf_adds(out, "scry " SCRY_VERSION ": look inside running programs, without restarting or changing them.\n\n"
                   "Usage: scry VERB [OPTION...] [OPERAND...]\n");
@@ -106,9 +124,9 @@ void help_program(struct buf *out, unsigned width) {
             buf_addf(out, "  %-10s%s\n", verbs[i].name, verbs[i].summary);
         }
     }
-    buf_adds(out, "\nOther:\n"
-                  "  help      print this, or the help of a verb: scry help VERB\n"
-                  "  version   print the version\n");
+    buf_adds(out, "\nOther:\n");
+    for (size_t i = 0; i < ARRAY_SIZE(help_words); i++)
+        buf_addf(out, "  %-10s%s\n", help_words[i].name, help_words[i].summary);
     help_runtimes(out, width);
     buf_adds(out, "\nBegin with:\n"
                   "  scry ps                  what is running, and what can be seen of it\n"

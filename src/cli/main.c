@@ -36,21 +36,24 @@ static int print(struct buf *out, FILE *to) {
     return EXIT_DONE;
 }
 
+static int complain_of_verb(const char *name) {
+    struct options o;
+    struct err err = {0};
+    char *argv[] = {(char *)"scry", (char *)name};
+    int rc = options_parse(2, argv, &o, &err);
+    return complain(rc, &err);
+}
+
 static int print_help(const char *name, FILE *to, int status) {
     _cleanup_(buf_free) struct buf out = {0};
     unsigned width = MIN(terminal_width(fileno(to)), 100u);
     const struct verb *v = name ? verb_find(name) : NULL;
-    if (name && !v) {
-        struct options o;
-        struct err err = {0};
-        char *argv[] = {(char *)"scry", (char *)name};
-        int rc = options_parse(2, argv, &o, &err);
-        return complain(rc, &err);
-    }
     if (v)
         help_verb(&out, v, width);
-    else
+    else if (!name)
         help_program(&out, width);
+    else if (!help_word(&out, name))
+        return complain_of_verb(name);
     int rc = print(&out, to);
     return rc ? rc : status;
 }

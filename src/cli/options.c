@@ -186,6 +186,19 @@ static int take_duration(const struct taking *t) {
     return bad_value(t, "a time such as 10, 1.5s, 500ms or 2m");
 }
 
+/* A process that is named twice is still one. */
+static int add_pid(struct options *o, pid_t pid, struct err *err) {
+    for (size_t i = 0; i < o->n_pids; i++)
+        if (o->pids[i] == pid)
+            return 0;
+    pid_t *grown = mem_realloc(o->pids, (o->n_pids + 1) * sizeof(*grown));
+    if (!grown)
+        return err_nomem(err);
+    o->pids = grown;
+    grown[o->n_pids++] = pid;
+    return 0;
+}
+
 static int take_pids(const struct taking *t) {
     const char *at = t->text;
     for (;;) {
@@ -196,13 +209,9 @@ static int take_pids(const struct taking *t) {
             return bad_value(t, "a process id");
         if (v < t->spec->least || v > t->spec->most)
             return out_of_range(t, "");
-        pid_t *grown = mem_realloc(t->o->pids, (t->o->n_pids + 1) * sizeof(*grown));
-        if (!grown)
-            return err_nomem(t->err);
-        t->o->pids = grown;
-        grown[t->o->n_pids++] = (pid_t)v;
-        if (!*end)
-            return 0;
+        int rc = add_pid(t->o, (pid_t)v, t->err);
+        if (rc < 0 || !*end)
+            return rc;
         at = end + 1;
     }
 }
@@ -265,6 +274,7 @@ struct words {
 static int option_value(struct words *w, const struct option_spec *s, bool letter, const char *attached) {
     struct taking t = {.o = w->o, .spec = s, .letter = letter, .text = attached, .err = w->err};
     char name[64];
+    w->o->given |= 1ull << (s - option_specs);
     if (!attached && w->at >= w->argc)
         return err_set(w->err, CMD_BAD_USAGE, NULL, "%s wants a value: %s", given_as(&t, name), s->argument);
     if (!attached)
@@ -311,47 +321,6 @@ static int set_defaults(struct options *o, struct err *err) {
     return 0;
 }
 
-/* A verb that runs a command got a word: a process id, or the command itself. */
-static int stray_word(const struct verb *v, const char *word, struct err *err) {
-    char advice[300];
-    if (word[0] && word[strspn(word, "0123456789,")] == 0)
-        snprintf(advice, sizeof(advice), "A process is named with -p: scry %s -p %.100s", v->name, word);
-    else
-        snprintf(advice, sizeof(advice), "A command to run stands after \"--\": scry %s -- %.100s", v->name, word);
-    return err_set(err, CMD_BAD_USAGE, advice, "scry %s does not know what to do with \"%s\"", v->name, word);
-}
-
-static int check_operands(const struct options *o, struct err *err) {
-    const struct verb *v = o->verb;
-    if (v->most == VERB_COMMAND && o->n_operands > 0)
-        return stray_word(v, o->operands[0], err);
-    if (v->most == VERB_COMMAND && o->command && !o->command[0])
-        return err_set(err, CMD_BAD_USAGE, NULL, "There is no command after \"--\"");
-    if (v->most != VERB_COMMAND && o->n_operands > (size_t)v->most)
-        return err_set(err, CMD_BAD_USAGE, NULL, "scry %s does not know what to do with \"%s\"", v->name,
-                       o->operands[v->most]);
-    if (o->n_operands < (size_t)v->least)
-        return err_set(err, CMD_BAD_USAGE, NULL, "scry %s wants %s", v->name, v->operands);
-    return 0;
-}
-
-/* A capture looks at exactly one kind of thing. */
-static int check_target(const struct options *o, struct err *err) {
-    unsigned kinds = (o->n_pids > 0) + o->all + (o->cgroup != NULL) + (o->command != NULL) + (o->core != NULL);
-    if (o->verb->id == VERB_cpu && kinds == 0)
-        return err_set(err, CMD_BAD_USAGE,
-                       "Name a process with -p PID, everything with -a, a group with --cgroup PATH, "
-                       "or a command after \"--\"; scry ps lists processes",
-                       "There is nothing to profile");
-    if (o->verb->id == VERB_dump && (kinds != 1 || o->n_pids > 1))
-        return err_set(err, CMD_BAD_USAGE, "Say scry dump -p PID, or scry dump --core FILE; scry ps lists processes",
-                       kinds > 1 ? "Both a process and a core file were named" : "scry dump looks at one process");
-    if (kinds > 1)
-        return err_set(err, CMD_BAD_USAGE, "Choose one of them",
-                       "Only one of -p, -a, --cgroup and a command can be captured at a time");
-    return 0;
-}
-
 static int parse_words(struct words *w) {
     struct options *o = w->o;
     bool options_ended = false;
@@ -360,6 +329,8 @@ static int parse_words(struct words *w) {
         int rc = 0;
         if (options_ended || word[0] != '-' || !word[1]) {
             o->operands[o->n_operands++] = word;
+            if (o->verb->most == VERB_COMMAND) /* a command without "--": what follows is its own */
+                break;
         } else if (strcmp(word, "--") == 0) {
             options_ended = true;
             if (o->verb->most == VERB_COMMAND) {
@@ -403,9 +374,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err) {
     if (rc == 0)
         rc = parse_words(&w);
     if (rc == 0 && !ret->help)
-        rc = check_operands(ret, err);
-    if (rc == 0 && !ret->help)
-        rc = check_target(ret, err);
+        rc = options_check(ret, err);
     return rc == CMD_BAD_USAGE ? bad_usage_advice(ret->verb, err) : rc;
 }
 

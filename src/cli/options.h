@@ -59,6 +59,7 @@ enum report_sort { REPORT_SORT_SELF, REPORT_SORT_TOTAL };
 struct options {
     const struct verb *verb;
     bool help;
+    uint64_t given; /* bit i: the value of option_specs[i] was given, be it the default's */
 
     /* what to look at */
     pid_t *pids; /* owned */
@@ -96,6 +97,9 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret, struct err *err);
 void options_free(struct options *o);
 
+/* The part of it that looks at all options together. */
+int options_check(const struct options *o, struct err *err);
+
 /* ---- the option table, for help, man pages and completion ---- */
 
 enum option_type {
@@ -117,7 +121,7 @@ struct option_spec {
     size_t at;            /* offset of the field in struct options */
     unsigned verbs;       /* VERB_BIT()s */
     const char *argument; /* its name in help; NULL for flags */
-    const char *choices;
+    const char *choices;  /* words separated by '|': all there are, or, of a string, those to complete */
     uint64_t least, most;
     const char *fallback; /* default, as the user would type it; NULL when none */
     const char *help;     /* one or two sentences, "..." without the default */

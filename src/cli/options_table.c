@@ -7,6 +7,13 @@
 
 enum { MILLISECOND = 1, SECOND = 1000 * MILLISECOND, DAY = 24 * 3600 * SECOND };
 
+/* For completion; an ending is as good as a name. */
+static const char format_names[] =
+#define FORMAT(name) "|" #name
+#include "format/formats.def"
+#undef FORMAT
+    ;
+
 /* In the order of help: what to look at, how, what to show. */
 // clang-format off: a table
 const struct option_spec option_specs[] = {
@@ -81,13 +88,15 @@ const struct option_spec option_specs[] = {
      .argument = "FILE",
      .help =
          "Where to write the profile. The ending names the format: .html, .svg, .pb.gz (pprof), .folded, "
-         ".speedscope.json or .json. Without it, an HTML page with the time in its name, in the present directory."},
+         ".speedscope.json or .json. Without it, an HTML page with the time in its name, in the present directory; with "
+         "--json, no file."},
     {.name = "to",
      .letter = 't',
      .type = OPTION_STRING,
      AT(to),
      .verbs = FOR(cpu) | FOR(convert),
      .argument = "FORMAT",
+     .choices = format_names + 1,
      .help = "The format to write, by its name or ending, whatever the file's name says. A file named - is the "
              "standard output."},
     {.name = "json",
@@ -124,7 +133,7 @@ const struct option_spec option_specs[] = {
      .least = 0,
      .most = 1000000,
      .fallback = "25",
-     .help = "How many rows to print; 0 prints all."},
+     .help = "How many rows of the table to print; 0 prints all. A tree is shortened with --min."},
     {.name = "by",
      .letter = 'b',
      .type = OPTION_CHOICE,
@@ -161,7 +170,7 @@ const struct option_spec option_specs[] = {
      .least = 0,
      .most = 100,
      .fallback = "0.5",
-     .help = "Leave out branches of the tree below this share."},
+     .help = "With --tree, --callers and --callees: leave out branches below this share."},
     {.name = "value",
      .type = OPTION_STRING,
      AT(value),
@@ -173,7 +182,7 @@ const struct option_spec option_specs[] = {
      .type = OPTION_FLAG,
      AT(quiet),
      .verbs = FOR(cpu),
-     .help = "Print neither progress nor summary."},
+     .help = "Print neither progress nor summary, unless --json asks for the summary."},
     {.name = "verbose",
      .letter = 'v',
      .type = OPTION_FLAG,
@@ -184,3 +193,4 @@ const struct option_spec option_specs[] = {
 };
 // clang-format on
 const size_t n_option_specs = ARRAY_SIZE(option_specs);
+_Static_assert(ARRAY_SIZE(option_specs) <= 64, "struct options has a bit for each");

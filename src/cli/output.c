@@ -29,16 +29,19 @@ static void default_name(const char *what, char ret[64]) {
 
 int output_plan(const struct options *o, const char *what, struct output *ret, struct err *err) {
     char name[64];
+    const char *path = o->output ? o->output : "x.html";
     *ret = (struct output){.path = "", .what = what, .own_name = !o->output};
     if (!o->output && o->json)
         return 0;
+    int rc = input_choose_writer(path, o->to, &ret->format, err);
+    if (rc < 0)
+        return rc;
     default_name(what, name);
     if (o->output)
         snprintf(ret->path, sizeof(ret->path), "%s", o->output);
     else
-        snprintf(ret->path, sizeof(ret->path), "%s.html", name);
-    int rc = input_choose_writer(ret->path, o->to, &ret->format, err);
-    return rc < 0 ? rc : file_check_writable(ret->path, err);
+        snprintf(ret->path, sizeof(ret->path), "%s%s", name, ret->format->ending);
+    return file_check_writable(ret->path, err);
 }
 
 static int make_bytes(const struct options *o, const struct format *format, const struct profile *p, struct buf *ret,
@@ -115,7 +118,7 @@ static void add_hint(struct buf *out, const char *path) {
     buf_adds(out, " shows more of it");
 }
 
-static void next_steps(struct buf *out, const struct output *output) {
+static void next_steps(struct buf *out, const struct output *output, bool empty) {
     if (!output->path[0] || strcmp(output->path, "-") == 0)
         return;
     bool page = strcmp(output->format->ending, ".html") == 0;
@@ -123,7 +126,7 @@ static void next_steps(struct buf *out, const struct output *output) {
     text_add(out, output->path, TEXT_WHOLE);
     if (page)
         buf_adds(out, ": open it in a browser");
-    else if (output->format->read)
+    else if (output->format->read && !empty)
         add_hint(out, output->path);
     buf_addc(out, '\n');
 }
@@ -163,7 +166,7 @@ static int summarise(const struct options *o, const struct output *output, const
         buf_addc(out, '\n');
         summary_paths(out, p, &tree, &style);
     }
-    next_steps(out, output);
+    next_steps(out, output, p->n_samples == 0);
     return 0;
 }
 

@@ -10,6 +10,8 @@
 /* Text for people, wrapped at `width` columns. */
 void help_program(struct buf *out, unsigned width);
 void help_verb(struct buf *out, const struct verb *v, unsigned width);
+/* Of help and version, which stand in a verb's place and have no options. False when it is neither. */
+bool help_word(struct buf *out, const char *name);
 
 /* Manual pages in mdoc: scry(1), and scry-VERB(1). */
 void manual_program(struct buf *out);

@@ -100,33 +100,54 @@ static void place(struct picture *v) {
     }
 }
 
-/* ---- colours: warm for native code and the kernel, a hue of its own for each runtime ---- */
+/* ---- colours: those of the page (web/src/flame/palette.ts), a hue for each kind of code ---- */
 
-static unsigned hash_text(const char *s) {
+enum { SHADES = 6 };
+
+struct tint {
+    unsigned hue, saturation;
+};
+
+#define HASH_BEGIN 0x811c9dc5u
+
+static uint32_t hash_more(uint32_t hash, const char *s) {
     enum { ENOUGH = 1000 };
-    unsigned hash = 5381;
     for (size_t i = 0; i < ENOUGH && s[i]; i++)
-        hash = hash * 33 + (unsigned char)s[i];
+        hash = (hash ^ (unsigned char)s[i]) * 0x01000193;
     return hash;
 }
 
-static unsigned hue_of(const char *kind) {
-    static const struct {
-        const char *kind;
-        unsigned hue;
-    } known[] = {{"native", 8}, {"kernel", 32}, {"python", 205}, {"javascript", 52}, {"go", 178}, {"thread", 270}};
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (strcmp(known[i].kind, kind) == 0)
-            return known[i].hue;
-    return kind[0] ? 90 + hash_text(kind) % 60 : 8;
+static uint32_t hash_end(uint32_t hash) {
+    hash ^= hash >> 15;
+    return hash ^ (hash >> 7);
 }
 
-/* By the name, so that a function has one colour in every picture. */
+static struct tint tint_of(const char *kind) {
+    static const struct {
+        const char *kind;
+        struct tint tint;
+    } known[] = {
+        {"native", {212, 52}}, {"kernel", {8, 62}}, {"python", {44, 78}}, {"thread", {220, 6}}, {"unknown", {220, 4}}};
+    static const unsigned free_hues[] = {158, 282, 328, 92, 186, 256};
+    kind = kind[0] ? kind : "unknown";
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i].kind, kind) == 0)
+            return known[i].tint;
+    return (struct tint){free_hues[hash_end(hash_more(HASH_BEGIN, kind)) % ARRAY_SIZE(free_hues)], 45};
+}
+
+/* The shade by the name, so that a function has one colour in every picture. */
 static void add_colour(struct buf *out, const struct profile *p, const struct analyse_node *n) {
-    unsigned hash = hash_text(profile_str(p, p->functions[n->function].name));
-    unsigned hue = hue_of(profile_str(p, p->frames[n->frame].kind));
-    bool grey = !n->function || p->frames[n->frame].flags & (FRAME_MARK | FRAME_UNNAMED);
-    buf_addf(out, "hsl(%u,%u%%,%u%%)", hue + hash % 14, grey ? 6 : 62 + hash / 14 % 14, 66 + hash / 196 % 11);
+    const struct profile_frame *f = &p->frames[n->frame];
+    if (!n->function) {
+        buf_adds(out, "#dfe3e8");
+        return;
+    }
+    struct tint tint = tint_of(profile_str(p, f->kind));
+    uint32_t hash = hash_more(HASH_BEGIN, profile_str(p, p->mappings[f->mapping].file));
+    hash = hash_end(hash_more(hash_more(hash, "\n"), profile_str(p, p->functions[n->function].name)));
+    double step = hash % SHADES - (SHADES - 1) / 2.0;
+    buf_addf(out, "hsl(%.1f,%u%%,%.2f%%)", tint.hue + 2.4 * step, tint.saturation, 79 + 1.5 * step);
 }
 
 /* ---- boxes ---- */
@@ -155,12 +176,22 @@ static void add_title(struct picture *v, const struct analyse_node *n, const cha
     }
 }
 
+/* The beginning and the end of a name; where there is no room for both, the beginning and a mark that it is cut. */
+static void add_cut(struct buf *out, const char *name, size_t letters) {
+    if (letters >= 6 || text_columns(name) <= letters) {
+        text_add(out, name, letters);
+    } else {
+        text_add_padded(out, name, letters - 2);
+        buf_adds(out, "..");
+    }
+}
+
 static void add_name(struct buf *out, const char *name, double x, double y, double width) {
     size_t letters = width > 6 ? (size_t)((width - 6) / LETTER) : 0;
     struct buf shown = {0};
     if (letters < 3)
         return;
-    text_add(&shown, name, letters);
+    add_cut(&shown, name, letters);
     buf_addf(out, "<text x=\"%.1f\" y=\"%.0f\">", x + 3, y + ROW - 5);
     add_text(out, buf_cstr(&shown), SIZE_MAX / 4);
     buf_adds(out, "</text>");
@@ -174,7 +205,8 @@ static void add_box(struct picture *v, uint32_t node) {
     double x = v->x[node], width = (double)n->total * v->scale;
     double y = HEAD + (double)(v->deepest - v->depth[node]) * ROW;
     name = name[0] ? name : "?";
-    buf_adds(v->out, "<g class=\"b\"><title>");
+    bool odd = v->p->frames[n->frame].flags & (FRAME_MARK | FRAME_UNNAMED);
+    buf_addf(v->out, "<g class=\"b%s\"><title>", odd ? " odd" : "");
     add_title(v, n, name);
     buf_addf(v->out,
              "</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" data-x=\"%.4f\" data-w=\"%.4f\" fill=\"",
@@ -191,7 +223,7 @@ static const char style[] =
     "text{font:11px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#1b1b1b}"
     ".paper{fill:#fff}.title{font:600 16px system-ui,sans-serif}.dim{fill:#666}"
     "g.b rect{rx:2px}g.b text{pointer-events:none}.live g.b{cursor:pointer}g.b:hover rect{stroke:#000;stroke-width:.8}"
-    "g.above rect{opacity:.45}rect.hit{fill:#e040fb!important}"
+    "g.odd text{font-style:italic}g.above rect{opacity:.45}rect.hit{fill:#e040fb!important}"
     "#reset{cursor:pointer;fill:#0a58ca}#search{font:12px system-ui,sans-serif;width:170px;box-sizing:border-box;"
     "padding:2px 6px;border:1px solid #999;border-radius:4px}.tool{display:none}.live .tool{display:inline}"
     "@media(prefers-color-scheme:dark){.paper{fill:#1e1f22}text{fill:#e4e4e4}.dim{fill:#9a9a9a}g.b text{fill:#111}"
@@ -201,8 +233,9 @@ static void add_legend(struct picture *v) {
     double x = MARGIN;
     for (size_t i = 0; i < v->n_kinds; i++) {
         const char *kind = profile_str(v->p, v->kinds[i]);
-        buf_addf(v->out, "<rect x=\"%.0f\" y=\"40\" width=\"11\" height=\"11\" fill=\"hsl(%u,68%%,70%%)\"/>", x,
-                 hue_of(kind) + 7);
+        struct tint tint = tint_of(kind);
+        buf_addf(v->out, "<rect x=\"%.0f\" y=\"40\" width=\"11\" height=\"11\" fill=\"hsl(%u,%u%%,79%%)\"/>", x,
+                 tint.hue, tint.saturation);
         buf_addf(v->out, "<text class=\"dim\" x=\"%.0f\" y=\"50\">", x + 15);
         add_text(v->out, kind, 40);
         buf_adds(v->out, "</text>");

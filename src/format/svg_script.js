@@ -8,25 +8,25 @@
   var boxes = Array.prototype.map.call(document.querySelectorAll('g.b'), function (g) {
     var rect = g.querySelector('rect'), title = g.querySelector('title').textContent
     return {
-      g: g, rect: rect, text: g.querySelector('text'), title: title,
+      g: g, rect: rect, own: g.getAttribute('class'), text: g.querySelector('text'), title: title,
       name: title.replace(/: [\d.]+ %, self [\s\S]*$/, ''),
       x: +rect.getAttribute('data-x'), w: +rect.getAttribute('data-w'), y: +rect.getAttribute('y'),
     }
   })
   var root = boxes[0], zoomed = root
 
-  // The beginning and the end of a name tell more than its middle.
+  // The beginning and the end of a name tell more than its middle; where there is no room for both, "..".
   function fit(name, width) {
     var letters = Math.floor((width - 6) / LETTER)
     if (letters < 3) return ''
     if (name.length <= letters) return name
     var head = Math.ceil((letters - 3) / 2), tail = letters - 3 - head
-    return letters < 6 ? name.slice(0, letters) : name.slice(0, head) + '...' + name.slice(name.length - tail)
+    return letters < 6 ? name.slice(0, letters - 2) + '..' : name.slice(0, head) + '...' + name.slice(name.length - tail)
   }
 
   function place(box, x, w, above) {
     box.g.style.display = ''
-    box.g.setAttribute('class', above ? 'b above' : 'b')
+    box.g.setAttribute('class', above ? box.own + ' above' : box.own)
     box.rect.setAttribute('x', x.toFixed(1))
     box.rect.setAttribute('width', Math.max(w - 0.3, 0.1).toFixed(1))
     var shown = fit(box.name, w)

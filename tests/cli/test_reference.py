@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT, SCRY, TABLE
+from conftest import ROOT, TABLE
 
 VERBS = sorted(TABLE)
 
@@ -66,54 +66,6 @@ def test_examples_use_only_options_that_exist(scry, verb):
                 assert word[2:] in names, line
             elif word.startswith("-") and len(word) > 1:
                 assert word[1] in letters, line
-
-
-# ---- completion ----
-
-def bash_completes(tmp_path, scry, line):
-    script = tmp_path / "scry.bash"
-    script.write_text(scry("_reference", "bash").stdout)
-    words = line.split(" ")
-    program = f"""source {script}
-COMP_WORDS=({' '.join(f"'{w}'" for w in words)}); COMP_CWORD={len(words) - 1}
-_scry; printf '%s\\n' "${{COMPREPLY[@]}}" """
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stderr == "", done.stderr
-    return set(done.stdout.split())
-
-
-def test_bash_completes_verbs(scry, tmp_path):
-    assert bash_completes(tmp_path, scry, "scry ") == {*VERBS, "help", "version"}
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_bash_completes_the_options_of_the_verb(scry, tmp_path, verb):
-    want = {f"--{o['name']}" for o in TABLE[verb]["options"]}
-    assert bash_completes(tmp_path, scry, f"scry {verb} --") == want
-    want |= {f"-{o['letter']}" for o in TABLE[verb]["options"] if o["letter"]}
-    assert bash_completes(tmp_path, scry, f"scry {verb} -") == want
-
-
-def test_bash_completes_choices_and_processes(scry, tmp_path):
-    if "report" in TABLE:
-        assert bash_completes(tmp_path, scry, "scry report --sort ") == {"self", "total"}
-    if "cpu" in TABLE:
-        assert "1" in bash_completes(tmp_path, scry, "scry cpu -p ")
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_good_shell_and_names_every_option(scry, tmp_path, shell):
-    text = scry("_reference", shell).stdout
-    for verb in VERBS:
-        assert verb in text
-        for o in TABLE[verb]["options"]:
-            assert (f"-l {o['name']}" if shell == "fish" else f"--{o['name']}") in text
-    if shutil.which(shell):
-        script = tmp_path / "script"
-        script.write_text(text)
-        check = [shell, "--no-execute" if shell == "fish" else "-n", script]
-        done = subprocess.run(check, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
 
 
 def test_the_reference_names_what_it_has(scry):

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from conftest import SCRY, TABLE, needs_verb
+from conftest import ROOT, SCRY, TABLE, needs_verb
 
 VERBS = sorted(TABLE)
 
@@ -111,6 +111,22 @@ def test_help_of_an_unknown_verb(scry):
     refused(scry("help", "xyzzy"))
 
 
+def test_help_of_what_is_no_verb_but_listed(scry):
+    listed = dict(re.findall(r"^  (\w+) +(.*)$", scry("--help").stdout.split("\nOther:\n")[1].split("\n\n")[0], re.M))
+    assert set(listed) == {"help", "version"}
+    for word, about in listed.items():
+        r = scry("help", word)
+        assert r.returncode == 0 and r.stdout.startswith(f"scry {word}: {about}.\n\nUsage: scry {word}"), r
+
+
+def test_the_manual_knows_every_place_that_a_profile_is_kept_in(scry):
+    places = re.search(r'const places\[\] = \{[^"]*"", (.*)\};', (ROOT / "src/cli/output.c").read_text())[1]
+    told = scry("_reference", "man").stdout.split(".It Ev TMPDIR\n")[1].split(".El")[0]
+    for place in re.findall(r'"(/.*?)/"', places):
+        assert re.search(rf"^\.Pa {place}\b", told, re.M), place
+    assert "the present directory" in told and '"./"' in places
+
+
 @needs_verb("cpu")
 @pytest.mark.parametrize("words, sentence", [
     (["-F", "0", "-a"], "-F 0 is out of range: it goes from 1 to 20000"),
@@ -123,6 +139,7 @@ def test_help_of_an_unknown_verb(scry):
     ([], "There is nothing to profile"),
     (["--"], 'There is no command after "--"'),
     (["python3", "x.py"], 'scry cpu does not know what to do with "python3"'),
+    (["sh", "-c", "exit 3"], 'A command to run stands after "--": scry cpu -- sh'),
     (["python3", "x.py"], 'A command to run stands after "--": scry cpu -- python3'),
     (["1234"], "A process is named with -p: scry cpu -p 1234"),
     (["-a", "-o", "/tmp"], "/tmp is a directory"),
@@ -168,6 +185,21 @@ def test_ps_lists_the_processes_that_are_named_and_no_others(scry):
 def test_verbs_have_no_options_that_do_nothing(scry):
     for verb, option in [("ps", "-a"), ("ps", "-v"), ("dump", "-v")]:
         assert f"has no option {option}" in refused(scry(verb, "-p", "1", option))
+
+
+@needs_verb("report")
+@pytest.mark.parametrize("words, sentence", [
+    (["--tree", "-n", "1"], "-n (--limit) is said of a table, and --tree prints a tree"),
+    (["--callers", "f", "--sort", "total"], "-s (--sort) is said of a table, and --callers prints a tree"),
+    (["--min", "3"], "--min is said of a tree"),
+])
+def test_report_ignores_no_option(scry, words, sentence):
+    assert sentence in refused(scry("report", *words, "x.pb.gz"))
+
+
+@needs_verb("dump")
+def test_dump_of_a_process_has_no_other_root(scry):
+    assert "--sysroot is said of a core file" in refused(scry("dump", "-p", "1", "--sysroot", "/"))
 
 
 @needs_verb("report")

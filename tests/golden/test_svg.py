@@ -6,6 +6,7 @@ import subprocess
 import xml.etree.ElementTree as xml
 
 import pytest
+from conftest import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -40,6 +41,28 @@ def test_boxes_are_as_wide_as_their_share_and_stand_on_their_callers(made, kind,
     assert "400 samples in 4.0 s, 7 lost, 99.25 % of the stacks whole" in text
 
 
+def test_kinds_have_the_colours_that_the_page_gives_them(made):
+    palette = (ROOT / "web/src/flame/palette.ts").read_text()
+    fixed = {kind: (int(hue), int(saturation)) for kind, hue, saturation in re.findall(r"\['(\w+)', \[(\d+), (\d+)\]\]", palette)}
+    assert {"native", "kernel", "python"} <= set(fixed)
+    path, truth = made(".svg")
+    root = xml.parse(path).getroot()
+    kinds_of = {}
+    for frame in (f for s in truth.samples for f in s["frames"]):
+        kinds_of.setdefault(frame["name"], set()).add(frame["kind"])
+    for g in list(root.iter(SVG + "g"))[1:]:
+        name = g.find(SVG + "title").text.split(": ")[0]
+        hue, saturation = re.match(r"hsl\(([\d.]+),(\d+)%", g.find(SVG + "rect").get("fill")).groups()
+        may = [fixed[kind] for kind in kinds_of[name]]
+        assert any(abs(float(hue) - h) <= 6 and int(saturation) == s for h, s in may), (name, may)
+    # The legend: a square, and the kind beside it.
+    squares = [r.get("fill") for r in root.findall(SVG + "rect") if r.get("height") == "11"]
+    kinds = [t.text for t in root.findall(SVG + "text") if t.get("y") == "50" and t.text]
+    assert set(kinds) == set().union(*kinds_of.values()) and len(squares) == len(kinds)
+    for square, kind in zip(squares, kinds):
+        assert square == "hsl(%d,%d%%,79%%)" % fixed[kind]
+
+
 def test_nothing_comes_from_elsewhere(made):
     text = made(".svg")[0].read_text()
     links = set(re.findall(r"https?://[^\"' )]+", text))
@@ -69,6 +92,8 @@ def test_in_a_browser_search_tells_the_share_and_a_click_zooms(made, tmp_path):
       window.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))
       said.again = all.filter(g => g.style.display !== 'none').length
       said.all = all.length
+      said.cut = all.map(g => g.querySelector('text')).filter(t => t && t.textContent.length < 6 && t.textContent.length)
+        .map(t => [t.parentNode.querySelector('title').textContent.split(':')[0], t.textContent])
       document.body.innerHTML = '<pre id=said></pre>'
       document.getElementById('said').textContent = JSON.stringify(said)
     </script>""".replace("WANTED", json.dumps(wanted)))
@@ -80,4 +105,5 @@ def test_in_a_browser_search_tells_the_share_and_a_click_zooms(made, tmp_path):
     assert abs(stated - 100 * through / truth.values(1)) < 0.3
     assert said["hits"] > 1
     assert abs(float(said["width"]) - 1179.7) < 0.2 and said["text"] == said["name"]
+    assert said["cut"] and all(shown in (name, name[:len(shown) - 2] + "..") for name, shown in said["cut"]), said["cut"]
     assert 1 < said["shown"] < said["all"] == said["again"]

@@ -52,6 +52,8 @@ def test_dump_shows_python_frames_and_lines_of_every_thread():
     source = (SOURCES / "threads.py").read_text().splitlines()
     waiting = {i for i, text in enumerate(source, 1)
                if any(w in text for w in ("lock.acquire()", "condition.wait()", "box.get()", "os.read(", "time.sleep(10000)"))}
+    addresses = [d["address"] for d in walk(j.json) if "address" in d]
+    assert addresses and all(re.fullmatch(r"0x[1-9a-f][0-9a-f]*", a) for a in addresses), "numbers of JSON lose digits"
     lines = {d["line"] for d in walk(j.json) if (d.get("function") or d.get("name")) == "idle" and "line" in d}
     assert lines and lines <= waiting, (lines, waiting)
 

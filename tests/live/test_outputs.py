@@ -69,6 +69,32 @@ def test_without_an_output_one_html_page_appears_here(tmp_path):
     assert not re.search(r'(src|href)="https?://', page), "the page must work offline"
 
 
+def test_the_name_of_a_file_that_nobody_named_tells_its_format(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", t.pid, "-d", 1, "-t", "folded", cwd=tmp_path)
+    [file] = tmp_path.iterdir()
+    assert r.status == 0 and file.suffix == ".folded" and "alpha" in file.read_text(), r
+
+
+def test_a_process_that_is_named_twice_is_one(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-p", f"{t.pid},{t.pid}", "-p", t.pid, "-d", "0.2", "--json", cwd=tmp_path)
+    assert r.status == 0 and "2 processes" not in r.json["command"] and str(t.pid) in r.json["command"], r
+    assert not list(tmp_path.iterdir()), "with --json a file is written only where -o says"
+
+
+def test_quiet_keeps_the_json_that_was_asked_for(tmp_path):
+    with Target([target("shares")]) as t:
+        r = scry("cpu", "-q", "--json", "-p", t.pid, "-d", "0.2", cwd=tmp_path)
+    assert r.status == 0 and r.err == "" and "quality" in r.json, r
+
+
+def test_nothing_more_is_promised_of_a_capture_without_samples(tmp_path):
+    path = tmp_path / "x.folded"
+    r = scry("cpu", "-d", "0.3", "-o", path, "--", "sleep", "0.1")
+    assert r.status == 0 and "0 samples" in r.err and f"Written to {path}\n" in r.err, r
+
+
 def test_two_captures_of_one_second_are_two_files(tmp_path):
     with Target([target("shares")]) as t:
         # They end by one signal: most pairs write in the same second.

@@ -96,13 +96,51 @@ static void a_command_keeps_its_own_options(void **state) {
 static void operands_may_stand_among_options(void **state) {
     struct err err;
     _cleanup_(options_free) struct options o;
-    assert_int_equal(parse("scry report --tree file.pb.gz -n 3", &o, &err), 0);
+    assert_int_equal(parse("scry report --tree file.pb.gz --min 3", &o, &err), 0);
     assert_string_equal(o.operands[0], "file.pb.gz");
     assert_true(o.tree);
     options_free(&o);
     assert_int_equal(parse("scry convert - --to folded -- -x", &o, &err), 0);
     assert_int_equal(o.n_operands, 2);
     assert_string_equal(o.operands[1], "-x");
+}
+
+static void a_process_named_twice_is_one(void **state) {
+    struct err err;
+    _cleanup_(options_free) struct options o;
+    assert_int_equal(parse("scry cpu -p 12,13,12 -p 13 --pid=12", &o, &err), 0);
+    assert_int_equal(o.n_pids, 2);
+    assert_int_equal(o.pids[0], 12);
+    assert_int_equal(o.pids[1], 13);
+}
+
+static void what_would_be_ignored_is_refused(void **state) {
+    static const char *const fine[] = {"scry report f -n 25 -s total -b lines --threads",
+                                       "scry report f --tree --min 3 --inverted --threads",
+                                       "scry report f --callers g --min 3",
+                                       "scry dump --core f --sysroot /",
+                                       "scry cpu -a --json -o f -t folded",
+                                       "scry cpu -a -t folded",
+                                       "scry cpu --help ls"};
+    assert_string_equal(refused("scry report f --tree -n 25"),
+                        "-n (--limit) is said of a table, and --tree prints a tree");
+    assert_string_equal(refused("scry report f --callers g --sort self"),
+                        "-s (--sort) is said of a table, and --callers prints a tree");
+    assert_string_equal(refused("scry report f --callees=g -b files"),
+                        "-b (--by) is said of a table, and --callees prints a tree");
+    assert_string_equal(refused("scry report f --min 0.5"), "--min is said of a tree");
+    assert_string_equal(refused("scry report f --inverted"), "--inverted is said of a tree");
+    assert_string_equal(refused("scry report f --inverted --callers g"), "--inverted is said of a tree");
+    assert_string_equal(refused("scry report f --tree --callers g"),
+                        "Only one of --tree, --callers and --callees can be printed at a time");
+    assert_string_equal(refused("scry dump -p 1 --sysroot /"), "--sysroot is said of a core file");
+    assert_string_equal(refused("scry cpu -a --json -t folded"),
+                        "-t (--to) is said of a file, and with --json none is written unless -o names one");
+    for (size_t i = 0; i < ARRAY_SIZE(fine); i++) {
+        struct err err;
+        _cleanup_(options_free) struct options o;
+        assert_int_equal(parse(fine[i], &o, &err), 0);
+    }
 }
 
 static void nonsense_is_refused_with_a_sentence(void **state) {
@@ -143,6 +181,8 @@ static void a_misspelling_gets_a_suggestion(void **state) {
         {"scry reprot f", "Did you mean scry report?"},
         {"scry xyzzy", "See scry --help for what there is"},
         {"scry cpu python3", "A command to run stands after \"--\": scry cpu -- python3"},
+        {"scry cpu sh -c true", "A command to run stands after \"--\": scry cpu -- sh"},
+        {"scry cpu -F 99 make --jobs", "A command to run stands after \"--\": scry cpu -- make"},
         {"scry cpu 12,34", "A process is named with -p: scry cpu -p 12,34"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -200,6 +240,8 @@ int main(void) {
         cmocka_unit_test(durations_have_units),
         cmocka_unit_test(a_command_keeps_its_own_options),
         cmocka_unit_test(operands_may_stand_among_options),
+        cmocka_unit_test(a_process_named_twice_is_one),
+        cmocka_unit_test(what_would_be_ignored_is_refused),
         cmocka_unit_test(nonsense_is_refused_with_a_sentence),
         cmocka_unit_test(a_misspelling_gets_a_suggestion),
         cmocka_unit_test(no_letter_or_name_means_two_things_in_one_verb),

@@ -29,8 +29,34 @@ static void no_string_of_a_profile_reaches_the_markup(void **state) {
     assert_null(strchr(text, '\xff'));
 }
 
+static void add_function(struct profile *p, const char *name, int64_t value) {
+    function_id f = profile_function(p, &(struct profile_function){.name = profile_string(p, name)});
+    stack_id s = profile_stack(p, 0, profile_frame(p, &(struct profile_frame){.function = f}));
+    profile_add_sample(p, &(struct profile_sample){.stack = s}, &value);
+}
+
+/* Widths of 31, 38 and 44 pixels: of room for 3, 4 and 5 letters. */
+static void a_label_that_is_cut_says_so(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    _cleanup_(buf_free) struct buf picture = {0};
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    add_function(p, "the_rest", 1180 - 31 - 31 - 38 - 44);
+    add_function(p, "fibonacci", 31);
+    add_function(p, "fib", 31);
+    add_function(p, "harmonic", 38);
+    add_function(p, "prime_numbers", 44);
+    assert_int_equal(format_svg.write(p, &(struct format_options){0}, &picture, NULL), 0);
+    const char *text = buf_cstr(&picture);
+    assert_non_null(strstr(text, ">f..</text>"));
+    assert_non_null(strstr(text, ">fib</text>"));
+    assert_non_null(strstr(text, ">ha..</text>"));
+    assert_non_null(strstr(text, ">pri..</text>"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_label_that_is_cut_says_so),
         cmocka_unit_test(no_string_of_a_profile_reaches_the_markup),
     };
     return RUN_TESTS(tests);
