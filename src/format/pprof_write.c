@@ -331,28 +331,35 @@ static void know_mappings(const struct profile *p, struct mapping_knowledge *of)
     }
 }
 
+static void write_mapping(struct writer *w, size_t i, const struct mapping_knowledge *known) {
+    const struct profile_mapping *m = &w->p->mappings[i];
+    add_u64(&w->message, MAPPING_ID, i);
+    add_u64(&w->message, MAPPING_START, m->start);
+    add_u64(&w->message, MAPPING_LIMIT, m->limit);
+    add_u64(&w->message, MAPPING_OFFSET, m->offset);
+    add_u64(&w->message, MAPPING_FILENAME, m->file);
+    add_u64(&w->message, MAPPING_BUILD_ID, m->build_id);
+    add_u64(&w->message, MAPPING_HAS_FUNCTIONS, known->functions);
+    add_u64(&w->message, MAPPING_HAS_FILENAMES, known->files);
+    add_u64(&w->message, MAPPING_HAS_LINE_NUMBERS, known->lines);
+    add_u64(&w->message, MAPPING_HAS_INLINE_FRAMES, known->lines);
+    add_message(w->out, PROFILE_MAPPING, &w->message);
+}
+
+/* The first is to be the main program, which the kernel is not. */
 static void write_mappings(struct writer *w) {
     const struct profile *p = w->p;
+    static const uint64_t kernel = 1ull << 63;
     _cleanup_(freep) struct mapping_knowledge *known = mem_zalloc(p->n_mappings, sizeof(*known));
     if (!known) {
         w->failed = true;
         return;
     }
     know_mappings(p, known);
-    for (size_t i = 1; i < p->n_mappings; i++) {
-        const struct profile_mapping *m = &p->mappings[i];
-        add_u64(&w->message, MAPPING_ID, i);
-        add_u64(&w->message, MAPPING_START, m->start);
-        add_u64(&w->message, MAPPING_LIMIT, m->limit);
-        add_u64(&w->message, MAPPING_OFFSET, m->offset);
-        add_u64(&w->message, MAPPING_FILENAME, m->file);
-        add_u64(&w->message, MAPPING_BUILD_ID, m->build_id);
-        add_u64(&w->message, MAPPING_HAS_FUNCTIONS, known[i].functions);
-        add_u64(&w->message, MAPPING_HAS_FILENAMES, known[i].files);
-        add_u64(&w->message, MAPPING_HAS_LINE_NUMBERS, known[i].lines);
-        add_u64(&w->message, MAPPING_HAS_INLINE_FRAMES, known[i].lines);
-        add_message(w->out, PROFILE_MAPPING, &w->message);
-    }
+    for (unsigned last = 0; last < 2; last++)
+        for (size_t i = 1; i < p->n_mappings; i++)
+            if ((p->mappings[i].start >= kernel) == last)
+                write_mapping(w, i, &known[i]);
 }
 
 static void write_functions(struct writer *w) {
@@ -360,7 +367,8 @@ static void write_functions(struct writer *w) {
         const struct profile_function *f = &w->p->functions[w->functions[i].function];
         add_u64(&w->message, FUNCTION_ID, i + 1);
         add_u64(&w->message, FUNCTION_NAME, f->name);
-        add_u64(&w->message, FUNCTION_SYSTEM_NAME, f->system_name ? f->system_name : f->name);
+        add_u64(&w->message, FUNCTION_SYSTEM_NAME,
+                f->system_name); /* where it is the name, pprof would demangle that */
         add_u64(&w->message, FUNCTION_FILENAME, f->file);
         add_u64(&w->message, FUNCTION_START_LINE, f->start_line);
         add_message(w->out, PROFILE_FUNCTION, &w->message);

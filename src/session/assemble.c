@@ -189,7 +189,7 @@ static void push_native(struct assembler *a, const struct assemble_input *in, co
     const struct process_code *c = session_process_find(in->snapshot, code);
     if (!c || !c->file) {
         frame_id id = generated_frame(a, in, code, c);
-        push(a, with_flags(a, id, flags | (internal ? FRAME_INTERNAL : 0)));
+        push(a, with_flags(a, id, flags | (internal || is_internal(in, id, address) ? FRAME_INTERNAL : 0)));
         return;
     }
     struct name_ref ref = session_file_name(a->files, c->file, address - c->bias, code == address);

@@ -6,7 +6,7 @@
 
 enum { MAX_NAMED_FRAMES = 4 << 20 }; /* bound on what a capture keeps */
 
-static mapping_id file_mapping(struct session_files *fs, struct session_file *f) {
+mapping_id session_file_mapping(struct session_files *fs, struct session_file *f) {
     if (f->mapping)
         return f->mapping;
     const char *build_id = f->symbols ? symbol_file_build_id(f->symbols) : "";
@@ -38,7 +38,7 @@ static frame_id unnamed_frame(struct session_files *fs, struct session_file *f, 
     return profile_frame(fs->profile, &(struct profile_frame){.function = profile_function(fs->profile, &function),
                                                               .kind = fs->kind_native,
                                                               .flags = FRAME_UNNAMED,
-                                                              .mapping = file_mapping(fs, f),
+                                                              .mapping = session_file_mapping(fs, f),
                                                               .address = address});
 }
 
@@ -58,7 +58,7 @@ static frame_id located_frame(struct session_files *fs, struct session_file *f, 
                                                     .column = l->column,
                                                     .kind = fs->kind_native,
                                                     .flags = l->inlined ? FRAME_INLINED : 0,
-                                                    .mapping = file_mapping(fs, f),
+                                                    .mapping = session_file_mapping(fs, f),
                                                     .address = address});
 }
 

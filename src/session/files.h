@@ -80,6 +80,8 @@ bool session_file_load_tables(struct session_files *fs, struct session_file *f);
 
 /* Names the code at `address` (a return address unless exact). An address without a symbol gets one
  * unnamed frame. */
+/* The file in the profile. */
+mapping_id session_file_mapping(struct session_files *fs, struct session_file *f);
 struct name_ref session_file_name(struct session_files *fs, struct session_file *f, uint64_t address, bool exact);
 
 /* A frame for code that belongs to no file. `what` is shown: "[unmapped]", a perf map's name … */

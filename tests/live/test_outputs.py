@@ -142,6 +142,8 @@ def test_pprof_is_read_by_its_own_tool(profiled):
     found = {name.split(" ")[0].split(".")[-1]: share for name, share in rows.items()}
     true = {name: ns / truth["cpu_ns"] for name, ns in truth["ns"].items()}
     assert_shares(found, true, pprof.count(pprof.read(path)))
+    assert "<module>" in top and "<unknown>" not in top
+    assert re.search(r"^File: (libpython|python)", top, re.M), top[:300] # its "main binary", which is no library of C's
     raw = go_pprof("-raw", path)
     assert re.search(r"libpython|python3", raw[raw.index("\nMappings"):])
 

@@ -276,7 +276,7 @@ static const struct pattern machinery[] = {
 static bool is_machinery(const char *symbol) {
     for (size_t i = 0; i < ARRAY_SIZE(machinery); i++)
         if (strncmp(symbol, machinery[i].text, machinery[i].length) == 0 &&
-            (!machinery[i].exact || symbol[machinery[i].length] == '\0'))
+            (!machinery[i].exact || symbol[machinery[i].length] == '\0' || symbol[machinery[i].length] == '.'))
             return true;
     return false;
 }
@@ -287,6 +287,8 @@ static bool is_start(const char *symbol) {
 
 bool python_is_internal(const struct lang_process *lp, u64 address, const char *symbol) {
     if (python_in_loop(&lp->config, address - 1))
+        return true;
+    if (strncmp(symbol, "py::", 4) == 0) /* with -X perf each function has a trampoline of its name */
         return true;
     if (lp->python_program && is_start(symbol))
         return true;
