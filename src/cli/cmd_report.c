@@ -91,7 +91,8 @@ int cmd_report(const struct options *o, struct err *err) {
                                   .wraps = terminal_is(STDOUT_FILENO),
                                   .by = (enum analyse_by)o->by,
                                   .limit = o->limit,
-                                  .min_share = o->min_percent / 100};
+                                  .min_share = o->min_percent / 100,
+                                  .upwards = o->inverted || o->callers};
     int rc = input_profile(o->operands[0], &whole, err);
     if (rc == 0)
         rc =

@@ -34,7 +34,8 @@ static void add_value(struct buf *out, int64_t value, const char *unit) {
 enum { NOTE_COLUMNS = 400, NAME_COLUMNS = 120 };
 
 static void add_capture(struct buf *out, const struct profile *p) {
-    buf_addf(out, "%" PRIu64 " samples", analyse_sample_count(p));
+    uint64_t count = analyse_sample_count(p);
+    buf_addf(out, "%" PRIu64 " sample%s", count, count == 1 ? "" : "s");
     if (p->command) {
         buf_adds(out, " of ");
         text_add(out, profile_str(p, p->command), NAME_COLUMNS);
@@ -261,7 +262,8 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         buf_free(&value);
     }
     if (shown < t->n_rows)
-        buf_addf(out, "... and %zu %ss more\n", t->n_rows - shown, names[style->by]);
+        buf_addf(out, "... and %zu %s%s more\n", t->n_rows - shown, names[style->by],
+                 t->n_rows - shown == 1 ? "" : "s");
 }
 
 void summary_threads(struct buf *out, const struct profile *p, const struct analyse_threads *t,
@@ -324,8 +326,10 @@ static void add_tree_node(struct buf *out, const struct profile *p, const struct
     enum { COLUMNS = 20, DEEPEST = 30 };
     const struct analyse_node *n = &t->nodes[node];
     unsigned indent = MIN(depth, (unsigned)DEEPEST) * 2;
-    buf_addf(out, "%5.1f %%  %5.1f %%  %*s", analyse_percent((double)n->total, (double)t->total),
-             analyse_percent((double)n->self, (double)t->total), (int)indent, "");
+    buf_addf(out, "%5.1f %%  ", analyse_percent((double)n->total, (double)t->total));
+    if (!style->upwards)
+        buf_addf(out, "%5.1f %%  ", analyse_percent((double)n->self, (double)t->total));
+    buf_addf(out, "%*s", (int)indent, "");
     if (depth > DEEPEST)
         buf_addf(out, "(%u) ", depth);
     if (!n->function)
@@ -337,12 +341,13 @@ static void add_tree_node(struct buf *out, const struct profile *p, const struct
 void summary_tree(struct buf *out, const struct profile *p, const struct analyse_tree *t,
                   const struct summary_style *style) {
     struct tree_walk w = tree_walk_of(t, style->min_share);
-    add_heading(out, "  total     self  function", style);
+    add_heading(out, style->upwards ? "  total  function" : "  total     self  function", style);
     add_tree_node(out, p, t, 0, 0, style);
     while (tree_next(&w))
         add_tree_node(out, p, t, w.at, w.depth, style);
     if (w.left_out)
-        buf_addf(out, "%zu branches below %.4g %% are left out, together %.1f %%\n", w.left_out, 100 * style->min_share,
+        buf_addf(out, "%zu branch%s below %.4g %% %s left out, together %.1f %%\n", w.left_out,
+                 w.left_out == 1 ? "" : "es", 100 * style->min_share, w.left_out == 1 ? "is" : "are",
                  analyse_percent((double)w.left_out_value, (double)t->total));
 }
 

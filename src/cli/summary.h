@@ -17,6 +17,7 @@ struct summary_style {
     enum analyse_by by;              /* what the rows of a table are */
     size_t limit;                    /* rows of a table; 0: all */
     double min_share;                /* branches of a tree below this fraction are left out */
+    bool upwards; /* a tree leads from functions to their callers: what ends there is of no interest */
 };
 
 /* Two or more lines: what was captured, and how good it is. */
