@@ -112,8 +112,8 @@ struct tint {
 
 static uint32_t hash_more(uint32_t hash, const char *s) {
     enum { ENOUGH = 1000 };
-    for (size_t i = 0; i < ENOUGH && s[i]; i++)
-        hash = (hash ^ (unsigned char)s[i]) * 0x01000193;
+    for (const char *end = s + strnlen(s, ENOUGH); s < end; s++)
+        hash = (hash ^ (unsigned char)*s) * 0x01000193;
     return hash;
 }
 

@@ -30,7 +30,7 @@ struct python_state {
     u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
     u64 place;               /* how far it lies below the end of its native frame */
     u64 low;                 /* where the native frame at hand begins */
-    u64 slot;                /* the state that the thread's slot names, where it may have others: the one that runs */
+    u64 slot;                /* the state that the thread's slot names, until the search comes to it */
     u64 waiting[2];          /* further states of this thread, newer interpreters first */
     u64 visited;             /* a frame of the past, to notice a circle */
     u64 interpreter, thread; /* of the search */
@@ -249,6 +249,8 @@ static __always_inline int python_give_up(struct python_walk *p) {
 
 /* Takes a thread state that was found in a list. Returns whether the search is over. */
 static __always_inline int python_found(struct python_walk *p) {
+    if (p->s->thread == p->s->slot)
+        p->s->slot = 0;
     if (!p->s->several) {
         python_enter(p, p->s->thread);
         return 1;
@@ -277,7 +279,7 @@ static long python_search_step(u32 i, void *arg) {
         p->s->interpreter = python_pointer(p->w, p->s->interpreter + p->c->interpreter_next);
         return 0;
     }
-    if (p->s->thread != p->s->slot && python_is_mine(p, p->s->thread)) {
+    if (python_is_mine(p, p->s->thread)) {
         p->s->end = WALK_END_LIMIT; /* from here on: the state is known */
         if (python_found(p))
             return 1;
@@ -286,17 +288,18 @@ static long python_search_step(u32 i, void *arg) {
     return 0;
 }
 
-/* Looks for the thread's states in all interpreters, beside the one that its slot names, if it does. */
+/* Looks for the thread's states in all interpreters, newer ones first. The one that its slot names may be too far back in
+ * a long list. */
 static __always_inline void python_search(struct python_walk *p, u64 slot) {
     p->s->slot = slot;
-    if (slot) {
-        p->s->end = WALK_END_LIMIT;
-        python_enter(p, slot);
-    }
     walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
-    if (p->s->several && (p->s->thread || p->s->interpreter)) { /* it would have gone on */
-        p->s->more = 1;
-        p->s->end = WALK_END_LIMIT;
+    if (!p->s->several || (!p->s->thread && !p->s->interpreter))
+        return;
+    p->s->more = 1; /* it would have gone on */
+    p->s->end = WALK_END_LIMIT;
+    if (p->s->slot) {
+        p->s->thread = p->s->slot;
+        python_found(p);
     }
 }
 
