@@ -159,6 +159,10 @@ struct walked {
     bool in_user_space;
 };
 
+static bool is_of(const struct process_code *now, const struct target_mapping *then) {
+    return now->file && now->file->inode == then->inode && now->start == then->start && now->offset == then->offset;
+}
+
 static enum trust trust_in(const struct mapped_log *log, const struct walked *w, uint64_t address) {
     uint64_t since = w->at->since_ns;
     if (w->in_user_space && mapped_between(log, w->pid, address, MAX(w->time_ns + 1, since), UINT64_MAX))
@@ -170,8 +174,7 @@ static enum trust trust_in(const struct mapped_log *log, const struct walked *w,
     const struct process_code *before = session_process_find(w->before, address);
     if (now && !now->file && !then->inode)
         return TRUST_ALL; /* generated code has no rules that could have been another's */
-    if (!now || !now->file || now->file->inode != then->inode || now->start != then->start ||
-        now->offset != then->offset)
+    if (!now || !is_of(now, then))
         return TRUST_NOTHING;
     bool same = before && before->file == now->file && before->bias == now->bias;
     return same || w->in_user_space ? TRUST_ALL : TRUST_NAME;
