@@ -72,8 +72,9 @@ static int standard_at(const char *path) {
     struct stat st, open;
     if (strcmp(path, "-") == 0)
         return STDOUT_FILENO;
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-        if (stat(path, &st) == 0 && fstat(fd, &open) == 0 && open.st_dev == st.st_dev && open.st_ino == st.st_ino)
+    bool exists = stat(path, &st) == 0;
+    for (int fd = STDOUT_FILENO; exists && fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &open) == 0 && open.st_dev == st.st_dev && open.st_ino == st.st_ino)
             return fd;
     return -1;
 }

@@ -264,7 +264,7 @@ int session_process_of(struct session_files *files, struct target *target, uint6
         return err_nomem(err);
     }
     struct session_file *program = p->now.count ? p->now.code[0].file : NULL; /* mapped lowest, as a rule */
-    if (program && symbol_file_is_executable(program->symbols))
+    if (p->serial == 1 && program && symbol_file_is_executable(program->symbols))
         session_file_mapping(files, program); /* the profile's first, as pprof's readers want it */
     if (files->once)
         prepare_names(p);

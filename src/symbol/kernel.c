@@ -103,17 +103,12 @@ static int is_visible(struct symbol_kernel *k, const struct line *line) {
 
 static int hidden(struct err *err) {
     _cleanup_(buf_free) struct buf b = {0};
-    const char *value = "not readable";
-    if (file_read("/proc/sys/kernel/kptr_restrict", 16, &b, NULL) == 0 && b.len) {
-        b.data[b.len - 1] = '\0';
-        value = b.data;
-    }
-    const char *advice = strcmp(value, "2") == 0
-                             ? "Set kernel.kptr_restrict to 1 or 0, for instance: sudo sysctl kernel.kptr_restrict=1"
-                             : "Run scry as root, or give it CAP_SYSLOG";
-    if (strcmp(value, "2") != 0)
-        return err_set(err, -EPERM, advice, "The kernel shows its addresses to those with CAP_SYSLOG alone");
-    return err_set(err, -EPERM, advice, "The kernel hides its addresses (kernel.kptr_restrict is 2)");
+    if (file_read("/proc/sys/kernel/kptr_restrict", 16, &b, NULL) == 0 && buf_cstr(&b)[0] == '2')
+        return err_set(err, -EPERM,
+                       "Set kernel.kptr_restrict to 1 or 0, for instance: sudo sysctl kernel.kptr_restrict=1",
+                       "The kernel hides its addresses (kernel.kptr_restrict is 2)");
+    return err_set(err, -EPERM, "Run scry as root, or give it CAP_SYSLOG",
+                   "The kernel shows its addresses to those with CAP_SYSLOG alone");
 }
 
 int symbol_kernel_open_path(const char *path, struct symbol_kernel **ret, struct err *err) {

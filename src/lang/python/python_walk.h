@@ -66,9 +66,6 @@ struct python_walk {
 static __always_inline u64 python_word(struct walk *w, u16 offset) {
     return *(const u64 *)((const u8 *)w->state->scratch + (offset & 0x78));
 }
-static __always_inline u32 python_half(struct walk *w, u16 offset) {
-    return *(const u32 *)((const u8 *)w->state->scratch + (offset & 0x7c));
-}
 
 /* ---- fields of a frame that begins at `found` in the window or beside it, which the frame at hand does ---- */
 

@@ -79,24 +79,33 @@ static void add_message(struct buf *b, unsigned field, const struct buf *message
     buf_add(b, message->data, message->len);
 }
 
+/* A file without its samples yet, and its only location, of 900 lines. */
+static void begin_with_many_lines(struct buf *file, struct buf *location) {
+    buf_add(file, TYPE, sizeof(TYPE) - 1);
+    buf_adds(location, "\x08\x01");
+    for (int i = 0; i < 900; i++)
+        buf_adds(location, "\x22\x02\x08\x01");
+}
+
+static void assert_asks_for_too_many_frames(struct buf *file, const struct buf *location) {
+    struct profile *p = NULL;
+    struct err err = {0};
+    add_message(file, 4, location);
+    buf_add(file, FUNCTION STRINGS, sizeof(FUNCTION STRINGS) - 1);
+    assert_int_equal(read_bytes(file->data, file->len, &p, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "more frames than a file of this size can tell of"));
+}
+
 /* 900 lines in one location that a sample names 20,000 times: 18 million frames in 24 KB. */
 static void a_few_bytes_cannot_ask_for_millions_of_frames(void **state) {
     _cleanup_(buf_free) struct buf file = {0}, location = {0}, ids = {0}, sample = {0};
-    struct profile *p = NULL;
-    struct err err = {0};
-    buf_add(&file, TYPE, sizeof(TYPE) - 1);
-    buf_adds(&location, "\x08\x01");
-    for (int i = 0; i < 900; i++)
-        buf_adds(&location, "\x22\x02\x08\x01");
+    begin_with_many_lines(&file, &location);
     for (int i = 0; i < 20000; i++)
         buf_addc(&ids, 1);
     add_message(&sample, 1, &ids);
     buf_adds(&sample, "\x12\x01\x05");
     add_message(&file, 2, &sample);
-    add_message(&file, 4, &location);
-    buf_add(&file, FUNCTION STRINGS, sizeof(FUNCTION STRINGS) - 1);
-    assert_int_equal(read_bytes(file.data, file.len, &p, &err), -EBADMSG);
-    assert_non_null(strstr(err.text, "more frames than a file of this size can tell of"));
+    assert_asks_for_too_many_frames(&file, &location);
 }
 
 static void add_sample_of(struct buf *file, size_t first, size_t depth) {
@@ -112,18 +121,10 @@ static void add_sample_of(struct buf *file, size_t first, size_t depth) {
  * they are 18 million. */
 static void nor_may_stacks_that_are_shared_ask_for_them(void **state) {
     _cleanup_(buf_free) struct buf file = {0}, location = {0};
-    struct profile *p = NULL;
-    struct err err = {0};
-    buf_add(&file, TYPE, sizeof(TYPE) - 1);
-    buf_adds(&location, "\x08\x01");
-    for (int i = 0; i < 900; i++)
-        buf_adds(&location, "\x22\x02\x08\x01");
+    begin_with_many_lines(&file, &location);
     for (int i = 0; i < 20000; i++)
         add_sample_of(&file, 1, 1);
-    add_message(&file, 4, &location);
-    buf_add(&file, FUNCTION STRINGS, sizeof(FUNCTION STRINGS) - 1);
-    assert_int_equal(read_bytes(file.data, file.len, &p, &err), -EBADMSG);
-    assert_non_null(strstr(err.text, "more frames than a file of this size can tell of"));
+    assert_asks_for_too_many_frames(&file, &location);
 }
 
 static void deep_stacks_of_a_real_profile_are_all_read(void **state) {
