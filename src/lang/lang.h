@@ -33,8 +33,9 @@ struct lang_merged {
 struct lang_streams {
     const struct raw_frame *native;
     u32 n_native;
-    const struct raw_frame *runtime;
+    struct raw_frame *runtime; /* merge() may bring them into another order */
     u32 n_runtime;
+    bool whole;            /* the native stack reaches the thread's root */
     u64 leaf_sp;           /* stack pointer at the leaf: the first native frame covers [leaf_sp, its CFA) */
     const bool *switching; /* of each native frame, whether its file switches stacks; NULL: none does */
 };
@@ -60,6 +61,10 @@ struct lang {
     /* Code ranges [start, end) of the target whose frames are this runtime's machinery (its eval
      * loop, call glue); used to mark native frames internal. May be NULL. */
     bool (*is_internal)(const struct lang_process *lp, u64 address, const char *symbol);
+
+    /* Whether an instruction of native code executes the runtime's functions: above its frame there are the runtime's.
+     * May be NULL. */
+    bool (*is_loop)(const struct lang_process *lp, u64 code);
 
     /* Merges the two streams by address. Writes at most n_native + n_runtime entries to `ret`,
      * leaf first, and returns how many. */

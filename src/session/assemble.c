@@ -268,8 +268,25 @@ static u32 up_to_runtime(const struct lang_merged *merged, u32 n) {
     return n;
 }
 
-/* Returns whether the merge found the stack's root. */
-static bool push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
+/* Whether frames of the runtime are missing: each of its loops runs one at least, but for one that has just begun. Only
+ * two whole streams can be compared. */
+static bool lacks_frames(const struct assembler *a, const struct assemble_input *in, const struct lang_streams *streams,
+                         u32 n) {
+    const struct lang *lang = langs[in->process->lang];
+    u32 loops = 0, frames = 0;
+    for (u32 i = 0; i < n; i++) {
+        const struct lang_merged *m = &a->merged[i];
+        const struct raw_frame *f = m->lang ? &streams->runtime[m->index] : &streams->native[m->index];
+        if (raw_kind(f) == 0)
+            return false;
+        frames += m->lang != 0;
+        loops += !m->lang && lang->is_loop && lang->is_loop(in->process->runtime, raw_code(f));
+    }
+    return frames ? loops > frames + 1 : loops > 0;
+}
+
+/* Returns how the walk ended, so far as the merge knows: WALK_END_COUNT when it does not. */
+static uint8_t push_merged(struct assembler *a, const struct assemble_input *in, struct lang_streams *streams) {
     const struct lang *lang = langs[in->process->lang];
     u32 n = lang->merge(in->process->runtime, streams, a->merged), oldest = up_to_runtime(a->merged, n);
     for (u32 i = 0; i < n; i++) {
@@ -282,7 +299,9 @@ static bool push_merged(struct assembler *a, const struct assemble_input *in, st
         if (oldest && i > oldest)
             fold_between(a);
     }
-    return n && a->merged[n - 1].root;
+    if (n && a->merged[n - 1].root)
+        return WALK_END_ROOT;
+    return lacks_frames(a, in, streams, n) ? WALK_END_NO_THREAD : WALK_END_COUNT;
 }
 
 static const struct walk_stream *stream_of(const struct walk_stack *w, unsigned lang) {
@@ -292,10 +311,14 @@ static const struct walk_stream *stream_of(const struct walk_stack *w, unsigned 
     return NULL;
 }
 
-/* A stack is as whole as its native part, unless the runtime's own list of frames broke off on the way. */
-static uint8_t end_of(uint8_t native_end, const struct walk_stream *runtime) {
-    bool broken = runtime && (runtime->end == WALK_END_CORRUPT || runtime->end == WALK_END_LIMIT);
-    return native_end == WALK_END_ROOT && broken ? runtime->end : native_end;
+/* A stack is as whole as its native part, unless the runtime's own list of frames broke off on the way, or is not
+ * there. */
+static uint8_t end_of(uint8_t native_end, uint8_t merged_end, const struct walk_stream *runtime) {
+    if (native_end != WALK_END_ROOT)
+        return native_end;
+    if (merged_end == WALK_END_NO_THREAD && (runtime->total || runtime->end == WALK_END_NO_THREAD))
+        return merged_end; /* else it knows the thread, which has just begun its first function */
+    return runtime->end == WALK_END_CORRUPT || runtime->end == WALK_END_LIMIT ? runtime->end : native_end;
 }
 
 /* Pushes the user part of the stack and returns how its native walk ended. */
@@ -309,20 +332,23 @@ static uint8_t push_user(struct assembler *a, const struct assemble_input *in) {
     u32 certain = in->trust ? in->trust->certain : UINT32_MAX;
     uint8_t end = streams.n_native > certain ? WALK_END_REPLACED : native->end;
     streams.n_native = MIN(streams.n_native, certain);
+    streams.whole = end == WALK_END_ROOT;
     const struct walk_stream *runtime = in->process->runtime ? stream_of(in->walk, in->process->lang) : NULL;
-    if (runtime && runtime->total) {
+    if (runtime) {
         streams.n_runtime = straighten(in->walk, runtime, a->streams[1]);
         streams.runtime = a->streams[1];
         find_switching(a, in, &streams);
-        if (push_merged(a, in, &streams))
-            return end_of(WALK_END_ROOT, runtime);
+        uint8_t merged = push_merged(a, in, &streams);
+        if (merged == WALK_END_ROOT)
+            return end_of(merged, merged, runtime);
+        end = end_of(end, merged, runtime);
     } else {
         for (u32 i = 0; i < streams.n_native; i++)
             push_native(a, in, &streams.native[i], false);
     }
     if (in->trust && in->trust->lost)
         push(a, session_frame_of_text(a->files, "[code that was mapped for a moment]", FRAME_UNNAMED));
-    return end_of(end, runtime);
+    return end;
 }
 
 /* ---- the whole stack ---- */

@@ -101,11 +101,11 @@ static int probe(struct target *t, bool no_slot, bool loops, struct err *err) {
         return rc;
     struct python_config config = lp->config;
     if (no_slot)
-        config.tls_steps = 0;
+        config.slot.count = 0;
     json_object(&j);
     json_kstring(&j, "version", langs[LANG_python]->version(lp));
-    json_ku64(&j, "slot", lp->config.tls_steps);
-    json_kbool(&j, "complete", lp->config.flags & PYTHON_TLS_COMPLETE);
+    json_ku64(&j, "slot", lp->config.slot.count);
+    json_kbool(&j, "complete", lp->config.flags & PYTHON_SLOT_COMPLETE);
     json_kbool(&j, "code_type", lp->config.code_type != 0);
     if (loops)
         print_loops(&j, lp);

@@ -1,10 +1,12 @@
 """Interpreters that are not a python command: several in one process, and inside of other programs."""
+import json
 import os
 import pathlib
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,12 +35,28 @@ def test_stacks_go_through_all_interpreters_of_a_thread(version, command, option
         seen = probe(*options, oracle.process.pid)
     wrong = []
     for tid, thread in oracle.truth["threads"].items():
+        if thread["name"] == "crossed":  # the walk has the interpreters' order; the next test is of the merged one
+            continue
         found = [frame[:4] for frame in seen["threads"][tid]["frames"]]
         want = [frame[:4] for frame in expected(thread["frames"])]
         if found != want or seen["threads"][tid]["end"] != "ROOT":
             pairs = [(f, w) for f, w in zip(found + [None] * 99, want + [None] * 99) if f != w]
             wrong.append((thread["name"], seen["threads"][tid]["end"], pairs[:3]))
-    assert len(oracle.truth["threads"]) == 4 and not wrong
+    assert len(oracle.truth["threads"]) == 5 and not wrong
+
+
+@pytest.mark.parametrize("version,command", SEVERAL, ids=[v for v, _ in SEVERAL])
+def test_interpreters_that_call_each_other_stand_in_the_calls_order(version, command):
+    needs_several_interpreters(command)
+    with Oracle(command, TARGETS / "python_interpreters.py") as oracle:
+        dump = harness.scry("dump", "-p", oracle.process.pid, "--json")
+    threads = {str(t["tid"]): t["frames"] for t in dump.json["threads"]}
+    for tid, thread in oracle.truth["threads"].items():
+        if thread["name"] == "crossed" and minor_of(version) < 10:  # nothing tells on whose stack which frames are
+            assert "were not found" in json.dumps(dump.json)
+            continue
+        found = [(f["function"].rsplit(".", 1)[-1], f["line"]) for f in threads[tid] if f["kind"] == "python"]
+        assert found == [(name, line) for name, _, _, line, _, _ in thread["frames"]], thread["name"]
 
 
 # ---- inside of another program ----
@@ -66,7 +84,7 @@ def link_options(prefix, way, shared, static, libraries):
     return ["-no-pie", "-rdynamic", str(found), *libraries.split()]
 
 
-def embedded(version, command, folder, way):
+def embedded(version, command, folder, way, source="embeds.c"):
     """Builds the program; returns its command and environment, or says why not."""
     shared, static, include, prefix, libraries = subprocess.run([*command, "-c", ASK], text=True, stdout=subprocess.PIPE,
                                                                 check=True).stdout.splitlines()
@@ -76,7 +94,7 @@ def embedded(version, command, folder, way):
     program = folder / "embeds"
     musl = version.endswith("-musl")
     compiler = ["musl-gcc"] if musl else shlex.split(os.environ.get("CC", shutil.which("cc") or "gcc"))
-    subprocess.run([*compiler, "-O2", "-w", f"-I{include}", f"-I{prefix}/include", TARGETS / "embeds.c", "-o", program, *options,
+    subprocess.run([*compiler, "-O2", "-w", f"-I{include}", f"-I{prefix}/include", TARGETS / source, "-o", program, *options,
                     "-Wl,--allow-shlib-undefined"], check=True)
     if subprocess.run([*command[:-1], program], stderr=subprocess.DEVNULL).returncode != 2:
         pytest.skip("its C library is older than ours")
@@ -115,6 +133,36 @@ def test_an_embedding_program_has_the_interpreters_frames(version, command, way,
         assert seen["slot"] and seen["complete"]
         if not version.endswith("-musl"):  # Debian's musl says nothing of its call frames
             assert_own_frames_are_rootward(oracle.process.pid, oracle.truth, {"main"})
+
+
+# ---- states that one thread makes and another runs ----
+
+LENT = [p for p in PYTHONS if "-wheel/" not in p[1][0]]
+
+
+@pytest.mark.parametrize("mode", ["lent", "waiting", "passed"])
+@pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
+def test_a_state_that_another_thread_made_is_shown_where_it_runs(version, command, mode, tmp_path):
+    way = "static" if version.endswith("-musl") else "linked"
+    program, environment = embedded(version, command, tmp_path, way, "lends.c")
+    told = tmp_path / "told"
+    process = subprocess.Popen([*program, str(told), mode], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not (told.exists() and told.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        truth = json.loads(told.read_text())
+        threads = {t["tid"]: t for t in harness.scry("dump", "-p", process.pid, "--json").json["threads"]}
+    finally:
+        process.kill()
+        process.wait()
+    python = {tid: [f["function"] for f in t["frames"] if f["kind"] == "python"] for tid, t in threads.items()}
+    known = minor_of(version) >= 10 or mode != "waiting"  # before, only the one that holds the lock is known
+    want = ["in_lent_state", "<module>"] if known else []
+    assert python == {tid: want if tid == truth["runs"] else [] for tid in threads}
+    assert len(threads) == (3 if mode == "passed" else 2)
+    if not known:
+        assert "were not found" in json.dumps(threads[truth["runs"]])
 
 
 STARTS = """

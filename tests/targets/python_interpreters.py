@@ -3,7 +3,7 @@
     pythonX python_interpreters.py
 
 Threads of the main interpreter run code in further interpreters, which stands still there: their stacks go
-through both. One interpreter starts a thread of its own, another makes an interpreter itself. Prints one line of JSON
+through both. One interpreter starts a thread of its own, another makes an interpreter itself, one calls an older one. Prints one line of JSON
 when all stand, as python_oracle.py does, without columns. Runs on CPython 3.8 and newer.
 """
 import json
@@ -68,14 +68,19 @@ SOURCE = %(simple)r
 outer()
 """
 
+CROSSED = NESTED.replace("interpreters.create()", "%(older)d")
+
+
+def create():
+    try:
+        return interpreters.create(isolated=False)  # 3.9 to 3.12: else it may start no threads
+    except TypeError:
+        return interpreters.create()
+
 
 def run(name, source):
     names[int(os.readlink("/proc/thread-self").rsplit("/", 1)[1])] = name, threading.get_ident()
-    try:
-        interpreter = interpreters.create(isolated=False)  # 3.9 to 3.12: else it may start no threads
-    except TypeError:
-        interpreter = interpreters.create()
-    interpreters.run_string(interpreter, source)
+    interpreters.run_string(create(), source)
     print("a stack that should stand has ended:", name, file=sys.stderr, flush=True)
 
 
@@ -90,11 +95,13 @@ def lines(count):
 def main():
     pipes = {"tell": tell, "wait_end": wait_end}
     pipes["simple"] = SIMPLE % pipes
-    sources = {"simple": SIMPLE, "again": SIMPLE, "with_thread": WITH_THREAD, "nested": NESTED}
+    older = create()  # up to 3.12 it goes with this object
+    pipes["older"] = int(older)
+    sources = {"simple": SIMPLE, "again": SIMPLE, "with_thread": WITH_THREAD, "nested": NESTED, "crossed": CROSSED}
     stacks = {}
     for name, source in sources.items():  # one after the other: CPython may crash when several begin at once
         threading.Thread(target=run, args=(name, source % pipes), daemon=True).start()
-        for tid, frames in lines(2 if name == "nested" else 1):
+        for tid, frames in lines(2 if name in ("nested", "crossed") else 1):
             stacks[tid] = frames + stacks.get(tid, [])
     own = sys._current_frames()
     threads = {}

@@ -100,6 +100,10 @@ static void walk(struct walk *w, const void *config) {
     python_walk(w, config);
 }
 
+static bool is_loop(const struct lang_process *lp, u64 code) {
+    return python_in_loop(&lp->config, code);
+}
+
 extern const struct lang lang_python;
 const struct lang lang_python = {
     .name = "python",
@@ -110,6 +114,7 @@ const struct lang lang_python = {
     .config = config,
     .walk = walk,
     .is_internal = python_is_internal,
+    .is_loop = is_loop,
     .merge = python_merge,
     .name_frame = python_name_frame,
     .switches_stacks = python_switches_stacks,

@@ -14,6 +14,14 @@ enum python_raw {
     /* The root end of a run of frames that one C activation of the evaluation loop executes. word[0] =
      * address of a record that lies inside that C frame: _PyCFrame (3.10, 3.11) or shim frame (3.12+). */
     PYTHON_RAW_LOOP = 2,
+    /* Before the newest frame of a thread state: the merge has to find out whether, and where, it is run on this
+     * thread's stack. word[1] = enum python_state_mark. */
+    PYTHON_RAW_STATE = 3,
+};
+
+enum python_state_mark {
+    PYTHON_STATE_FURTHER = 1, /* one of those that the thread has, or has made */
+    PYTHON_STATE_BORROWED,    /* another thread's, unless it is run here */
 };
 
 /* How the evaluation loops are told apart. */
@@ -25,7 +33,8 @@ enum python_loops {
 };
 
 enum python_config_flags {
-    PYTHON_TLS_COMPLETE = 1, /* a thread whose slot is NULL has no thread state */
+    PYTHON_SLOT_COMPLETE = 1, /* a thread whose slot is NULL has made no thread state */
+    PYTHON_SLOT_OF_LAST = 2,  /* 3.12+: it names the state that ran last in the thread, whoever made it */
 };
 
 enum { PYTHON_TLS_STEPS = 3, PYTHON_MAX_LOOPS = 4 };
@@ -33,6 +42,13 @@ enum { PYTHON_TLS_STEPS = 3, PYTHON_MAX_LOOPS = 4 };
 /* [start, end) in the target's memory; empty when both are 0. */
 struct python_range {
     u64 start, end;
+};
+
+/* Where a thread keeps a pointer: at its thread pointer + steps[0]; each further step follows the pointer found and
+ * adds. count = 0: not known. */
+struct python_place {
+    s32 steps[PYTHON_TLS_STEPS];
+    u32 count;
 };
 
 /* Offsets are bytes within the structure that their name begins with. */
@@ -43,15 +59,14 @@ struct python_config {
      * are while the loop is not known. */
     struct python_range loop[PYTHON_MAX_LOOPS];
 
-    /* Where a thread keeps the pointer to its state: tls_base + tls[0]; each further step follows the
-     * pointer found and adds. 0 steps: not known. */
-    s32 tls[PYTHON_TLS_STEPS];
-    u8 tls_steps;
-    u8 flags;                 /* enum python_config_flags */
-    u8 loops;                 /* enum python_loops */
-    u8 instruction_shift;     /* of the value in the frame: 1 when it counts bytes */
-    u8 thread_through_cframe; /* the newest frame is in the newest _PyCFrame, not in the thread state */
-    u8 pad0[3];
+    u64 current; /* <= 3.11: address of the pointer to the thread state that holds the lock; 0 when it is not known */
+
+    struct python_place slot;    /* the thread's state */
+    struct python_place running; /* 3.12+: the one that it runs now; NULL while it waits or is outside of Python */
+    u8 flags;                    /* enum python_config_flags */
+    u8 loops;                    /* enum python_loops */
+    u8 instruction_shift;        /* of the value in the frame: 1 when it counts bytes */
+    u8 thread_through_cframe;    /* the newest frame is in the newest _PyCFrame, not in the thread state */
 
     u16 interpreter_next, interpreter_threads;
     u16 thread_next, thread_id, thread_native_id; /* native id: 0 when not kept */
@@ -68,7 +83,7 @@ struct python_config {
     u16 code_type_at, code_first_line;
     u16 code_instructions; /* first instruction; unused <= 3.10 */
     u16 code_copies;       /* co_tlbc, with frame_copy */
-    u16 pad1[4];
+    u16 pad[2];
 };
 
 /* Whether an address is in the evaluation loop's code, as far as that is known. */

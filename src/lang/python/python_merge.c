@@ -16,12 +16,13 @@ struct merge {
     const struct lang_process *lp;
     const struct lang_streams *in;
     struct lang_merged *ret;
-    u32 n;      /* entries written */
-    u32 frame;  /* of the runtime's stream: the next to be written */
-    u32 record; /* the next loop record to be placed, or n_runtime */
-    u32 idle;   /* loops at the leaf that have no Python frame: just begun, or about to return */
-    u32 native; /* the entry of the native frame that was written last */
-    u64 low;    /* stack address where the native frame at hand begins */
+    u32 n;        /* entries written */
+    u32 frame;    /* of the runtime's stream: the next to be written */
+    u32 record;   /* the next loop record to be placed, or n_runtime */
+    u32 idle;     /* loops at the leaf that have no Python frame: just begun, or about to return */
+    u32 native;   /* the entry of the native frame that was written last */
+    u64 low;      /* stack address where the native frame at hand begins */
+    bool ordered; /* python_order_states() did it */
 };
 
 static bool is_switching(const struct merge *m, u32 i) {
@@ -178,7 +179,7 @@ static void merge_records(struct merge *m) {
     const struct lang_streams *in = m->in;
     m->low = in->leaf_sp;
     m->record = next_record(in, 0);
-    if (m->lp->config.loops != PYTHON_LOOPS_SHIM)
+    if (m->lp->config.loops != PYTHON_LOOPS_SHIM && !m->ordered)
         align_chains(m);
     for (u32 i = 0; i < in->n_native; i++) {
         const struct raw_frame *f = &in->native[i];
@@ -238,6 +239,9 @@ static void merge_counted(struct merge *m) {
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret) {
     struct lang_streams own = *in;
     struct merge m = {.lp = lp, .in = &own, .ret = ret};
+    m.ordered = in->n_runtime && raw_kind(&in->runtime[0]) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
+    if (m.ordered)
+        own.n_runtime = python_order_states(lp, in);
     if (lp->config.loops == PYTHON_LOOPS_FRAME) {
         merge_counted(&m);
     } else {

@@ -77,6 +77,12 @@ static inline bool python_in_ranges(const struct python_range *r, unsigned n, ui
     return false;
 }
 
+/* ---- python_states.c ---- */
+
+/* Brings the runtime's stream, with marks of its thread states, into the order in which they lie on the native stack, and
+ * leaves out the marks and what is on other threads' stacks. Returns how many frames there are then. */
+u32 python_order_states(const struct lang_process *lp, const struct lang_streams *in);
+
 /* ---- python_merge.c ---- */
 
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret);

@@ -76,23 +76,18 @@ static int list_all(struct lang_process *lp, struct threads *ret) {
 
 /* ---- candidates ---- */
 
-struct place {
-    s32 steps[PYTHON_TLS_STEPS];
-    u8 count;
-};
-
-static struct place glibc_key(uint64_t key) {
+static struct python_place glibc_key(uint64_t key) {
     if (key < GLIBC_BLOCK)
-        return (struct place){.steps = {(s32)(GLIBC_KEYS + 16 * key + 8)}, .count = 1};
+        return (struct python_place){.steps = {(s32)(GLIBC_KEYS + 16 * key + 8)}, .count = 1};
     s32 block = (s32)(GLIBC_KEYS + 16 * GLIBC_BLOCK + 8 * (key / GLIBC_BLOCK));
-    return (struct place){.steps = {block, (s32)(16 * (key % GLIBC_BLOCK) + 8)}, .count = 2};
+    return (struct python_place){.steps = {block, (s32)(16 * (key % GLIBC_BLOCK) + 8)}, .count = 2};
 }
 
-static struct place musl_key(uint64_t key) {
-    return (struct place){.steps = {MUSL_KEYS, (s32)(8 * key)}, .count = 2};
+static struct python_place musl_key(uint64_t key) {
+    return (struct python_place){.steps = {MUSL_KEYS, (s32)(8 * key)}, .count = 2};
 }
 
-static uint64_t follow(struct target *t, uint64_t pointer, const struct place *p) {
+static uint64_t follow(struct target *t, uint64_t pointer, const struct python_place *p) {
     uint64_t value = pointer;
     for (unsigned i = 0; i < p->count; i++)
         if (target_read(t, value + (uint64_t)(int64_t)p->steps[i], &value, 8) < 0)
@@ -100,21 +95,34 @@ static uint64_t follow(struct target *t, uint64_t pointer, const struct place *p
     return value;
 }
 
-/* How many threads have their state there. */
-static size_t matches(struct lang_process *lp, const struct threads *threads, const struct place *p) {
-    size_t n = 0;
-    for (size_t i = 0; i < threads->count; i++)
-        n += follow(lp->target, threads->all[i].pointer, p) == threads->all[i].state;
-    return n;
+/* Whether the thread has made the state. */
+static bool is_its(const struct threads *threads, uint64_t pointer, uint64_t state) {
+    size_t i = 0;
+    while (i < threads->count && (threads->all[i].pointer != pointer || threads->all[i].state != state))
+        i++;
+    return i < threads->count;
 }
 
-/* Takes the place if it holds for most threads. A thread that waits to be joined, or has states in several
- * interpreters, may not have its own there. */
-static bool accept(struct lang_process *lp, const struct threads *threads, const struct place *p, u8 flags) {
-    if (p->count == 0 || matches(lp, threads, p) * 2 <= threads->count)
+static bool was_before(const struct threads *threads, size_t i) {
+    size_t j = 0;
+    while (threads->all[j].pointer != threads->all[i].pointer)
+        j++;
+    return j < i;
+}
+
+/* Takes the place if most threads have a state there. One that waits to be joined may have none, one that made states
+ * for others, or that has states in several interpreters, has one of them. */
+static bool accept(struct lang_process *lp, const struct threads *threads, const struct python_place *p, u8 flags) {
+    size_t n = 0, with = 0;
+    for (size_t i = 0; p->count && i < threads->count; i++) {
+        if (was_before(threads, i))
+            continue;
+        n++;
+        with += is_its(threads, threads->all[i].pointer, follow(lp->target, threads->all[i].pointer, p));
+    }
+    if (with * 2 <= n)
         return false;
-    memcpy(lp->config.tls, p->steps, sizeof(p->steps));
-    lp->config.tls_steps = p->count;
+    lp->config.slot = *p;
     lp->config.flags |= flags;
     return true;
 }
@@ -130,13 +138,14 @@ static bool find_key(const struct python_object *o, struct lang_process *lp, con
         at = lp->runtime + lp->layout.runtime_key;
     if (!at || target_read(lp->target, at, &key, 4) < 0 || key >= 1024)
         return false;
-    struct place glibc = glibc_key(key), musl = musl_key(key);
-    return accept(lp, threads, &glibc, PYTHON_TLS_COMPLETE) || accept(lp, threads, &musl, PYTHON_TLS_COMPLETE);
+    struct python_place glibc = glibc_key(key), musl = musl_key(key);
+    u8 flags = PYTHON_SLOT_COMPLETE | (lp->layout.minor >= 12 ? PYTHON_SLOT_OF_LAST : 0);
+    return accept(lp, threads, &glibc, flags) || accept(lp, threads, &musl, flags);
 }
 
 static bool try_keys(struct lang_process *lp, const struct threads *threads) {
     for (uint64_t key = 0; key < BRUTE_FORCE_KEYS; key++) {
-        struct place glibc = glibc_key(key), musl = musl_key(key);
+        struct python_place glibc = glibc_key(key), musl = musl_key(key);
         if (accept(lp, threads, &glibc, 0) || accept(lp, threads, &musl, 0))
             return true;
     }
@@ -171,13 +180,13 @@ static bool is_load(const uint8_t *c, int32_t *ret_displacement) {
 }
 
 /* Looks at the instruction that may begin at byte i. Returns whether the place is known now. */
-static bool read_accessor(struct lang_process *lp, struct accessor *a, size_t i, struct place *ret) {
+static bool read_accessor(struct lang_process *lp, struct accessor *a, size_t i, struct python_place *ret) {
     const uint8_t *c = a->code + i;
     uint64_t relative = a->function + i + 7 + (uint64_t)(int64_t)immediate(c + 3);
     int64_t words[2];
     int32_t displacement;
     if (memcmp(c, "\x64\x48\x8b\x04\x25", 5) == 0) {
-        *ret = (struct place){.steps = {immediate(c + 5)}, .count = 1};
+        *ret = (struct python_place){.steps = {immediate(c + 5)}, .count = 1};
         return true;
     }
     if (memcmp(c, "\x48\x8b\x05", 3) == 0)
@@ -185,47 +194,84 @@ static bool read_accessor(struct lang_process *lp, struct accessor *a, size_t i,
     if (memcmp(c, "\x48\x8d\x3d", 3) == 0)
         a->module = relative;
     if (a->got && memcmp(c, "\x64\x48\x8b\x00", 4) == 0 && target_read(lp->target, a->got, words, 8) == 0) {
-        *ret = (struct place){.steps = {(s32)words[0]}, .count = 1};
+        *ret = (struct python_place){.steps = {(s32)words[0]}, .count = 1};
         return true;
     }
     if (a->module && is_load(c, &displacement) && target_read(lp->target, a->module, words, 16) == 0) {
         /* The thread's vector of blocks is at 8; glibc has 16 bytes per module in it. */
-        *ret = (struct place){.steps = {8, (s32)(16 * words[0]), (s32)words[1] + displacement}, .count = 3};
+        *ret = (struct python_place){.steps = {8, (s32)(16 * words[0]), (s32)words[1] + displacement}, .count = 3};
         return true;
     }
     return false;
 }
 
-static struct place place_in_code(struct lang_process *lp, uint64_t function) {
+static struct python_place place_in_code(struct lang_process *lp, uint64_t function) {
     struct accessor a = {.function = function};
-    struct place p = {0};
+    struct python_place p = {0};
     if (function && target_read(lp->target, function, a.code, sizeof(a.code)) == 0)
         for (size_t i = 0; i + 9 <= sizeof(a.code) && !read_accessor(lp, &a, i, &p); i++)
             ;
     return p;
 }
 
-static bool find_variable(const struct python_object *o, struct lang_process *lp, const struct threads *threads) {
-    struct place p = place_in_code(lp, python_symbol(o, "PyGILState_GetThisThreadState"));
-    if (accept(lp, threads, &p, PYTHON_TLS_COMPLETE))
-        return true;
+/* The place of a thread-local variable, of the program or one of its first libraries. */
+static struct python_place place_of_symbol(const struct python_object *o, const char *name) {
     struct symbol_tls tls;
-    if (o->file && symbol_file_find_tls(o->file, "_Py_tss_gilstate", &tls) == 0 && tls.block_align) {
-        uint64_t size = (tls.block_size + tls.block_align - 1) & ~(tls.block_align - 1);
-        p = (struct place){.steps = {(s32)(tls.offset - size)}, .count = 1};
-        return accept(lp, threads, &p, PYTHON_TLS_COMPLETE);
-    }
-    return false;
+    if (!o->file || symbol_file_find_tls(o->file, name, &tls) < 0 || !tls.block_align)
+        return (struct python_place){0};
+    uint64_t size = (tls.block_size + tls.block_align - 1) & ~(tls.block_align - 1);
+    return (struct python_place){.steps = {(s32)(tls.offset - size)}, .count = 1};
+}
+
+static bool find_variable(const struct python_object *o, struct lang_process *lp, const struct threads *threads) {
+    enum { FLAGS = PYTHON_SLOT_COMPLETE | PYTHON_SLOT_OF_LAST };
+    struct python_place in_code = place_in_code(lp, python_symbol(o, "PyGILState_GetThisThreadState"));
+    struct python_place by_symbol = place_of_symbol(o, "_Py_tss_gilstate");
+    return accept(lp, threads, &in_code, FLAGS) || accept(lp, threads, &by_symbol, FLAGS);
 }
 
 /* Just below the thread pointer lie the thread-local variables of the program and its first libraries. */
 static bool try_variables(struct lang_process *lp, const struct threads *threads) {
     for (s32 at = -8; at >= -BRUTE_FORCE_BYTES; at -= 8) {
-        struct place p = {.steps = {at}, .count = 1};
+        struct python_place p = {.steps = {at}, .count = 1};
         if (accept(lp, threads, &p, 0))
             return true;
     }
     return false;
+}
+
+/* ---- the state that runs ---- */
+
+/* Whether every thread has a state there, or nothing. */
+static bool holds_states(struct lang_process *lp, const struct threads *threads, const struct python_place *p) {
+    size_t i = 0;
+    for (; p->count && i < threads->count; i++) {
+        uint64_t state = follow(lp->target, threads->all[i].pointer, p);
+        size_t j = 0;
+        while (state && j < threads->count && threads->all[j].state != state)
+            j++;
+        if (j == threads->count)
+            break;
+    }
+    return p->count && i == threads->count;
+}
+
+/* From 3.12 on a thread-local variable, which PyThreadState_Get() returns; before it stands in the runtime, in front of the key (struct
+ * _gilstate_runtime_state; until 3.8 there is one pointer more between them). */
+static void find_running(const struct python_object *o, struct lang_process *lp, const struct threads *threads) {
+    const struct python_layout *l = &lp->layout;
+    struct python_config *c = &lp->config;
+    if (l->minor >= 12) {
+        struct python_place in_code = place_in_code(lp, python_symbol(o, "PyThreadState_Get"));
+        struct python_place by_symbol = place_of_symbol(o, "_Py_tss_tstate");
+        c->running = holds_states(lp, threads, &in_code)     ? in_code
+                     : holds_states(lp, threads, &by_symbol) ? by_symbol
+                                                             : (struct python_place){0};
+    } else if (l->minor == 6) {
+        c->current = python_symbol(o, "_PyThreadState_Current");
+    } else if (c->flags & PYTHON_SLOT_COMPLETE) { /* the key was found to be where it should */
+        c->current = lp->runtime + l->runtime_key - 4 - (l->minor <= 8 ? 24 : 16);
+    }
 }
 
 int python_find_threads(const struct python_object *o, struct lang_process *lp, struct err *err) {
@@ -246,5 +292,6 @@ int python_find_threads(const struct python_object *o, struct lang_process *lp, 
     c->code_type = python_symbol(o, "PyCode_Type");
     if (!find_key(o, lp, &threads) && !find_variable(o, lp, &threads) && !try_keys(lp, &threads))
         try_variables(lp, &threads);
+    find_running(o, lp, &threads);
     return 0;
 }

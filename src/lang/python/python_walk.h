@@ -15,30 +15,37 @@
 enum {
     PYTHON_MAX_SEARCH = 1024,    /* thread states and interpreters looked at */
     PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
+    PYTHON_MAX_STACK = 256,      /* native frames that are looked at for the extent of the stack */
     PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
     PYTHON_AT_ONCE = 8,          /* plain frames in one step */
     PYTHON_KNOWN = 64,           /* code objects that are remembered (power of two) */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
+    PYTHON_MAX_WAITING = 8,      /* further states of one thread (power of two) */
 };
 
 /* In the walk's own memory, not on BPF's stack: the verifier follows every value that a stack slot can
  * have, and no two paths would be alike. */
 struct python_state {
-    u64 frame;               /* to be visited; 0 = none */
-    u64 cframe, root;        /* newest _PyCFrame not yet emitted, and the one that ends the chain */
-    u64 outer;               /* the one that the newest points to */
-    u64 newest;              /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
-    u64 place;               /* how far it lies below the end of its native frame */
-    u64 low;                 /* where the native frame at hand begins */
-    u64 slot;                /* the state that the thread's slot names, until the search comes to it */
-    u64 waiting[2];          /* further states of this thread, newer interpreters first */
-    u64 visited;             /* a frame of the past, to notice a circle */
-    u64 interpreter, thread; /* of the search */
-    u64 last;                /* the frame visited before this one, other than shims */
-    u32 kept;                /* frames that had been emitted when this thread state was begun */
-    u8 suspect;              /* the newest _PyCFrame may not be filled in yet */
-    u8 several;              /* interpreters: the thread may have a state in each */
-    u8 more;                 /* there are states of it that are not looked for, or not kept */
+    u64 frame;                       /* to be visited; 0 = none */
+    u64 cframe, root;                /* newest _PyCFrame not yet emitted, and the one that ends the chain */
+    u64 outer;                       /* the one that the newest points to */
+    u64 newest;                      /* 3.11, 3.12: the newest _PyCFrame until its run of frames was walked, then 0 */
+    u64 place;                       /* how far it lies below the end of its native frame */
+    u64 low;                         /* where the native frame at hand begins */
+    u64 slot;                        /* the state that the thread's slot names, until the search comes to it */
+    u64 running;                     /* the one that runs now, which was found before the search */
+    u64 stack_end;                   /* of the native stack, as far as it was looked at */
+    u64 waiting[PYTHON_MAX_WAITING]; /* further states of this thread, newer interpreters first */
+    u64 visited;                     /* a frame of the past, to notice a circle */
+    u64 interpreter, thread;         /* of the search */
+    u64 last;                        /* the frame visited before this one, other than shims */
+    u32 kept;                        /* frames that had been emitted when this thread state was begun */
+    u8 suspect;                      /* the newest _PyCFrame may not be filled in yet */
+    u8 several;                      /* interpreters: the thread may have a state in each */
+    u8 more;                         /* there are states of it that are not looked for, or not kept */
+    u8 n_waiting, n_entered;         /* of `waiting`: that are there, that were begun */
+    u8 lent;                         /* `running` may be another thread's */
+    u8 loops;                        /* there is an evaluation loop on the native stack */
     u8 end;
 };
 /* What is read once in a millisecond, as each read costs the sampled thread a tenth of a microsecond. What is older may
@@ -118,26 +125,32 @@ static __always_inline int python_is_mine(struct python_walk *p, u64 thread) {
            python_pointer(p->w, thread + c->thread_native_id) == p->w->state->tid;
 }
 
-/* Value of the thread-local slot. Returns 0 and *ret, or -1 when the slot cannot be read. */
-static __always_inline int python_slot(struct python_walk *p, u64 *ret) {
-    const struct python_config *c = p->c;
-    u64 at = p->w->state->leaf.tls_base, value = 0;
-    if (c->tls_steps == 0 || !at)
+/* What a thread's slot holds, at its thread pointer `base`. Returns 0 and *ret, or -1 when the slot cannot be read. */
+static __always_inline int python_slot(struct python_walk *p, const struct python_place *place, u64 base, u64 *ret) {
+    u64 at = base, value = 0;
+    if (place->count == 0 || !at)
         return -1;
     WALK_UNROLL
     for (u32 i = 0; i < PYTHON_TLS_STEPS; i++) {
-        if (i >= c->tls_steps)
+        if (i >= place->count)
             break;
         if (i) {
             if (!value) /* the block of this key does not exist yet */
                 break;
             at = value;
         }
-        if (walk_read(p->w, &value, 8, at + (u64)(s64)c->tls[i]) < 0)
+        if (walk_read(p->w, &value, 8, at + (u64)(s64)place->steps[i]) < 0)
             return -1;
     }
     *ret = value;
     return 0;
+}
+
+/* Whether a thread state that holds the lock is not run by the thread that made it. */
+static __always_inline int python_is_lent(struct python_walk *p, u64 thread) {
+    const struct python_config *c = p->c;
+    u64 its = 0, maker = python_pointer(p->w, thread + c->thread_id);
+    return maker && python_slot(p, &c->slot, maker, &its) == 0 && its != thread;
 }
 
 /* Where the interrupted function's native frame ends. */
@@ -146,15 +159,38 @@ static __always_inline u64 python_leaf_end(struct walk *w) {
     return leaf ? leaf->word[1] & ~(u64)RAW_FLAGS : 0;
 }
 
+/* 3.10 to 3.12: whether the newest loop of a thread state lies on this thread's stack, whoever made the state. */
+static __always_inline int python_is_here(struct python_walk *p, u64 thread) {
+    enum { LARGEST_LEAF = 16 << 10 };
+    u64 low = python_leaf_end(p->w) - LARGEST_LEAF;
+    if (!p->c->thread_cframe || p->s->stack_end <= low)
+        return 0;
+    return python_pointer(p->w, thread + p->c->thread_cframe) - low < p->s->stack_end - low;
+}
+
+/* The state that runs now: in this thread from 3.12 on, in the process before. 0 when that is not known. */
+static __always_inline u64 python_running(struct python_walk *p) {
+    const struct python_config *c = p->c;
+    u64 thread = 0;
+    if (c->running.count)
+        python_slot(p, &c->running, p->w->state->leaf.tls_base, &thread);
+    else if (c->current)
+        thread = python_pointer(p->w, c->current);
+    return thread;
+}
+
 /* Makes a _PyCFrame the newest that is not yet emitted. */
 static __always_inline void python_at_cframe(struct python_walk *p, u64 cframe) {
     p->s->cframe = cframe;
     p->s->outer = cframe && cframe != p->s->root ? python_stack_pointer(p->w, cframe + p->c->cframe_previous) : 0;
 }
 
-/* Begins with the newest frame of a thread state. */
-static __always_inline void python_enter(struct python_walk *p, u64 thread) {
+/* Begins with the newest frame of a thread state. The merge is told where further ones begin, and which may be another
+ * thread's: only the frames themselves say on whose stack they are. */
+static __always_inline void python_enter(struct python_walk *p, u64 thread, u64 mark) {
     const struct python_config *c = p->c;
+    if (mark)
+        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_STATE), 0, mark);
     u64 cframe = c->thread_cframe ? python_pointer(p->w, thread + c->thread_cframe) : 0;
     p->s->frame = c->thread_through_cframe ? python_stack_pointer(p->w, cframe + c->cframe_frame)
                                            : python_pointer(p->w, thread + c->thread_frame);
@@ -244,60 +280,81 @@ static __always_inline int python_give_up(struct python_walk *p) {
     return !python_next_loop(p);
 }
 
-/* Takes a thread state that was found in a list. Returns whether the search is over. */
-static __always_inline int python_found(struct python_walk *p) {
-    if (p->s->thread == p->s->slot)
-        p->s->slot = 0;
-    if (!p->s->several) {
-        python_enter(p, p->s->thread);
-        return 1;
-    }
-    if (!p->s->frame) {
-        python_enter(p, p->s->thread);
-        return 0;
-    }
-    if (!p->s->waiting[0])
-        p->s->waiting[0] = p->s->thread;
-    else if (!p->s->waiting[1])
-        p->s->waiting[1] = p->s->thread;
+/* Takes a thread state that was found. Returns whether the search is over. */
+static __always_inline int python_found(struct python_walk *p, u64 thread) {
+    struct python_state *s = p->s;
+    s->end = WALK_END_LIMIT; /* from here on: a state is known */
+    if (thread == s->slot)
+        s->slot = 0;
+    if (s->n_waiting < PYTHON_MAX_WAITING)
+        s->waiting[s->n_waiting++ & (PYTHON_MAX_WAITING - 1)] = thread;
     else
-        p->s->more = 1;
-    return 0;
+        s->more = 1;
+    return !s->several;
 }
 
 /* One thread state, or one step to the next interpreter. */
 static long python_search_step(u32 i, void *arg) {
     struct python_walk *p = arg;
+    struct python_state *s = p->s;
     (void)i;
-    if (!p->s->thread) {
-        if (!p->s->interpreter)
+    if (!s->thread) {
+        if (!s->interpreter)
             return 1;
-        p->s->thread = python_pointer(p->w, p->s->interpreter + p->c->interpreter_threads);
-        p->s->interpreter = python_pointer(p->w, p->s->interpreter + p->c->interpreter_next);
+        s->thread = python_pointer(p->w, s->interpreter + p->c->interpreter_threads);
+        s->interpreter = python_pointer(p->w, s->interpreter + p->c->interpreter_next);
         return 0;
     }
-    if (python_is_mine(p, p->s->thread)) {
-        p->s->end = WALK_END_LIMIT; /* from here on: the state is known */
-        if (python_found(p))
-            return 1;
-    }
-    p->s->thread = python_pointer(p->w, p->s->thread + p->c->thread_next);
+    if (s->thread != s->running &&
+        (s->thread == s->slot || python_is_mine(p, s->thread) || python_is_here(p, s->thread)) &&
+        python_found(p, s->thread))
+        return 1;
+    s->thread = python_pointer(p->w, s->thread + p->c->thread_next);
     return 0;
 }
 
-/* Looks for the thread's states in all interpreters, newer ones first. The one that its slot names may be too far back in
- * a long list. */
+/* Looks at native frame i, from the leaf. */
+static long python_stack_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    const struct walk_stream *native = &p->w->stack->streams[0];
+    const struct raw_frame *its = walk_frame(p->w, native->first + i);
+    if (i >= native->total || i >= native->leaf_capacity || !its)
+        return 1;
+    u64 end = its->word[1] & ~(u64)RAW_FLAGS;
+    if (raw_kind(its) && end > p->s->stack_end)
+        p->s->stack_end = end;
+    if (raw_kind(its) && python_in_loop(p->c, raw_address(its) - 1))
+        p->s->loops = 1;
+    return 0;
+}
+
+/* Where frames, and with them other states' records, may lie. */
+static __always_inline void python_look_at_stack(struct python_walk *p) {
+    if (p->w->state->stream)
+        walk_loop(PYTHON_MAX_STACK, python_stack_step, p);
+}
+
+/* Looks for the thread's states in all interpreters: the one that runs, then newer ones first. The one that its slot
+ * names may be too far back in a long list. */
 static __always_inline void python_search(struct python_walk *p, u64 slot) {
-    p->s->slot = slot;
-    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
-    if (!p->s->several || (!p->s->thread && !p->s->interpreter))
-        return;
-    p->s->more = 1; /* it would have gone on */
-    p->s->end = WALK_END_LIMIT;
-    if (p->s->slot) {
-        p->s->thread = p->s->slot;
-        python_found(p);
+    struct python_state *s = p->s;
+    s->slot = slot;
+    if (s->several) {
+        u64 running = python_running(p);
+        int mine = running && (p->c->running.count || python_is_mine(p, running) || python_is_here(p, running));
+        s->lent = running && !mine && p->c->loops == PYTHON_LOOPS_FRAME && python_is_lent(p, running);
+        if (mine || s->lent) {
+            s->running = running;
+            python_found(p, running);
+        }
     }
+    walk_loop(PYTHON_MAX_SEARCH, python_search_step, p);
+    if (!s->several || (!s->thread && !s->interpreter))
+        return;
+    s->more = 1; /* it would have gone on */
+    s->end = WALK_END_LIMIT;
+    if (s->slot)
+        python_found(p, s->slot);
 }
 
 /* Whether `thread` was the walked thread's state a moment ago, and there was one interpreter. */
@@ -313,25 +370,51 @@ static __always_inline void python_remember(struct python_walk *p, u64 thread) {
     p->memo->thread = thread;
 }
 
+/* Begins with the first of the states that were found, if any was. Where there is one interpreter it is the only one. */
+static __always_inline void python_enter_found(struct python_walk *p) {
+    if (!p->s->n_waiting)
+        return;
+    p->s->n_entered = 1;
+    python_enter(p, p->s->waiting[0], p->s->lent ? PYTHON_STATE_BORROWED : p->s->several ? PYTHON_STATE_FURTHER : 0);
+}
+
+/* A thread without a state of its own may run one that another has made. */
+static __always_inline void python_borrow(struct python_walk *p) {
+    u64 thread = python_running(p);
+    if (!thread || (!p->c->running.count && !python_is_lent(p, thread)))
+        return;
+    p->s->end = WALK_END_LIMIT;
+    python_enter(p, thread, PYTHON_STATE_BORROWED);
+}
+
 /* Finds the thread's state and begins with its newest frame; p->s->end stays WALK_END_NO_THREAD if there
  * is none. */
 static __always_inline void python_find_thread(struct python_walk *p) {
+    const struct python_config *c = p->c;
     u64 thread = 0;
-    int has_slot = python_slot(p, &thread) == 0;
-    if (!has_slot || !python_remembers(p, thread)) {
-        p->s->interpreter = python_pointer(p->w, p->c->interpreters);
-        p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + p->c->interpreter_next) != 0;
-        if (has_slot && !thread && !p->s->several && (p->c->flags & PYTHON_TLS_COMPLETE))
-            return;
-        int mine = has_slot && thread && python_is_mine(p, thread);
-        if (!mine || p->s->several) {
-            python_search(p, mine ? thread : 0);
-            return;
-        }
-        python_remember(p, thread);
+    int has_slot = python_slot(p, &c->slot, p->w->state->leaf.tls_base, &thread) == 0;
+    if (has_slot && python_remembers(p, thread)) {
+        p->s->end = WALK_END_LIMIT;
+        python_enter(p, thread, 0);
+        return;
     }
-    p->s->end = WALK_END_LIMIT;
-    python_enter(p, thread);
+    p->s->interpreter = python_pointer(p->w, c->interpreters);
+    p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + c->interpreter_next) != 0;
+    int own = has_slot && thread && python_is_mine(p, thread);
+    int its = own || (has_slot && thread && (c->flags & PYTHON_SLOT_OF_LAST));
+    if (!p->s->several && its) {
+        if (own)
+            python_remember(p, thread);
+        p->s->end = WALK_END_LIMIT;
+        python_enter(p, thread, own ? 0 : PYTHON_STATE_BORROWED);
+        return;
+    }
+    python_look_at_stack(p);
+    if (p->s->several || !has_slot || thread || !(c->flags & PYTHON_SLOT_COMPLETE) || p->s->loops)
+        python_search(p, its ? thread : 0);
+    python_enter_found(p);
+    if (p->s->end == WALK_END_NO_THREAD)
+        python_borrow(p);
 }
 
 /* ---- frames ---- */
@@ -353,14 +436,11 @@ static __always_inline int python_next_state(struct python_walk *p) {
         python_end_loop(p);
         return 0;
     }
-    u64 thread = p->s->waiting[0];
-    if (!thread) {
+    if (p->s->n_entered >= p->s->n_waiting) {
         p->s->end = p->s->more ? WALK_END_LIMIT : WALK_END_ROOT;
         return 1;
     }
-    p->s->waiting[0] = p->s->waiting[1];
-    p->s->waiting[1] = 0;
-    python_enter(p, thread);
+    python_enter(p, p->s->waiting[p->s->n_entered++ & (PYTHON_MAX_WAITING - 1)], PYTHON_STATE_FURTHER);
     return 0;
 }
 

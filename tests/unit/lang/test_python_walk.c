@@ -45,7 +45,7 @@ static struct python_config lay_out(unsigned n) {
     memory.frames[0][OWNER] = SHIM_OWNER;
     return (struct python_config){.interpreters = address_of(&memory.interpreters),
                                   .code_type = address_of(&memory.code),
-                                  .tls_steps = 1,
+                                  .slot = {.count = 1},
                                   .loops = PYTHON_LOOPS_SHIM,
                                   .interpreter_threads = 8,
                                   .thread_id = 8,
