@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,7 @@ enum {
     BOOT_ID = 36,            /* letters */
 };
 
-static const char unfinished[] = "new-";
+static const char finished[] = "kept-", unfinished[] = "new-";
 
 /* ---- the folder ---- */
 
@@ -72,32 +74,98 @@ struct kept_name {
     char text[192];
 };
 
-/* False when there is nothing to name it by: an image that was never a file. */
+/* By what the file says it is and by what it is on disk: where all files have one and the same time, as in images of
+ * file systems, another file may come to be in the place of this one. False when there is nothing to name it by: an
+ * image that was never a file. */
 static bool name_of(const struct elf_image *e, struct kept_name *ret) {
-    _cleanup_(buf_free) struct buf boot = {0};
     const struct elf_origin *o = &e->origin;
-    if (!o->inode || file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0 || boot.len < BOOT_ID)
+    char build_id[BUILD_ID_TEXT];
+    if (!o->inode)
         return false;
-    snprintf(ret->text, sizeof(ret->text), "%.*s-%llx-%llx-%llx-%llx-%llx", BOOT_ID, boot.data,
+    elf_image_build_id(e, build_id);
+    snprintf(ret->text, sizeof(ret->text), "%s%.64s-%llx-%llx-%llx-%llx-%llx", finished, build_id,
              (unsigned long long)o->device, (unsigned long long)o->inode, (unsigned long long)e->size,
              (unsigned long long)o->modified_ns, (unsigned long long)o->changed_ns);
     return true;
 }
 
+/* ---- whether it is whole ---- */
+
+/* What ends a file that was kept. */
+struct trailer {
+    char magic[8];
+    uint64_t size; /* of the image, which is before it */
+    char boot[BOOT_ID];
+    uint32_t checksum; /* of the image */
+};
+
+static const char magic[sizeof(((struct trailer *)NULL)->magic)] = "scryKept"; /* without a NUL */
+
+static bool read_boot(char ret[BOOT_ID]) {
+    _cleanup_(buf_free) struct buf boot = {0};
+    if (file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0 || boot.len < BOOT_ID)
+        return false;
+    memcpy(ret, boot.data, BOOT_ID);
+    return true;
+}
+
+/* What this boot wrote or has seen whole it believes. Of what another one wrote all may be missing that was not on disk
+ * yet when that ended, though the file has its name and its length: so that is summed up, once.
+ *
+ * Two may do so at once, and write the same; whoever reads the boot half written sums up as well. The file that is
+ * written to is the one that was read, whatever has its name by now. */
+static bool is_whole(const struct elf_image *kept, int fd, const char boot[BOOT_ID]) {
+    struct trailer t;
+    if (kept->size < sizeof(t))
+        return false;
+    memcpy(&t, kept->data + kept->size - sizeof(t), sizeof(t));
+    if (memcmp(t.magic, magic, sizeof(magic)) != 0 || t.size != kept->size - sizeof(t))
+        return false;
+    if (memcmp(t.boot, boot, BOOT_ID) == 0)
+        return true;
+    if (libdeflate_crc32(0, kept->data, t.size) != t.checksum)
+        return false;
+    (void)!pwrite(fd, boot, BOOT_ID, (off_t)(t.size + offsetof(struct trailer, boot))); /* else the next one sums up */
+    return true;
+}
+
+/* ---- finding ---- */
+
+static int open_kept(int folder, const char *name) {
+    int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* the disk may be read-only by now */
+        fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd;
+}
+
+/* -ENOEXEC when it is broken. */
+static int map_kept(int fd, const char boot[BOOT_ID], struct elf_image *ret) {
+    int rc = elf_image_map(fd, ret);
+    if (rc < 0)
+        return rc;
+    if (!is_whole(ret, fd, boot))
+        rc = -ENOEXEC;
+    else if (!elf_image_section(ret, ".debug_info")) /* no memory for the headers */
+        rc = -ENOMEM;
+    if (rc < 0)
+        elf_image_close(ret);
+    return rc;
+}
+
 int unpacked_find(const struct elf_image *e, struct elf_image *ret) {
     _cleanup_(closep) int folder = open_folder(false);
     struct kept_name name;
-    if (folder < 0 || !name_of(e, &name))
+    char boot[BOOT_ID];
+    if (folder < 0 || !name_of(e, &name) || !read_boot(boot))
         return -ENOENT;
-    _cleanup_(closep) int fd = openat(folder, name.text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || !is_own(fd, S_IFREG) || elf_image_map(fd, ret) < 0)
+    _cleanup_(closep) int fd = open_kept(folder, name.text);
+    if (fd < 0 || !is_own(fd, S_IFREG))
         return -ENOENT;
-    size_t size;
-    const Elf64_Shdr *info = elf_image_section(ret, ".debug_info");
-    if (!info || !elf_image_bytes(ret, info, &size)) { /* it was cut short */
-        elf_image_close(ret);
+    int rc = map_kept(fd, boot, ret);
+    if (rc == -ENOEXEC) /* or what has taken its place since: it is made anew */
+        unlinkat(folder, name.text, 0);
+    if (rc < 0)
         return -ENOENT;
-    }
     (void)futimens(fd, NULL); /* it was used now; if that cannot be said it goes earlier */
     return 0;
 }
@@ -110,15 +178,26 @@ struct kept_file {
     char name[sizeof(struct kept_name)];
 };
 
-/* Of another boot, or left behind. */
-static bool is_useless(const char *name, const struct stat *st, const char *boot) {
-    if (strncmp(name, unfinished, sizeof(unfinished) - 1) == 0)
-        return time(NULL) - st->st_mtime > STALE_SECONDS;
-    return strncmp(name, boot, BOOT_ID) != 0;
+/* A name that begins so and goes on in numbers, as all of ours do. */
+static bool is_named(const char *name, const char *begin) {
+    size_t n = strlen(begin);
+    return strncmp(name, begin, n) == 0 && !name[n + strspn(name + n, "0123456789abcdef-")];
 }
 
-/* Every file in the folder, for nobody else puts any there. */
-static int list(DIR *d, const char *boot, struct kept_file **ret, size_t *ret_count) {
+/* Once files were named after the boot, and of no use to the next one. */
+static bool is_named_after_boot(const char *name) {
+    return is_named(name, "") && strlen(name) > BOOT_ID && name[8] == '-' && name[13] == '-' && name[BOOT_ID] == '-';
+}
+
+/* Left behind by a scry that was killed, or by an older one. */
+static bool is_useless(const char *name, const struct stat *st) {
+    if (is_named(name, unfinished))
+        return time(NULL) - st->st_mtime > STALE_SECONDS;
+    return is_named_after_boot(name);
+}
+
+/* The files that are kept; what is not ours is let alone. */
+static int list(DIR *d, struct kept_file **ret, size_t *ret_count) {
     size_t capacity = 0, n = 0;
     for (struct dirent *e = readdir(d); e; e = readdir(d)) {
         struct stat st;
@@ -126,10 +205,12 @@ static int list(DIR *d, const char *boot, struct kept_file **ret, size_t *ret_co
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
             length >= sizeof((*ret)->name))
             continue;
-        if (is_useless(e->d_name, &st, boot)) {
+        if (is_useless(e->d_name, &st)) {
             unlinkat(dirfd(d), e->d_name, 0);
             continue;
         }
+        if (!is_named(e->d_name, finished) && !is_named(e->d_name, unfinished))
+            continue;
         if (mem_grow((void **)ret, &capacity, n + 1, sizeof(**ret)) < 0)
             return -ENOMEM;
         struct kept_file *f = &(*ret)[n++];
@@ -141,7 +222,7 @@ static int list(DIR *d, const char *boot, struct kept_file **ret, size_t *ret_co
 }
 
 /* Whether there is room for so many bytes, then. */
-static bool make_room(int folder, const char *boot, size_t size) {
+static bool make_room(int folder, size_t size) {
     struct statvfs disk;
     if (fstatvfs(folder, &disk) < 0 || size > (uint64_t)disk.f_bavail * disk.f_frsize / MOST_OF_DISK)
         return false;
@@ -154,7 +235,7 @@ static bool make_room(int folder, const char *boot, size_t size) {
     }
     _cleanup_(freep) struct kept_file *all = NULL;
     size_t n = 0, total = size;
-    int rc = list(d, boot, &all, &n);
+    int rc = list(d, &all, &n);
     closedir(d);
     for (size_t i = 0; i < n; i++)
         total += all[i].size;
@@ -166,18 +247,29 @@ static bool make_room(int folder, const char *boot, size_t size) {
     return rc == 0 && total <= MOST_OF_ALL;
 }
 
+static int write_kept(int fd, const struct elf_image *plain) {
+    struct trailer t = {.size = plain->size};
+    memcpy(t.magic, magic, sizeof(magic));
+    if (!read_boot(t.boot))
+        return -ENOENT;
+    t.checksum = libdeflate_crc32(0, plain->data, plain->size);
+    int rc = file_write_fd(fd, plain->data, plain->size);
+    return rc < 0 ? rc : file_write_fd(fd, &t, sizeof(t));
+}
+
 /* Two may do so at once: each writes a file of its own, and the last one stays. */
 void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
     struct kept_name name, new;
     if (plain->size < LEAST_BYTES || plain->size > MOST_BYTES || !name_of(e, &name))
         return;
     _cleanup_(closep) int folder = open_folder(true);
-    if (folder < 0 || !make_room(folder, name.text, plain->size))
+    if (folder < 0 || !make_room(folder, plain->size))
         return;
-    snprintf(new.text, sizeof(new.text), "%s%d-%llx", unfinished, (int)getpid(), (unsigned long long)e->origin.inode);
+    snprintf(new.text, sizeof(new.text), "%s%x-%llx", unfinished, (unsigned)getpid(),
+             (unsigned long long)e->origin.inode);
     _cleanup_(closep) int fd = openat(folder, new.text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    if (file_write_fd(fd, plain->data, plain->size) < 0 || renameat(folder, new.text, folder, name.text) < 0)
+    if (write_kept(fd, plain) < 0 || renameat(folder, new.text, folder, name.text) < 0)
         unlinkat(folder, new.text, 0);
 }

@@ -4,13 +4,15 @@
  * Must not: be needed. Whatever is wrong with the folder or a file in it, there is nothing kept.
  *
  * The folder is debug/ in $SCRY_CACHE (none when that is ""), else in scry/ of $XDG_CACHE_HOME or ~/.cache; it must be
- * the user's own, and nobody else may write to it. A file is named after the boot, since which it is known to be whole,
- * and after what is known of the file that it was made of: device, inode, size, and when it was last changed. */
+ * the user's own, and nobody else may write to it. A file is named after what is known of the file that it was made of:
+ * build id, device, inode, size, and when it was last changed. What a power cut leaves may be cut short or have holes: so
+ * behind the image there is a checksum, and the boot since which it is known to be whole. Another one sums it up first,
+ * and removes what is broken. */
 #pragma once
 
 #include "symbol/internal.h"
 
-/* The image that was kept of `e`, mapped; to be closed. -ENOENT when there is none. */
+/* The image that was kept of `e`, mapped, and some bytes that are not its own; to be closed. -ENOENT when there is none. */
 int unpacked_find(const struct elf_image *e, struct elf_image *ret);
 /* Keeps `plain`, which was made of `e`. Does nothing where it is small, or so large that it would fill the disk. What
  * was not used for longest makes room. */

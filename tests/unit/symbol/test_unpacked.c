@@ -82,6 +82,35 @@ static int end(void **state) {
     return system(command); // NOLINT(cert-env33-c)
 }
 
+enum {
+    BOOT_ID = 36,
+    AFTER_IMAGE = 56,
+    BOOT_AT = 16
+}; /* letters; bytes behind an image; where among them the boot is */
+
+/* Changes bytes of a file that was kept; `at` counts from its end when it is negative. */
+static void overwrite(const char *path, off_t at, const void *bytes, size_t n) {
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pwrite(fd, bytes, n, at < 0 ? st.st_size + at : at), n);
+    close(fd);
+}
+
+/* As if the machine had been started anew since. */
+static void another_boot(const char *path) {
+    overwrite(path, BOOT_AT - AFTER_IMAGE, "00000000-0000-0000-0000-000000000000", BOOT_ID);
+}
+
+static void boot_of(const char *path, char ret[BOOT_ID]) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(lseek(fd, BOOT_AT - AFTER_IMAGE, SEEK_END) > 0);
+    assert_int_equal(read(fd, ret, BOOT_ID), BOOT_ID);
+    close(fd);
+}
+
 /* How many files there are, and the path of one. */
 static size_t kept(char path[512]) {
     DIR *d = opendir(debug);
@@ -120,7 +149,7 @@ static void what_was_kept_is_found(void **state) {
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(unpacked_find(&e, &found), 0);
-    assert_int_equal(found.size, plain.size);
+    assert_int_equal(found.size, plain.size + AFTER_IMAGE);
     assert_memory_equal(found.data, plain.data, plain.size);
     elf_image_close(&found);
 }
@@ -142,13 +171,69 @@ static void what_is_cut_short_is_not_believed(void **state) {
     (void)state;
     char path[512];
     struct elf_image found;
-    unpacked_keep(&e, &plain);
-    assert_int_equal(kept(path), 1);
-    static const off_t sizes[] = {AT_INFO, AT_HEADERS + 8, 10, 0};
+    const off_t sizes[] = {
+        (off_t)plain.size + AFTER_IMAGE - 1, (off_t)plain.size + 1, (off_t)plain.size, AT_INFO, AT_HEADERS + 8, 10, 0};
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        unpacked_keep(&e, &plain);
+        assert_int_equal(kept(path), 1);
         assert_int_equal(truncate(path, sizes[i]), 0);
         assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+        assert_int_equal(kept(path), 0); /* the next one need not look at it */
     }
+}
+
+/* The next boot sums it up, once. */
+static void what_was_kept_outlives_the_boot(void **state) {
+    (void)state;
+    char path[512], before[BOOT_ID], after[BOOT_ID];
+    struct elf_image found;
+    unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 1);
+    boot_of(path, before);
+    another_boot(path);
+    assert_int_equal(unpacked_find(&e, &found), 0);
+    assert_memory_equal(found.data, plain.data, plain.size);
+    elf_image_close(&found);
+    boot_of(path, after);
+    assert_memory_equal(before, after, BOOT_ID);
+    overwrite(path, AT_INFO + 5, "x", 1); /* nothing looks again */
+    assert_int_equal(unpacked_find(&e, &found), 0);
+    elf_image_close(&found);
+}
+
+/* What a power cut leaves: pages that never came to be on disk are zeros. And bits may turn over. */
+static void what_another_boot_left_broken_is_not_believed(void **state) {
+    (void)state;
+    static const struct {
+        off_t at, zeros; /* from the end when negative; -1 zeros = all, 0 = a byte is another */
+    } broken[] = {{0, -1},
+                  {0, 4096},
+                  {1 << 20, 4096},
+                  {INFO_BYTES, AT_INFO},
+                  {-AFTER_IMAGE, AFTER_IMAGE},
+                  {AT_INFO + 99, 0},
+                  {0, 0},
+                  {-AFTER_IMAGE, 0},     /* what it is, */
+                  {8 - AFTER_IMAGE, 0},  /* … its size, */
+                  {52 - AFTER_IMAGE, 0}, /* … its checksum */
+                  {-1, 0}};
+    char path[512];
+    struct elf_image found;
+    uint8_t *zeros = mem_zalloc(1, INFO_BYTES + AT_INFO + AFTER_IMAGE);
+    assert_non_null(zeros);
+    for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+        unpacked_keep(&e, &plain);
+        assert_int_equal(kept(path), 1);
+        another_boot(path);
+        if (broken[i].zeros == 0)
+            overwrite(path, broken[i].at, "\x5a", 1);
+        else
+            overwrite(path, broken[i].at, zeros,
+                      broken[i].zeros > 0 ? (size_t)broken[i].zeros : INFO_BYTES + AT_INFO + AFTER_IMAGE);
+        assert_int_equal(unpacked_find(&e, &found), -ENOENT);
+        assert_int_equal(kept(path), 0);
+    }
+    free(zeros);
 }
 
 static void a_folder_that_others_write_to_is_not_used(void **state) {
@@ -177,31 +262,31 @@ static void what_is_of_no_use_any_more_goes(void **state) {
     unpacked_keep(&e, &small);
     assert_int_equal(kept(path), 0);
     mkdir(debug, 0700);
-    put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", 10, now); /* of another boot */
+    put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", 10, now); /* of a scry that kept nothing longer than a boot */
     put("new-1-2", 10, now - 7200);                                 /* of a scry that was killed */
     put("new-3-4", 10, now);                                        /* of one that writes */
+    put("notes-of-mine", 10, now - 7200);                           /* of somebody who did not know what is kept here */
+    put("new-car", 10, now - 7200);
     unpacked_keep(&e, &plain);
-    assert_int_equal(kept(path), 2);
+    assert_int_equal(kept(path), 4);
     put("new-1-2", 0, now - 7200);
     unpacked_keep(&e, &plain);
-    assert_int_equal(kept(path), 2);
+    assert_int_equal(kept(path), 4);
     elf_image_close(&small);
 }
 
-/* Files of this boot, as long as they may be together. */
 static void what_was_not_used_for_longest_makes_room(void **state) {
     (void)state;
-    char path[512], first[512], name[128];
+    char path[512], name[128];
     struct elf_image found;
     unpacked_keep(&e, &plain);
-    assert_int_equal(kept(first), 1);
     for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof(name), "%.*s-old%d", 36, strrchr(first, '/') + 1, i);
+        snprintf(name, sizeof(name), "kept-%d-1-2-3-4-5", i);
         put(name, 64 << 20, 1000 + i);
     }
     unpacked_keep(&e, &plain); /* it and the present one: the oldest goes */
     assert_int_equal(kept(path), 4);
-    snprintf(path, sizeof(path), "%s/%.*s-old0", debug, 36, strrchr(first, '/') + 1);
+    snprintf(path, sizeof(path), "%s/kept-0-1-2-3-4-5", debug);
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(unpacked_find(&e, &found), 0);
     elf_image_close(&found);
@@ -212,10 +297,14 @@ static void memory_may_fail(void **state) {
     char path[512];
     struct elf_image found;
     unpacked_keep(&e, &plain);
+    assert_int_equal(kept(path), 1);
     for (long n = 0; n < 12; n++) {
+        another_boot(path);
         mem_fail_after(n);
         if (unpacked_find(&e, &found) == 0)
             elf_image_close(&found);
+        mem_fail_after(-1);
+        assert_int_equal(kept(path), 1); /* it is not what is broken */
         mem_fail_after(n);
         unpacked_keep(&e, &plain);
     }
@@ -228,6 +317,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_was_kept_is_found, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_has_changed_is_another, begin, end),
         cmocka_unit_test_setup_teardown(what_is_cut_short_is_not_believed, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_kept_outlives_the_boot, begin, end),
+        cmocka_unit_test_setup_teardown(what_another_boot_left_broken_is_not_believed, begin, end),
         cmocka_unit_test_setup_teardown(a_folder_that_others_write_to_is_not_used, begin, end),
         cmocka_unit_test_setup_teardown(what_is_of_no_use_any_more_goes, begin, end),
         cmocka_unit_test_setup_teardown(what_was_not_used_for_longest_makes_room, begin, end),
