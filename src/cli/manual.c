@@ -139,7 +139,7 @@ void manual_program(struct buf *out) {
         "long to make anew; empty for none\n.It Ev TMPDIR\nwhere a captured profile is kept that "
         "cannot be written where it was wanted, before\n.Pa /tmp ,\n.Pa /var/tmp\nand the present directory are tried\n.El\n"
         ".Sh FILES\n.Bl -tag -width Ds\n.It Pa ~/.cache/scry/debug\ndebug information that had to be decompressed, for "
-        "the next time:\nat most 256 MB, and an eighth of what is free on the disk, until the machine restarts.\n"
+        "the next time:\nat most 256 MB, and an eighth of what is free on the disk.\n"
         "It may be deleted at any time.\nAnother folder than\n.Pa ~/.cache/scry\nis used where\n.Ev SCRY_CACHE or "
         "Ev XDG_CACHE_HOME\nsays so.\nWith capabilities of its own (setcap) scry keeps nothing.\n.El\n");
     manual_exit(out, NULL);
