@@ -192,13 +192,13 @@ static int inflate(const struct elf_image *e, struct elf_image *ret) {
     return to ? elf_image_of(to, lay_out(e, &parts, to), ret) : -ENOMEM;
 }
 
-int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret) {
+int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret, struct unpacked_keeper **ret_keeper) {
     if (!is_compressed(e))
         return -ENOENT;
     if (unpacked_find(e, ret) == 0)
         return 0;
     int rc = inflate(e, ret);
     if (rc == 0)
-        unpacked_keep(e, ret);
+        *ret_keeper = unpacked_keep_begin(e, ret);
     return rc;
 }

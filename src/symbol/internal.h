@@ -122,8 +122,10 @@ size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint6
                          struct symbol_location *ret, size_t max);
 
 /* When debug sections are compressed: an image that holds those a look-up needs, decompressed, or kept from when they
- * were (unpacked.h). -ENOENT when nothing is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
-int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret);
+ * were (unpacked.h). *ret_keeper becomes who keeps it, if anybody does, and ends before the images. -ENOENT when nothing
+ * is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
+struct unpacked_keeper;
+int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret, struct unpacked_keeper **ret_keeper);
 
 /* ---- names, each kept and demangled once ---- */
 

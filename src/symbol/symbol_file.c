@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "symbol/internal.h"
+#include "symbol/unpacked.h"
 
 enum { MAX_SECTION_BYTES = 128 << 20, MAX_MINI_BYTES = 256 << 20, MAX_SYMBOL_NAME = 64 << 10 };
 
@@ -22,6 +22,7 @@ struct symbol_file {
     struct elf_image image;            /* the file itself */
     struct elf_image mini;             /* its MiniDebugInfo */
     struct elf_image plain;            /* debug sections decompressed */
+    struct unpacked_keeper *keeper;    /* … writes them to disk meanwhile */
     struct debug_candidate debug, alt; /* its separate debug file; what dwz moved out of that */
     struct debug_candidates found;     /* in the target's root, when the file was opened */
     struct debug_candidates found_alt;
@@ -87,6 +88,8 @@ static void settle(struct symbol_file *f) {
 static void forget_dwarf(struct symbol_file *f) {
     dwarf_file_close(f->dwarf);
     f->dwarf = NULL;
+    unpacked_keep_end(f->keeper);
+    f->keeper = NULL;
     elf_image_close(&f->plain);
     f->dwarf_tried = false;
 }
@@ -349,7 +352,7 @@ static void load_dwarf(struct symbol_file *f) {
     const struct elf_image *e = dwarf_of(f);
     if (!elf_image_has_dwarf(e))
         return;
-    int rc = dwarf_image_inflate(e, &f->plain);
+    int rc = dwarf_image_inflate(e, &f->plain, &f->keeper);
     elf_image_release_pages(e); /* all of it was read */
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */

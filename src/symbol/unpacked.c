@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,10 +258,14 @@ static int write_kept(int fd, const struct elf_image *plain) {
     return rc < 0 ? rc : file_write_fd(fd, &t, sizeof(t));
 }
 
+static bool is_worth_keeping(const struct elf_image *plain) {
+    return plain->size >= LEAST_BYTES && plain->size <= MOST_BYTES;
+}
+
 /* Two may do so at once: each writes a file of its own, and the last one stays. */
 void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
     struct kept_name name, new;
-    if (plain->size < LEAST_BYTES || plain->size > MOST_BYTES || !name_of(e, &name))
+    if (!is_worth_keeping(plain) || !name_of(e, &name))
         return;
     _cleanup_(closep) int folder = open_folder(true);
     if (folder < 0 || !make_room(folder, plain->size))
@@ -272,4 +277,32 @@ void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
         return;
     if (write_kept(fd, plain) < 0 || renameat(folder, new.text, folder, name.text) < 0)
         unlinkat(folder, new.text, 0);
+}
+
+/* ---- by a thread ---- */
+
+struct unpacked_keeper {
+    pthread_t thread;
+    const struct elf_image *of, *plain;
+};
+
+static void *keep(void *keeper) {
+    const struct unpacked_keeper *k = keeper;
+    unpacked_keep(k->of, k->plain);
+    return NULL;
+}
+
+struct unpacked_keeper *unpacked_keep_begin(const struct elf_image *e, const struct elf_image *plain) {
+    _cleanup_(freep) struct unpacked_keeper *k = is_worth_keeping(plain) ? mem_zalloc(1, sizeof(*k)) : NULL;
+    if (!k)
+        return NULL;
+    k->of = e;
+    k->plain = plain;
+    return pthread_create(&k->thread, NULL, keep, k) == 0 ? TAKE_PTR(k) : NULL;
+}
+
+void unpacked_keep_end(struct unpacked_keeper *k) {
+    if (k)
+        pthread_join(k->thread, NULL);
+    free(k);
 }

@@ -17,3 +17,9 @@ int unpacked_find(const struct elf_image *e, struct elf_image *ret);
 /* Keeps `plain`, which was made of `e`. Does nothing where it is small, or so large that it would fill the disk. What
  * was not used for longest makes room. */
 void unpacked_keep(const struct elf_image *e, const struct elf_image *plain);
+
+/* The same by a thread of its own: both images must stay until unpacked_keep_end(), which waits for it. NULL where there is
+ * nothing to do, or no thread to be had. */
+struct unpacked_keeper;
+struct unpacked_keeper *unpacked_keep_begin(const struct elf_image *e, const struct elf_image *plain);
+void unpacked_keep_end(struct unpacked_keeper *k); /* NULL does nothing */

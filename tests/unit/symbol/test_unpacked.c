@@ -154,6 +154,25 @@ static void what_was_kept_is_found(void **state) {
     elf_image_close(&found);
 }
 
+static void a_thread_may_keep_it(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image found, small = image_of(1000, 7);
+    unpacked_keep_end(NULL);
+    assert_null(unpacked_keep_begin(&e, &small));
+    mem_fail_after(0);
+    assert_null(unpacked_keep_begin(&e, &plain));
+    mem_fail_after(-1);
+    struct unpacked_keeper *k = unpacked_keep_begin(&e, &plain);
+    assert_non_null(k);
+    unpacked_keep_end(k);
+    assert_int_equal(kept(path), 1);
+    assert_int_equal(unpacked_find(&e, &found), 0);
+    assert_memory_equal(found.data, plain.data, plain.size);
+    elf_image_close(&found);
+    elf_image_close(&small);
+}
+
 static void a_file_that_has_changed_is_another(void **state) {
     (void)state;
     struct elf_image found;
@@ -315,6 +334,7 @@ static void memory_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_kept_is_found, begin, end),
+        cmocka_unit_test_setup_teardown(a_thread_may_keep_it, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_has_changed_is_another, begin, end),
         cmocka_unit_test_setup_teardown(what_is_cut_short_is_not_believed, begin, end),
         cmocka_unit_test_setup_teardown(what_was_kept_outlives_the_boot, begin, end),
