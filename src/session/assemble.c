@@ -230,7 +230,7 @@ static void push_runtime(struct assembler *a, const struct assemble_input *in, c
         push_cut(a, f);
         return;
     }
-    frame_id id = session_process_name_frame(in->process, f);
+    frame_id id = session_process_name_frame(in->process, in->elder, f);
     if (id)
         push(a, id);
 }

@@ -14,6 +14,7 @@ struct assemble_trust {
 
 struct assemble_input {
     struct session_process *process;         /* NULL: unknown process or kernel thread */
+    struct session_process *elder;           /* that it was forked from; NULL: none is known */
     const struct process_snapshot *snapshot; /* that was in force when the walk ran */
     const struct walk_stack *walk;           /* NULL when user space was not walked */
     const struct assemble_trust *trust;      /* NULL = all of it */

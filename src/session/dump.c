@@ -104,7 +104,7 @@ static void hold_thread(struct dump *d, struct held_thread *h) {
         return;
     }
     memcpy(h->walk, d->walk, size);
-    session_process_read_names(p, h->walk);
+    session_process_read_names(p, NULL, h->walk);
 }
 
 static void add_thread(struct dump *d, const struct held_thread *h) {
@@ -152,18 +152,26 @@ static int list_threads(struct dump *d, struct held_threads *h, bool running) {
     return rc;
 }
 
+/* On a busy machine the target stands still while we wait for a CPU. Whoever has chosen a priority gets that one. */
+static bool hurry(void) {
+    return getpriority(PRIO_PROCESS, 0) == 0 && setpriority(PRIO_PROCESS, 0, -10) == 0;
+}
+
 /* The only part during which the target stands still. Threads that started since they were listed are
  * among the stopped as well. */
 static int hold_all(struct dump *d, struct held_threads *h, struct err *err) {
     struct target *t = d->process->target;
     uint64_t began = clock_monotonic_ns();
+    bool hurries = hurry();
     int rc = target_stop(t, err);
-    if (rc < 0)
-        return rc;
-    rc = list_threads(d, h, false);
-    for (size_t i = 0; rc == 0 && i < h->count; i++)
-        hold_thread(d, &h->all[i]);
-    target_resume(t);
+    if (rc == 0) {
+        rc = list_threads(d, h, false);
+        for (size_t i = 0; rc == 0 && i < h->count; i++)
+            hold_thread(d, &h->all[i]);
+        target_resume(t);
+    }
+    if (hurries)
+        setpriority(PRIO_PROCESS, 0, 0);
     d->profile->quality.probe_ns = clock_monotonic_ns() - began;
     d->profile->quality.probe_runs = 1;
     return rc < 0 ? err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc)) : 0;
@@ -250,18 +258,9 @@ static int dump(const struct session_dump_options *o, struct profile **ret, stru
     return 0;
 }
 
-/* On a busy machine the target stands still while we wait for a CPU, and then whoever asked waits as well. The work is
- * the same in the end, and over sooner. Whoever has chosen a priority gets that one. */
-static bool hurry(void) {
-    return getpriority(PRIO_PROCESS, 0) == 0 && setpriority(PRIO_PROCESS, 0, -10) == 0;
-}
-
 int session_dump(const struct session_dump_options *o, struct profile **ret, struct err *err) {
     sigset_t before = put_off_job_control();
-    bool hurries = !o->core && hurry(); /* so do the threads that load names */
     int rc = dump(o, ret, err);
-    if (hurries)
-        setpriority(PRIO_PROCESS, 0, 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }

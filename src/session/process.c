@@ -338,18 +338,31 @@ void session_process_walk(struct session_process *p, const struct session_walk *
     }
 }
 
-frame_id session_process_name_frame(struct session_process *p, const struct raw_frame *f) {
+static frame_id name_frame(struct session_process *p, const struct raw_frame *f) {
     size_t before = p->files->profile->n_functions;
     frame_id id = langs[p->lang]->name_frame(p->runtime, p->files->profile, f);
     p->files->runtime_names += p->files->profile->n_functions - before;
     return id;
 }
 
-void session_process_read_names(struct session_process *p, const struct walk_stack *w) {
+static bool is_unnamed(const struct session_process *p, frame_id id) {
+    return id && p->files->profile->frames[id].flags & FRAME_UNNAMED;
+}
+
+frame_id session_process_name_frame(struct session_process *p, struct session_process *elder,
+                                    const struct raw_frame *f) {
+    frame_id id = name_frame(p, f);
+    if (!is_unnamed(p, id) || !elder || !elder->runtime || elder->lang != p->lang)
+        return id;
+    frame_id its = name_frame(elder, f);
+    return is_unnamed(p, its) ? id : its;
+}
+
+void session_process_read_names(struct session_process *p, struct session_process *elder, const struct walk_stack *w) {
     for (u32 i = 0; p->runtime && i < MIN(w->n_streams, (u32)WALK_MAX_STREAMS); i++) {
         const struct walk_stream *s = &w->streams[i];
         for (u32 k = s->first; s->lang == p->lang && k < MIN(s->first + walk_stream_kept(s), w->n_frames); k++)
-            session_process_name_frame(p, &w->frames[k]);
+            session_process_name_frame(p, elder, &w->frames[k]);
     }
 }
 

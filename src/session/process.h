@@ -84,11 +84,14 @@ struct session_walk {
 /* Walks the streams of a thread in user space, loading tables as they are needed. */
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
 
-/* The profile's frame for a frame of the runtime; 0 = none is shown. Counts what was new in files->runtime_names. */
-frame_id session_process_name_frame(struct session_process *p, const struct raw_frame *f);
+/* The profile's frame for a frame of the runtime; 0 = none is shown. Counts what was new in files->runtime_names. A
+ * process that has ended since cannot be asked: `elder`, which it was forked from and may be NULL, has the same in the
+ * same place. */
+frame_id session_process_name_frame(struct session_process *p, struct session_process *elder,
+                                    const struct raw_frame *f);
 /* Reads the names of a walk's runtime frames, which are in the target's memory, while it is there: before what
  * takes longer. */
-void session_process_read_names(struct session_process *p, const struct walk_stack *w);
+void session_process_read_names(struct session_process *p, struct session_process *elder, const struct walk_stack *w);
 
 /* The profile's thread for a tid: with the name that its program gave it, else `comm`, which may be NULL: then the
  * target is asked. */

@@ -114,6 +114,7 @@ void capture_take_sample(struct capture *c, const struct sample_view *v) {
     struct assemble_trust trust;
     find_processes(c, s, user, &own, &code);
     struct assemble_input in = {.process = code,
+                                .elder = user ? process_table_parent(&c->processes, s->head.tgid, true) : NULL,
                                 .leaf_sp = s->regs.value[7],
                                 .kernel = v->kernel,
                                 .n_kernel = s->n_kernel,
@@ -141,7 +142,7 @@ void capture_read_names(struct capture *c, const struct sample_view *v) {
     struct session_process *p = process_of(c, s, has_user_stack(c, s));
     if (!p)
         return;
-    session_process_read_names(p, &s->walk);
+    session_process_read_names(p, process_table_parent(&c->processes, s->head.tgid, true), &s->walk);
     if (snapshot_of(c, p, s))
         thread_of(c, p, s);
 }

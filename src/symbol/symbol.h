@@ -55,9 +55,10 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
  * for one that two segments of data may have made, as for one that none did. */
 int symbol_file_bias(struct symbol_file *f, const struct target_mapping *m, uint64_t *ret);
 
-/* Where executable segments are: addresses [start, end), and `start`'s offset in the file. Of whole pages. */
+/* Where executable segments are: addresses [start, end), and `start`'s offset in the file. Of whole pages. `entry` is the
+ * first instruction of a program, or of the dynamic linker. */
 struct symbol_code {
-    uint64_t start, end, offset;
+    uint64_t start, end, offset, entry;
 };
 /* -ENOENT when there are none. */
 int symbol_file_code(struct symbol_file *f, struct symbol_code *ret);

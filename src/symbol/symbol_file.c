@@ -217,6 +217,7 @@ int symbol_file_code(struct symbol_file *f, struct symbol_code *ret) {
     }
     if (code.start >= code.end)
         return -ENOENT;
+    code.entry = f->image.entry;
     *ret = code;
     return 0;
 }

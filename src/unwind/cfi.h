@@ -77,6 +77,8 @@ int cfi_add_row(struct cfi_rows *rows, u64 address, u32 rule);
 /* Adds the rules of linkage stubs that have none, of those sections that reach into [start, end). 0 or -ENOMEM.
  * Private too. */
 int cfi_add_stubs(struct symbol_file *f, u64 start, u64 end, struct cfi_rows *rows);
+/* Adds the rule of the dynamic linker's entry, which has none. 0 or -ENOMEM. Private too. */
+int cfi_add_entry(struct symbol_file *f, struct cfi_rows *rows);
 /* Adds the rules of stubs that make threads, which end their information before that moment. Private too. */
 void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows);
 enum { CFI_MAKER_BYTES = 32 }; /* from the system call to the new thread's code, at most */

@@ -114,6 +114,27 @@ void cfi_add_thread_makers(struct symbol_file *f, struct cfi_rows *rows) {
             rows->rows[i].rule = cfi_rule(rows, &rule);
 }
 
+/* ---- the dynamic linker's entry ----
+ * The kernel jumps there: it is the root of all that happens before the program begins. glibc writes it in assembly,
+ * without information (RTLD_START): mov %rsp, %rdi; call _dl_start; …; jmp *%r12. */
+
+int cfi_add_entry(struct symbol_file *f, struct cfi_rows *rows) {
+    enum { MOST = 256 };
+    static const u8 begins[] = {0x48, 0x89, 0xe7, 0xe8}, leaves[] = {0x41, 0xff, 0xe4};
+    static const struct unwind_rule root = {.kind = RULE_ROOT};
+    struct symbol_code where;
+    struct symbol_section s;
+    if (symbol_file_code(f, &where) < 0 || symbol_file_section(f, ".text", &s) < 0 || !s.data ||
+        where.entry < s.address || where.entry - s.address >= s.size)
+        return 0;
+    const u8 *code = (const u8 *)s.data + (where.entry - s.address);
+    size_t left = MIN(s.size - (where.entry - s.address), (u64)MOST);
+    const u8 *end = left > sizeof(begins) && memcmp(code, begins, sizeof(begins)) == 0
+                        ? memmem(code, left, leaves, sizeof(leaves))
+                        : NULL;
+    return end ? insert_range(rows, where.entry, where.entry + (u64)(end - code) + sizeof(leaves), &root) : 0;
+}
+
 /* Rows must speak of all code that can be mapped, so that a page beyond them is never asked for. */
 static int cover_code(struct symbol_file *f, struct cfi_rows *rows) {
     struct symbol_code code;
@@ -197,5 +218,7 @@ int cfi_compile_file(struct symbol_file *f, struct cfi_rows *ret, struct err *er
     if (rc < 0)
         return rc;
     cfi_add_thread_makers(f, ret);
-    return cfi_add_stubs(f, 0, UINT64_MAX, ret) < 0 || cover_code(f, ret) < 0 ? err_nomem(err) : 0;
+    return cfi_add_entry(f, ret) < 0 || cfi_add_stubs(f, 0, UINT64_MAX, ret) < 0 || cover_code(f, ret) < 0
+               ? err_nomem(err)
+               : 0;
 }

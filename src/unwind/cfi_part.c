@@ -89,5 +89,5 @@ int cfi_compile_part(struct symbol_file *f, u64 start, u64 end, struct cfi_rows 
     if (rc < 0)
         return rc;
     cfi_add_thread_makers(f, ret);
-    return cfi_add_stubs(f, start, end, ret);
+    return cfi_add_entry(f, ret) < 0 ? -ENOMEM : cfi_add_stubs(f, start, end, ret);
 }

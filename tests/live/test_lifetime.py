@@ -127,6 +127,30 @@ def test_commands_that_end_before_they_can_be_asked_have_names(tmp_path):
     loader = sum(s.values[index] for s in p.samples if any(n.startswith(("_dl_", "dl_", "[ld-linux")) for n in s.names))
     assert pprof.count(p) >= 500 and unknown <= 0.02 * whole, (unknown, whole, r)
     assert loader >= 0.1 * whole, pprof.shares(p)  # what such commands do is to load their libraries
+    cut = sum(s.values[index] for s in p.samples if any(n.startswith("[truncated") for n in s.names))
+    assert cut <= 0.06 * whole  # the loader begins at the kernel's jump to it: nothing called that
+    processes = {s.labels.get("process") for s in p.samples}
+    assert {"true", "echo"} <= processes and not any("?" in (name or "") for name in processes), processes
+
+
+def test_a_python_that_was_forked_and_has_ended_is_named_by_its_parent(tmp_path):
+    path = tmp_path / "forks.pb.gz"
+    source = tmp_path / "forks.py"
+    source.write_text("import os, time\n"
+                      "def handle():\n"
+                      "    s = 0\n"
+                      "    for i in range(20000): s += i * i\n"
+                      "end = time.time() + 4\n"
+                      "while time.time() < end:\n"
+                      "    child = os.fork()\n"
+                      "    if child == 0:\n"
+                      "        handle()\n"
+                      "        os._exit(0)\n"
+                      "    os.waitpid(child, 0)\n")
+    r = scry("cpu", "-F", 999, "-o", path, "--", pythons()[0], source)
+    assert r.status == 0, r
+    shares = pprof.shares(pprof.read(path))
+    assert shares.get("handle", 0) > 0.1 and shares.get("[Python code that is gone]", 0) <= 0.002, shares
 
 
 def test_what_scry_cannot_look_at_in_time_is_whole_all_the_same(tmp_path):
