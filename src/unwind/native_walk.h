@@ -184,8 +184,22 @@ static long native_stub_step(u32 i, void *arg) {
     return native_is_stub(n, pc, above);
 }
 
+/* Whether the present frame is a trampoline's: CPython generates one for every function with -X perf, without a frame
+ * pointer through 3.13. */
+static __always_inline int native_by_trampoline(struct native_walk *n) {
+    const struct walk_regs *regs = &n->w->state->regs;
+    u64 sp = regs->value[ARCH_STACK_POINTER], code;
+    if (n->s->exact || walk_read(n->w, &code, 8, regs->value[ARCH_PC]) < 0 || !arch_is_trampoline(code) ||
+        walk_stack_word(n->w, sp + 8, &n->s->pc) < 0 || !native_plausible_return(n, n->s->pc))
+        return 0;
+    n->s->cfa = sp + 16;
+    return 1;
+}
+
 /* Code without a rule. */
 static __always_inline int native_without_rule(struct native_walk *n, u64 at) {
+    if (native_by_trampoline(n))
+        return WALK_END_NONE;
     int end = native_by_frame_pointer(n);
     if ((end != WALK_END_NO_RULE && end != WALK_END_ROOT) || native_enter_mapping(n, at) < 0 ||
         !(n->s->mapping.flags & TABLE_MAPPING_ANONYMOUS))

@@ -68,6 +68,12 @@ static __always_inline int arch_follows_call(u64 before) {
 #undef BYTE_BACK
 }
 
+/* Whether the code behind a return address only returns, from a function that did nothing but align the stack and call:
+ * add $8, %rsp; ret. `code` holds its first bytes. */
+static __always_inline int arch_is_trampoline(u64 code) {
+    return (code & 0xffffffffff) == 0xc308c48348;
+}
+
 /* Code behind a return address that gives the caller of its function back what it saved, and returns: add $n,%rsp or
  * nothing; pop %rbx, %r12, %r13, %r14, %r15; pop %rbp or nothing; ret. Before that a compiler leaves the stack pointer
  * alone. The first pop is at `code`; 8 bytes before it can be read and 16 from it on. */

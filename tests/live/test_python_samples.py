@@ -199,6 +199,44 @@ PARALLEL = [(v, c, o) for v, c in PYTHONS if v.split("-")[0].endswith("t")
             for o in ([], ["-X", "tlbc=0"]) if not (o and v.startswith("3.13"))]
 
 
+def with_trampolines():
+    for version, command in PYTHONS:
+        if subprocess.run([*command, "-X", "perf", "-c", "import sys; sys.exit(not sys.is_stack_trampoline_active())"],
+                          stderr=subprocess.DEVNULL).returncode == 0:
+            yield version, [*command, "-X", "perf"]
+
+
+TRAMPOLINES = list(with_trampolines())
+
+
+@pytest.mark.parametrize("version,command", TRAMPOLINES, ids=[v for v, _ in TRAMPOLINES])
+def test_stacks_go_through_the_trampolines_made_for_perf(version, command, tmp_path):
+    path, source = tmp_path / "x.pb.gz", tmp_path / "tramps.py"
+    source.write_text("import json, os, time\n"
+                      "def key(x): return -x\n"
+                      "def inner(n):\n"
+                      "    return sorted(range(200), key=key) if n == 0 else inner(n - 1)\n"
+                      "def outer():\n"
+                      "    while True: inner(10)\n"
+                      "print(json.dumps({'ready': os.getpid()}), flush=True)\n"
+                      "outer()\n")
+    with harness.Target([*command, source]) as t:
+        r = harness.scry("cpu", "-p", t.pid, "-d", 2, "-F", 499, "-o", path)
+    assert r.status == 0, r
+    p = pprof.read(path)
+    index = p.value_index()
+    whole = sum(s.values[index] for s in p.samples if python_of(s) in PATHS)
+    cut = sum(s.values[index] for s in p.samples if any(n.startswith("[truncated") for n in s.names))
+    assert pprof.count(p) > 100 and whole >= 0.99 * p.total(index) and cut <= 0.01 * p.total(index), r
+
+
+PATHS = [["<module>", "outer", *["inner"] * n, *more] for n in range(12) for more in ([], ["key"])]
+
+
+def python_of(sample):
+    return [n for n in reversed(sample.names) if n in ("<module>", "outer", "inner", "key")]
+
+
 def wrong_line(frames, truth):
     """Why the lines of a stack (leaf first) cannot be, or None."""
     python = [f for f in frames if f.name in truth["lines"]]
