@@ -5,10 +5,10 @@
 #include "symbol/dwarf_internal.h"
 
 enum {
-    MAX_HELD = 64 << 20,        /* bytes of units that are open */
-    MAX_UNIT_BYTES = 256 << 20, /* of the entries in one file */
-    MAX_UNITS_IN_FILE = 4096,   /* link-time optimisation puts a few into one */
-    MAX_REFUSED = 256,          /* then there is nothing to be had for this program */
+    MAX_HELD = 64 << 20,       /* bytes of units that are open */
+    MAX_UNIT_BYTES = 96 << 20, /* of the entries in one file, and of what abbreviates them */
+    MAX_UNITS_IN_FILE = 4096,  /* link-time optimisation puts a few into one */
+    MAX_REFUSED = 256,         /* then there is nothing to be had for this program */
 };
 
 /* ---- what a skeleton says ---- */
@@ -119,7 +119,7 @@ static bool open_parts(struct dwarf_file *d, struct dwarf_split *s, const struct
     const struct dwo_bytes *info = &parts->all[DWO_INFO], *abbreviations = &parts->all[DWO_ABBREV];
     const struct dwarf_image_part sections[] = {{".debug_info", info->bytes, info->size},
                                                 {".debug_abbrev", abbreviations->bytes, abbreviations->size}};
-    if (info->size > MAX_UNIT_BYTES || abbreviations->size > MAX_UNIT_BYTES ||
+    if (info->size > MAX_UNIT_BYTES || abbreviations->size > MAX_UNIT_BYTES - info->size ||
         dwarf_image_of(&file->image, sections, ARRAY_SIZE(sections), &s->image) < 0)
         return false;
     elf_image_release_pages(&file->image);
