@@ -43,6 +43,26 @@ static int read_units(struct dwarf_file *d) {
     return dwarf_units_read(d);
 }
 
+/* Without what dwz moved out, libdw would open the file that the program names, and wait if that is a pipe: it is given
+ * one of ours that holds nothing. */
+static int open_alt(struct dwarf_file *d, const struct elf_image *alt) {
+    static const uint8_t zeros[16];
+    static const struct dwarf_image_part nothing = {".debug_info", zeros, sizeof(zeros)};
+    if (alt)
+        d->alt = dwarf_open_image(alt, &d->alt_elf);
+    if (!d->alt && elf_image_section(d->image, ".gnu_debugaltlink")) {
+        elf_end(d->alt_elf);
+        d->alt_elf = NULL;
+        if (dwarf_image_of(d->image, &nothing, 1, &d->no_alt) == 0)
+            d->alt = dwarf_open_image(&d->no_alt, &d->alt_elf);
+        if (!d->alt)
+            return -ENOMEM;
+    }
+    if (d->alt)
+        dwarf_setalt(d->dwarf, d->alt);
+    return 0;
+}
+
 int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, const struct dwo_search *split,
                     struct dwarf_file **ret) {
     struct dwarf_file *d = mem_zalloc(1, sizeof(*d));
@@ -51,11 +71,9 @@ int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, 
     d->image = image;
     d->split = split;
     d->dwarf = dwarf_open_image(image, &d->elf);
-    if (d->dwarf && alt)
-        d->alt = dwarf_open_image(alt, &d->alt_elf);
-    if (d->alt)
-        dwarf_setalt(d->dwarf, d->alt);
-    int rc = d->dwarf ? read_units(d) : -EBADMSG;
+    int rc = d->dwarf ? open_alt(d, alt) : -EBADMSG;
+    if (rc == 0)
+        rc = read_units(d);
     if (rc < 0) {
         dwarf_file_close(d);
         return rc;
@@ -87,6 +105,7 @@ void dwarf_file_close(struct dwarf_file *d) {
     dwarf_end(d->alt);
     elf_end(d->elf);
     elf_end(d->alt_elf);
+    elf_image_close(&d->no_alt);
     free(d);
 }
 

@@ -43,6 +43,7 @@ struct dwarf_file {
     Elf *elf, *alt_elf;
     Dwarf *dwarf, *alt;
     const struct elf_image *image;
+    struct elf_image no_alt;        /* stands for `alt` where there is none */
     const struct dwo_search *split; /* where split units may be */
     struct dwarf_splits *splits;    /* NULL until there is one */
     struct dwarf_ranges ranges;     /* what = index into units */

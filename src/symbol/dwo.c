@@ -202,16 +202,20 @@ struct finding {
     void *ctx;
 };
 
-/* In the target's root and in ours. */
+static int open_in_ours(const char *path) {
+    _cleanup_(closep) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return root < 0 ? -errno : target_open_in_root(root, path);
+}
+
+/* In the target's root and in ours. Nothing of this may be open when it is offered: libdw may not come back. */
 static bool offer(const struct finding *f, const char *path) {
-    _cleanup_(closep) int ours = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const int roots[] = {f->search->root, ours};
-    for (size_t i = 0; path[0] == '/' && i < ARRAY_SIZE(roots); i++) {
-        int fd = roots[i] < 0 ? -ENOENT : target_open_in_root(roots[i], path);
-        if (fd >= 0 && f->found(f->ctx, fd))
-            return true;
-    }
-    return false;
+    if (path[0] != '/')
+        return false;
+    int fd = f->search->root < 0 ? -ENOENT : target_open_in_root(f->search->root, path);
+    if (fd >= 0 && f->found(f->ctx, fd))
+        return true;
+    fd = open_in_ours(path);
+    return fd >= 0 && f->found(f->ctx, fd);
 }
 
 _printf_(2, 3) static bool offer_path(const struct finding *f, const char *format, ...) {

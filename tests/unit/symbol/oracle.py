@@ -79,7 +79,10 @@ def asked(addresses):
 
 def ours(path, addresses, *arguments):
     answers, now = {}, None
-    r = subprocess.run([PROBE, path, *arguments], input=asked(addresses), text=True, capture_output=True)
+    try:
+        r = subprocess.run([PROBE, path, *arguments], input=asked(addresses), text=True, capture_output=True, timeout=120)
+    except subprocess.TimeoutExpired as waits:
+        raise Wrong("the probe waits") from waits
     if r.returncode:
         raise Wrong(f"the probe ended with {r.returncode}: {r.stderr[-300:]}")
     for line in r.stdout.splitlines():
@@ -448,7 +451,14 @@ def dwz():
     if ".gnu_debugaltlink" not in run("readelf", "-SW", a):
         raise Skip("dwz found nothing in common")
     addresses = sample(plain)
-    return compare(plain, addresses, ours(a, addresses, "/nonexistent"))
+    verdict = compare(plain, addresses, ours(a, addresses, "/nonexistent"))
+    common = os.path.join(WORK, "common.debug")
+    os.unlink(common)
+    os.mkfifo(common)  # whoever opened it would wait
+    without = ours(a, addresses, "/nonexistent")
+    if not any(line for chain in without.values() for _, _, line in chain):
+        raise Wrong("without it there are no lines either")
+    return verdict
 
 
 # ---- split units ----
