@@ -42,13 +42,20 @@ static int read_bytes(struct dwo_file *f, const Elf64_Shdr *s, bool old, size_t 
     return part->bytes ? 0 : -EBADMSG;
 }
 
-/* GCC puts each unit of a type into a section of its own, of the same name, before that of the code. */
-static bool is_unit_of_type(const struct dwo_bytes *info) {
+/* GCC puts each unit of a type into a section of its own, of the same name, before that of the code; clang puts all
+ * into one. */
+static bool has_types_alone(const struct dwo_bytes *info) {
     enum { SPLIT_TYPE = 6 };
-    struct reader r = reader_of(info->bytes, info->size);
-    bool wide;
-    (void)reader_dwarf_length(&r, &wide);
-    return reader_u16(&r) >= 5 && reader_u8(&r) == SPLIT_TYPE;
+    struct reader units = reader_of(info->bytes, info->size);
+    while (reader_left(&units)) {
+        bool wide;
+        uint64_t length = reader_dwarf_length(&units, &wide);
+        const uint8_t *unit = reader_bytes(&units, length);
+        struct reader r = reader_of(unit, unit ? length : 0);
+        if (reader_u16(&r) < 5 || reader_u8(&r) != SPLIT_TYPE)
+            return false;
+    }
+    return true;
 }
 
 /* That it was inflated still counts, or there would be no end of it. */
@@ -66,7 +73,7 @@ static int read_section(struct dwo_file *f, size_t which) {
         if (!is_named(&f->image, s, names[which], &old))
             continue;
         int rc = read_bytes(f, s, old, which);
-        if (rc < 0 || which != DWO_INFO || !is_unit_of_type(&f->parts.all[which]))
+        if (rc < 0 || which != DWO_INFO || !has_types_alone(&f->parts.all[which]))
             return rc;
         forget_bytes(f, which);
     }
