@@ -28,7 +28,7 @@ __attribute__((noreturn)) static void leave_libdw(void) {
     longjmp(no_memory, 1);
 }
 
-static Dwarf *open_image(const struct elf_image *image, Elf **ret_elf) {
+Dwarf *dwarf_open_image(const struct elf_image *image, Elf **ret_elf) {
     elf_version(EV_CURRENT);
     *ret_elf = elf_memory((char *)(uintptr_t)image->data, image->size);
     Dwarf *d = *ret_elf ? dwarf_begin_elf(*ret_elf, DWARF_C_READ, NULL) : NULL;
@@ -43,17 +43,37 @@ static int read_units(struct dwarf_file *d) {
     return dwarf_units_read(d);
 }
 
-int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, struct dwarf_file **ret) {
+/* Without what dwz moved out, libdw would open the file that the program names, and wait if that is a pipe: it is given
+ * one of ours that holds nothing. */
+static int open_alt(struct dwarf_file *d, const struct elf_image *alt) {
+    static const uint8_t zeros[16];
+    static const struct dwarf_image_part nothing = {".debug_info", zeros, sizeof(zeros)};
+    if (alt)
+        d->alt = dwarf_open_image(alt, &d->alt_elf);
+    if (!d->alt && elf_image_section(d->image, ".gnu_debugaltlink")) {
+        elf_end(d->alt_elf);
+        d->alt_elf = NULL;
+        if (dwarf_image_of(d->image, &nothing, 1, &d->no_alt) == 0)
+            d->alt = dwarf_open_image(&d->no_alt, &d->alt_elf);
+        if (!d->alt)
+            return -ENOMEM;
+    }
+    if (d->alt)
+        dwarf_setalt(d->dwarf, d->alt);
+    return 0;
+}
+
+int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, const struct dwo_search *split,
+                    struct dwarf_file **ret) {
     struct dwarf_file *d = mem_zalloc(1, sizeof(*d));
     if (!d)
         return -ENOMEM;
     d->image = image;
-    d->dwarf = open_image(image, &d->elf);
-    if (d->dwarf && alt)
-        d->alt = open_image(alt, &d->alt_elf);
-    if (d->alt)
-        dwarf_setalt(d->dwarf, d->alt);
-    int rc = d->dwarf ? read_units(d) : -EBADMSG;
+    d->split = split;
+    d->dwarf = dwarf_open_image(image, &d->elf);
+    int rc = d->dwarf ? open_alt(d, alt) : -EBADMSG;
+    if (rc == 0)
+        rc = read_units(d);
     if (rc < 0) {
         dwarf_file_close(d);
         return rc;
@@ -62,12 +82,21 @@ int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, 
     return 0;
 }
 
+void dwarf_unit_forget(struct dwarf_unit *u) {
+    dwarf_ranges_free(&u->functions);
+    free(u->scopes);
+    u->scopes = NULL;
+    u->n_scopes = u->cap_scopes = 0;
+    u->read = u->read_inside = false;
+}
+
 void dwarf_file_close(struct dwarf_file *d) {
     if (!d)
         return;
+    dwarf_splits_close(d);
+    free(d->splits);
     for (size_t i = 0; i < d->n_units; i++) {
-        dwarf_ranges_free(&d->units[i].functions);
-        free(d->units[i].scopes);
+        dwarf_unit_forget(&d->units[i]);
         dwarf_lines_free(d->units[i].lines);
     }
     free(d->units);
@@ -76,11 +105,12 @@ void dwarf_file_close(struct dwarf_file *d) {
     dwarf_end(d->alt);
     elf_end(d->elf);
     elf_end(d->alt_elf);
+    elf_image_close(&d->no_alt);
     free(d);
 }
 
 size_t dwarf_file_held(const struct dwarf_file *d, size_t *ret_libdw) {
-    *ret_libdw = d->held;
+    *ret_libdw = d->held + dwarf_splits_held(d);
     return d->kept + d->n_units * sizeof(*d->units) + d->ranges.count * sizeof(*d->ranges.all);
 }
 
@@ -105,8 +135,8 @@ static int add_scope(struct dwarf_unit *u, const Dwarf_Die *die, uint32_t parent
     if (mem_grow((void **)&u->scopes, &u->cap_scopes, u->n_scopes + 1, sizeof(*u->scopes)) < 0)
         return -ENOMEM;
     Dwarf_Die at = *die;
-    u->scopes[u->n_scopes++] =
-        (struct dwarf_scope){.start = (uint32_t)(dwarf_dieoffset(&at) - u->die), .end = UINT32_MAX, .parent = parent};
+    u->scopes[u->n_scopes++] = (struct dwarf_scope){
+        .start = (uint32_t)(dwarf_dieoffset(&at) - dwarf_unit_base(u)), .end = UINT32_MAX, .parent = parent};
     return 0;
 }
 
@@ -134,11 +164,11 @@ static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsig
 
 static int collect_one(struct collector *c, Dwarf_Die *die, uint32_t scope, unsigned depth) {
     int tag = dwarf_tag(die);
-    uint64_t offset = dwarf_dieoffset(die) - c->unit->die;
+    uint64_t offset = dwarf_dieoffset(die) - dwarf_unit_base(c->unit);
     if (offset >= UINT32_MAX)
         return 0;
     if (tag == DW_TAG_subprogram)
-        return dwarf_add_ranges(c->file, die, (uint32_t)offset, &c->unit->functions);
+        return dwarf_add_ranges(c->file, c->unit->split, die, (uint32_t)offset, &c->unit->functions);
     if (!c->scopes || !may_hold_functions(tag))
         return 0;
     uint32_t inner = (uint32_t)c->unit->n_scopes;
@@ -159,7 +189,8 @@ static int collect(struct collector *c, Dwarf_Die *parent, uint32_t scope, unsig
             return rc;
         bool more = next_sibling(c->file, &die);
         if (more && c->unit->n_scopes > first)
-            c->unit->scopes[first].end = (uint32_t)MIN(dwarf_dieoffset(&die) - c->unit->die, (uint64_t)UINT32_MAX);
+            c->unit->scopes[first].end =
+                (uint32_t)MIN(dwarf_dieoffset(&die) - dwarf_unit_base(c->unit), (uint64_t)UINT32_MAX);
         if (!more)
             return 0;
     }
@@ -179,9 +210,9 @@ static int collect_inner(struct collector *c, Dwarf_Die *parent, bool inside, un
         return 0;
     do {
         int tag = dwarf_tag(&die);
-        uint64_t offset = dwarf_dieoffset(&die) - c->unit->die;
+        uint64_t offset = dwarf_dieoffset(&die) - dwarf_unit_base(c->unit);
         if (inside && tag == DW_TAG_subprogram && offset < UINT32_MAX)
-            rc = dwarf_add_ranges(c->file, &die, (uint32_t)offset, &c->unit->functions);
+            rc = dwarf_add_ranges(c->file, c->unit->split, &die, (uint32_t)offset, &c->unit->functions);
         if (rc == 0 && may_hold_inner(tag))
             rc = collect_inner(c, &die, inside || tag == DW_TAG_subprogram, depth + 1);
     } while (rc == 0 && next_sibling(c->file, &die));
@@ -200,8 +231,8 @@ void dwarf_unit_read_inside(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Di
 /* Reading units maps ever more of the file; what is needed again comes back from the page cache. */
 static void release_pages(struct dwarf_file *d, Dwarf_Die *root, size_t more) {
     Dwarf_Off next;
-    Dwarf_Off start = dwarf_dieoffset(root) - dwarf_cuoffset(root);
-    if (dwarf_nextcu(d->dwarf, start, &next, NULL, NULL, NULL, NULL) == 0 && next > start)
+    Dwarf_Off start = root ? dwarf_dieoffset(root) - dwarf_cuoffset(root) : 0;
+    if (root && dwarf_nextcu(d->dwarf, start, &next, NULL, NULL, NULL, NULL) == 0 && next > start)
         d->touched += next - start;
     d->touched += more;
     if (d->touched < DWARF_RELEASE_EVERY)
@@ -215,17 +246,17 @@ void dwarf_unit_read(struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *root
     if (u->read)
         return;
     u->read = true;
-    release_pages(d, root, program);
+    release_pages(d, u->split ? NULL : root, program); /* those are copied */
     if (collect(&c, root, UINT32_MAX, 0) < 0 || dwarf_ranges_finish(&u->functions) < 0)
         dwarf_ranges_free(&u->functions);
 }
 
 /* ---- the chain of inlined calls ---- */
 
-static bool covers(struct dwarf_file *d, Dwarf_Die *die, uint64_t address) {
-    Dwarf_Addr base = 0, low, high;
-    ptrdiff_t at = 0;
-    while ((at = dwarf_ranges(die, at, &base, &low, &high)) > 0 && --d->work >= 0)
+static bool covers(const struct dwarf_place *p, Dwarf_Die *die, uint64_t address) {
+    struct dwarf_range_walk walk = {0};
+    Dwarf_Addr low, high;
+    while (dwarf_next_range(p->unit->split, die, &walk, &low, &high) && --p->file->work >= 0)
         if (address >= low && address < high)
             return true;
     return false;
@@ -236,22 +267,23 @@ static bool may_cover(int tag) {
 }
 
 /* The child that holds the address. */
-static bool find_child(struct dwarf_file *d, Dwarf_Die *parent, uint64_t address, Dwarf_Die *ret) {
+static bool find_child(const struct dwarf_place *p, Dwarf_Die *parent, uint64_t address, Dwarf_Die *ret) {
     if (dwarf_child(parent, ret) != 0)
         return false;
     do
-        if (may_cover(dwarf_tag(ret)) && covers(d, ret, address))
+        if (may_cover(dwarf_tag(ret)) && covers(p, ret, address))
             return true;
-    while (next_sibling(d, ret));
+    while (next_sibling(p->file, ret));
     return false;
 }
 
 /* Follows the blocks and inlined calls that hold the address; chain[0] is the function. */
-static size_t descend(struct dwarf_file *d, Dwarf_Die *function, uint64_t address, Dwarf_Die *chain, size_t max) {
+static size_t descend(const struct dwarf_place *p, Dwarf_Die *function, uint64_t address, Dwarf_Die *chain,
+                      size_t max) {
     Dwarf_Die at = *function, child;
     size_t n = 0;
     chain[n++] = *function;
-    for (unsigned depth = 0; depth < MAX_DEPTH && find_child(d, &at, address, &child); depth++) {
+    for (unsigned depth = 0; depth < MAX_DEPTH && find_child(p, &at, address, &child); depth++) {
         int tag = dwarf_tag(&child);
         if (tag == DW_TAG_subprogram)
             n = 0; /* a function inside a function is not inlined into it */
@@ -268,7 +300,7 @@ static size_t fill_chain(const struct dwarf_place *p, bool lines, const Dwarf_Di
                          struct symbol_location *ret) {
     for (size_t i = 0; i < n; i++) {
         Dwarf_Die die = chain[n - 1 - i];
-        struct symbol_name name = dwarf_function_name(p->file, p->names, &die);
+        struct symbol_name name = dwarf_function_name(p, &die);
         ret[i] = (struct symbol_location){.name = name.demangled,
                                           .system_name = name.plain,
                                           .file = "",
@@ -298,6 +330,7 @@ static void close_libdw(struct dwarf_file *d) {
 }
 
 void dwarf_file_rest(struct dwarf_file *d) {
+    dwarf_splits_close(d);
     if (!d->dwarf)
         return;
     close_libdw(d);
@@ -314,7 +347,7 @@ static bool make_room(struct dwarf_file *d) {
         return true;
     close_libdw(d);
     d->rests = false;
-    d->dwarf = open_image(d->image, &d->elf);
+    d->dwarf = dwarf_open_image(d->image, &d->elf);
     if (d->dwarf && d->alt)
         dwarf_setalt(d->dwarf, d->alt);
     return d->dwarf != NULL;
@@ -323,7 +356,7 @@ static bool make_room(struct dwarf_file *d) {
 static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address, struct symbol_location *ret,
                      size_t max) {
     const struct dwarf_range *range = dwarf_ranges_find(&d->ranges, address);
-    Dwarf_Die unit, function, chain[SYMBOL_MAX_INLINES];
+    Dwarf_Die unit, root, function, chain[SYMBOL_MAX_INLINES];
     if (!range || !make_room(d) || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
         return 0;
     struct dwarf_unit *u = &d->units[range->what];
@@ -331,16 +364,19 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
     size_t program = dwarf_line_program(d, &unit);
     if (!u->lines)
         d->held += program * DWARF_HELD_PER_BYTE;
-    dwarf_unit_read(d, u, &unit, program);
+    dwarf_split_open(d, u, &unit);
+    if (!dwarf_unit_entry(d, u, 0, &root))
+        return 0;
+    dwarf_unit_read(d, u, &root, program);
     const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
     if (!f) {
-        dwarf_unit_read_inside(d, u, &unit);
+        dwarf_unit_read_inside(d, u, &root);
         f = dwarf_ranges_find(&u->functions, address);
     }
     size_t n = 1;
     ret[0] = (struct symbol_location){.name = "", .system_name = "", .file = ""};
-    if (f && dwarf_offdie(d->dwarf, u->die + f->what, &function)) {
-        n = descend(d, &function, address, chain, MIN(max, (size_t)SYMBOL_MAX_INLINES));
+    if (f && dwarf_unit_entry(d, u, f->what, &function)) {
+        n = descend(&p, &function, address, chain, MIN(max, (size_t)SYMBOL_MAX_INLINES));
         fill_chain(&p, program > 0, chain, n, ret);
     }
     if (program)

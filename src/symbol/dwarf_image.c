@@ -14,7 +14,7 @@ static const char *const wanted[] = {".debug_info",        ".debug_abbrev", ".de
                                      ".debug_line_str",    ".debug_ranges", ".debug_rnglists", ".debug_addr",
                                      ".debug_str_offsets", ".debug_aranges"};
 
-static const Elf64_Shdr *section_either(const struct elf_image *e, const char *name, bool *ret_old) {
+const Elf64_Shdr *elf_image_debug_section(const struct elf_image *e, const char *name, bool *ret_old) {
     char old[32];
     const Elf64_Shdr *s = elf_image_section(e, name);
     snprintf(old, sizeof(old), ".z%s", name + 1);
@@ -24,7 +24,7 @@ static const Elf64_Shdr *section_either(const struct elf_image *e, const char *n
 
 bool elf_image_has_dwarf(const struct elf_image *e) {
     bool old;
-    const Elf64_Shdr *s = section_either(e, ".debug_info", &old);
+    const Elf64_Shdr *s = elf_image_debug_section(e, ".debug_info", &old);
     return s && s->sh_type != SHT_NOBITS && s->sh_size > 0;
 }
 
@@ -43,7 +43,7 @@ struct parts {
 /* Finds out what is in the section, and how long it will be. */
 static int read_part(const struct elf_image *e, const char *name, size_t limit, struct part *part) {
     bool old;
-    const Elf64_Shdr *s = section_either(e, name, &old);
+    const Elf64_Shdr *s = elf_image_debug_section(e, name, &old);
     *part = (struct part){.name = name};
     if (!s)
         return -ENOENT;
@@ -180,16 +180,31 @@ static bool is_compressed(const struct elf_image *e) {
     return false;
 }
 
-static int inflate(const struct elf_image *e, struct elf_image *ret) {
+static int make_image(const struct elf_image *e, const struct parts *parts, struct elf_image *ret) {
     enum { SLACK = sizeof(Elf64_Ehdr) + (MAX_WANTED + 2) * sizeof(Elf64_Shdr) + 1024 };
+    uint8_t *to = mem_alloc_large(parts->total + SLACK);
+    return to ? elf_image_of(to, lay_out(e, parts, to), ret) : -ENOMEM;
+}
+
+int dwarf_image_of(const struct elf_image *e, const struct dwarf_image_part *from, size_t n, struct elf_image *ret) {
+    struct parts parts = {0};
+    for (size_t i = 0; i < n && i < MAX_WANTED; i++) {
+        if (from[i].size > MAX_INFLATED - parts.total)
+            return -EFBIG;
+        parts.all[parts.count++] = (struct part){.name = from[i].name, .bytes = from[i].bytes, .size = from[i].size};
+        parts.total += from[i].size;
+    }
+    return make_image(e, &parts, ret);
+}
+
+static int inflate(const struct elf_image *e, struct elf_image *ret) {
     struct parts parts = {0};
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         int rc = add_part(e, wanted[i], &parts);
         if (rc < 0)
             return rc;
     }
-    uint8_t *to = mem_alloc_large(parts.total + SLACK);
-    return to ? elf_image_of(to, lay_out(e, &parts, to), ret) : -ENOMEM;
+    return make_image(e, &parts, ret);
 }
 
 int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret, struct unpacked_keeper **ret_keeper) {

@@ -9,9 +9,12 @@
 
 enum { MAX_SCOPE_DEPTH = 32, MAX_REFERENCES = 16, MAX_QUALIFIED = 16384 };
 
-static const char *string_of(Dwarf_Die *die, unsigned what) {
+static const char *string_of(const struct dwarf_unit *u, Dwarf_Die *die, unsigned what) {
     Dwarf_Attribute attribute;
-    return dwarf_attr_integrate(die, what, &attribute) ? dwarf_formstring(&attribute) : NULL;
+    if (!dwarf_attr_integrate(die, what, &attribute))
+        return NULL;
+    const char *numbered = u->split ? dwarf_split_string(&u->split->tables, &attribute) : NULL;
+    return numbered ? numbered : dwarf_formstring(&attribute);
 }
 
 uint32_t dwarf_number(Dwarf_Die *die, unsigned what) {
@@ -37,13 +40,16 @@ static Dwarf_Die declaration_of(const Dwarf_Die *die) {
 }
 
 /* The unit of an entry; it may be another than the one the address lies in (link-time optimisation). */
-static struct dwarf_unit *unit_of(struct dwarf_file *d, Dwarf_Die *die) {
+static struct dwarf_unit *unit_of(const struct dwarf_place *p, Dwarf_Die *die) {
+    struct dwarf_file *d = p->file;
     Dwarf_Die root;
+    if (p->unit->split)
+        return dwarf_diecu(die, &root, NULL, NULL) && dwarf_dieoffset(&root) == p->unit->split->root ? p->unit : NULL;
     if (dwarf_cu_getdwarf(die->cu) != d->dwarf || !dwarf_diecu(die, &root, NULL, NULL))
         return NULL; /* moved out by dwz */
     Dwarf_Off offset = dwarf_dieoffset(&root);
     size_t low = bisect(i, d->n_units, d->units[i].die < offset);
-    if (low == d->n_units || d->units[low].die != offset)
+    if (low == d->n_units || d->units[low].die != offset || d->units[low].in_split)
         return NULL;
     dwarf_unit_read(d, &d->units[low], &root, 0);
     return &d->units[low];
@@ -62,9 +68,9 @@ static uint32_t scope_around(const struct dwarf_unit *u, uint64_t offset) {
 
 static void add_scope_name(struct dwarf_file *d, const struct dwarf_unit *u, uint32_t scope, struct buf *b) {
     Dwarf_Die die;
-    if (!dwarf_offdie(d->dwarf, u->die + u->scopes[scope].start, &die))
+    if (!dwarf_unit_entry(d, u, u->scopes[scope].start, &die))
         return;
-    const char *name = string_of(&die, DW_AT_name);
+    const char *name = string_of(u, &die, DW_AT_name);
     if (name)
         buf_adds(b, name);
     else
@@ -73,37 +79,37 @@ static void add_scope_name(struct dwarf_file *d, const struct dwarf_unit *u, uin
 }
 
 /* "" when the declaration lies in no scope. */
-static void add_scopes(struct dwarf_file *d, const Dwarf_Die *die, struct buf *b) {
+static void add_scopes(const struct dwarf_place *p, const Dwarf_Die *die, struct buf *b) {
     Dwarf_Die declaration = declaration_of(die);
-    struct dwarf_unit *u = unit_of(d, &declaration);
+    struct dwarf_unit *u = unit_of(p, &declaration);
     uint32_t path[MAX_SCOPE_DEPTH];
     size_t n = 0;
     if (!u || u->n_scopes == 0)
         return;
-    uint32_t i = scope_around(u, dwarf_dieoffset(&declaration) - u->die);
+    uint32_t i = scope_around(u, dwarf_dieoffset(&declaration) - dwarf_unit_base(u));
     for (; i != UINT32_MAX && n < MAX_SCOPE_DEPTH; i = u->scopes[i].parent)
         path[n++] = i;
     while (n)
-        add_scope_name(d, u, path[--n], b);
+        add_scope_name(p->file, u, path[--n], b);
 }
 
-struct symbol_name dwarf_function_name(struct dwarf_file *d, struct symbol_names *names, const Dwarf_Die *function) {
+struct symbol_name dwarf_function_name(const struct dwarf_place *p, const Dwarf_Die *function) {
     Dwarf_Die die = *function;
-    const char *linkage = string_of(&die, DW_AT_linkage_name);
+    const char *linkage = string_of(p->unit, &die, DW_AT_linkage_name);
     if (!linkage)
-        linkage = string_of(&die, DW_AT_MIPS_linkage_name);
-    struct symbol_name ret = symbol_names_get(names, linkage);
+        linkage = string_of(p->unit, &die, DW_AT_MIPS_linkage_name);
+    struct symbol_name ret = symbol_names_get(p->names, linkage);
     /* Compilers mangle in newer ways than the demangler knows: clang's since 18 for some templates. */
     if (ret.plain[0] && (ret.plain[0] != '_' || ret.demangled != ret.plain))
         return ret;
-    const char *name = string_of(&die, DW_AT_name);
+    const char *name = string_of(p->unit, &die, DW_AT_name);
     if (!name)
         return ret;
     _cleanup_(buf_free) struct buf b = {.limit = MAX_QUALIFIED};
-    add_scopes(d, &die, &b);
+    add_scopes(p, &die, &b);
     buf_adds(&b, name);
     if (!ret.plain[0])
-        ret.plain = symbol_names_text(names, name);
-    ret.demangled = b.failed ? ret.plain : symbol_names_text(names, buf_cstr(&b));
+        ret.plain = symbol_names_text(p->names, name);
+    ret.demangled = b.failed ? ret.plain : symbol_names_text(p->names, buf_cstr(&b));
     return ret;
 }

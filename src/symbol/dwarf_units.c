@@ -10,10 +10,11 @@ enum {
     WORK_OPEN = 64 << 20, /* steps: ranges read */
 };
 
-int dwarf_add_ranges(struct dwarf_file *d, Dwarf_Die *die, uint32_t what, struct dwarf_ranges *list) {
-    Dwarf_Addr base = 0, low, high;
-    ptrdiff_t at = 0;
-    while ((at = dwarf_ranges(die, at, &base, &low, &high)) > 0) {
+int dwarf_add_ranges(struct dwarf_file *d, const struct dwarf_split *split, Dwarf_Die *die, uint32_t what,
+                     struct dwarf_ranges *list) {
+    struct dwarf_range_walk walk = {0};
+    Dwarf_Addr low, high;
+    while (dwarf_next_range(split, die, &walk, &low, &high)) {
         if (--d->work < 0)
             return -EBADMSG;
         if (low == 0) /* discarded by the linker */
@@ -87,33 +88,35 @@ static bool has_code(const Dwarf_Die *root) {
            (type == DW_UT_compile || type == DW_UT_skeleton || type == DW_UT_partial);
 }
 
-/* Where a unit is in .debug_info: offsets of its header, of its root, and of what follows. */
-struct unit_place {
-    uint64_t header, root, end;
-};
-
 /* libdw would make an object of every unit that it is asked about, and keep it. (DWARF 5 §7.5.1; those before had no
- * type, and the size of an address last.) False at the end, or where it is not one. */
-static bool next_unit(struct reader *r, const uint8_t *section, struct unit_place *ret) {
-    ret->header = (uint64_t)(r->pos - section);
-    bool wide;
-    uint64_t length = reader_dwarf_length(r, &wide);
+ * type, and the size of an address last.) */
+bool dwarf_read_unit_place(struct reader *r, const uint8_t *section, struct dwarf_unit_place *ret) {
+    struct dwarf_unit_place p = {.header = (uint64_t)(r->pos - section), .type = DW_UT_compile};
+    uint64_t length = reader_dwarf_length(r, &p.wide);
     const uint8_t *body = reader_bytes(r, length);
     struct reader h = reader_of(body, body ? length : 0);
-    unsigned version = reader_u16(&h), type = version >= 5 ? reader_u8(&h) : DW_UT_compile;
-    reader_bytes(&h, (wide ? 8 : 4) + 1); /* of the abbreviations, and the size of an address */
-    if (type == DW_UT_skeleton || type == DW_UT_split_compile)
-        reader_bytes(&h, 8);
-    else if (type == DW_UT_type || type == DW_UT_split_type)
-        reader_bytes(&h, 8 + (wide ? 8 : 4));
-    if (r->failed || h.failed || version < 2 || version > 5)
+    size_t offset = p.wide ? 8 : 4;
+    p.version = reader_u16(&h);
+    if (p.version >= 5) {
+        p.type = reader_u8(&h);
+        p.address_bytes = reader_u8(&h);
+    }
+    reader_bytes(&h, offset); /* of the abbreviations */
+    if (p.version < 5)
+        p.address_bytes = reader_u8(&h);
+    if (p.type == DW_UT_skeleton || p.type == DW_UT_split_compile)
+        p.id = reader_u64(&h);
+    else if (p.type == DW_UT_type || p.type == DW_UT_split_type)
+        reader_bytes(&h, 8 + offset);
+    if (r->failed || h.failed || p.version < 2 || p.version > 5)
         return false;
-    ret->root = (uint64_t)(h.pos - section);
-    ret->end = (uint64_t)(r->pos - section);
+    p.root = (uint64_t)(h.pos - section);
+    p.end = (uint64_t)(r->pos - section);
+    *ret = p;
     return true;
 }
 
-static int add_unit(struct dwarf_file *d, struct listed *l, const struct unit_place *place) {
+static int add_unit(struct dwarf_file *d, struct listed *l, const struct dwarf_unit_place *place) {
     Dwarf_Die root;
     bool listed;
     int rc = add_listed(d, l, place->header, &listed);
@@ -122,12 +125,12 @@ static int add_unit(struct dwarf_file *d, struct listed *l, const struct unit_pl
     if (mem_grow((void **)&d->units, &d->cap_units, d->n_units + 1, sizeof(*d->units)) < 0)
         return -ENOMEM;
     d->units[d->n_units++] = (struct dwarf_unit){.die = place->root};
-    return listed ? 0 : dwarf_add_ranges(d, &root, (uint32_t)d->n_units - 1, &d->ranges);
+    return listed ? 0 : dwarf_add_ranges(d, NULL, &root, (uint32_t)d->n_units - 1, &d->ranges);
 }
 
 int dwarf_units_read(struct dwarf_file *d) {
     struct listed l = open_listed(d->image);
-    struct unit_place place;
+    struct dwarf_unit_place place;
     const Elf64_Shdr *info = elf_image_section(d->image, ".debug_info");
     size_t size = 0;
     const uint8_t *section = info ? elf_image_bytes(d->image, info, &size) : NULL;
@@ -135,7 +138,7 @@ int dwarf_units_read(struct dwarf_file *d) {
     uint64_t released = 0;
     int rc = 0;
     d->work = WORK_OPEN;
-    while (rc == 0 && d->n_units < MAX_UNITS && reader_left(&r) && next_unit(&r, section, &place)) {
+    while (rc == 0 && d->n_units < MAX_UNITS && reader_left(&r) && dwarf_read_unit_place(&r, section, &place)) {
         rc = add_unit(d, &l, &place);
         if (place.end - released > DWARF_RELEASE_EVERY) {
             released = place.end;

@@ -108,9 +108,11 @@ int elf_image_find_exported(const struct elf_image *e, const char *name, Elf64_S
 bool elf_image_has_dwarf(const struct elf_image *e);
 
 struct dwarf_file;
+struct dwo_search;
 /* -ENOENT when there is no debug information, -EBADMSG when it is broken. `alt` is what dwz moved out of
- * `image`, or NULL. Both must outlive the result. */
-int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, struct dwarf_file **ret);
+ * `image`, or NULL. `split` says where split units are. All must outlive the result. */
+int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, const struct dwo_search *split,
+                    struct dwarf_file **ret);
 void dwarf_file_close(struct dwarf_file *d);
 /* About how many bytes it holds besides libdw's, and how many those are. */
 size_t dwarf_file_held(const struct dwarf_file *d, size_t *ret_libdw);
@@ -126,6 +128,16 @@ size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint6
  * is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
 struct unpacked_keeper;
 int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret, struct unpacked_keeper **ret_keeper);
+/* An image of such sections alone, copied; its header is like that of `e`. -EFBIG, -ENOMEM, or -ENOEXEC when `e` was
+ * cut short. */
+struct dwarf_image_part {
+    const char *name;
+    const uint8_t *bytes;
+    size_t size;
+};
+int dwarf_image_of(const struct elf_image *e, const struct dwarf_image_part *parts, size_t n, struct elf_image *ret);
+/* A debug section by its name, or by the name that it had of old when it was compressed (".zdebug_…"). */
+const Elf64_Shdr *elf_image_debug_section(const struct elf_image *e, const char *name, bool *ret_old);
 
 /* ---- names, each kept and demangled once ---- */
 

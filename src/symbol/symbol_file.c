@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "symbol/dwo.h"
 #include "symbol/unpacked.h"
 
 enum { MAX_SECTION_BYTES = 128 << 20, MAX_MINI_BYTES = 256 << 20, MAX_SYMBOL_NAME = 64 << 10 };
@@ -32,6 +33,7 @@ struct symbol_file {
     struct symbol_list symbols;
     struct symbol_names names;
     struct dwarf_file *dwarf;
+    struct dwo_search split; /* where its split units may be: in the target's root, which is kept open for it */
     char build_id[BUILD_ID_TEXT];
     struct inflated inflated[16];
     size_t n_inflated;
@@ -45,10 +47,14 @@ static bool wants_debug_file(const struct symbol_file *f) {
 
 /* The target may be gone when names are asked for, so its files are opened now and looked at later. */
 static void look_into_target(struct symbol_file *f, struct target *t) {
+    bool old;
     if (wants_debug_file(f))
         debug_candidates_add(&f->found, f->debug_root, t, &f->image, f->path);
     const struct elf_image *e = f->found.count ? &f->found.all[0].image : &f->image;
     debug_candidates_add_alt(&f->found_alt, f->debug_root, t, e, f->found.count ? f->found.all[0].path : f->path);
+    /* Split units have their addresses in the program. They may be many, of which few are asked for. */
+    if (elf_image_debug_section(e, ".debug_addr", &old))
+        f->split.root = target_open_root(t);
 }
 
 static int open_failed(struct err *err, int rc, const char *path) {
@@ -63,7 +69,10 @@ int symbol_file_open(int fd, const char *path, const struct symbol_search *searc
                      struct err *err) {
     _cleanup_(closep) int owned = fd;
     _cleanup_(symbol_file_closep) struct symbol_file *f = mem_zalloc(1, sizeof(*f));
-    if (!f || !(f->path = mem_strdup(path)))
+    if (!f)
+        return err_nomem(err);
+    f->split.root = -1;
+    if (!(f->path = mem_strdup(path)))
         return err_nomem(err);
     if (search && search->debug_root && !(f->debug_root = mem_strdup(search->debug_root)))
         return err_nomem(err);
@@ -129,6 +138,8 @@ void symbol_file_close(struct symbol_file *f) {
     elf_image_close(&f->image);
     for (size_t i = 0; i < f->n_inflated; i++)
         free(f->inflated[i].bytes);
+    if (f->split.root >= 0)
+        close(f->split.root);
     free(f->debug_root);
     free(f->path);
     free(f);
@@ -357,7 +368,9 @@ static void load_dwarf(struct symbol_file *f) {
     elf_image_release_pages(e); /* all of it was read */
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */
-    (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->dwarf);
+    f->split.paths[0] = f->path;
+    f->split.paths[1] = f->debug.path;
+    (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->split, &f->dwarf);
 }
 
 static void load(struct symbol_file *f) {

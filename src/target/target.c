@@ -1,5 +1,6 @@
 /* What live processes and core files have in common: lifetime, cached reads, finding mappings. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/bisect.h"
@@ -104,6 +105,17 @@ int target_open_mapping(struct target *t, const struct target_mapping *m, struct
 
 int target_open_path(struct target *t, const char *path) {
     return t->core ? core_open_path(t->core, path) : live_open_path(t, path);
+}
+
+int target_open_root(struct target *t) {
+    if (!t->core)
+        return open_root(t);
+    int fd = fcntl(t->core->root_fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int target_open_in_root(int root, const char *path) {
+    return open_beneath(root, path);
 }
 
 bool target_ids_mean_it(const struct target *t) {

@@ -102,6 +102,10 @@ int target_open_mapping(struct target *t, const struct target_mapping *m, struct
 /* Opens a regular file by its path inside the target's root (its mount namespace, or a core's sysroot),
  * read-only; links do not lead out of it. A descriptor the caller closes, or negative errno. */
 int target_open_path(struct target *t, const char *path);
+/* That root, for what is asked for when the target may be gone. A descriptor the caller closes, or negative errno. */
+int target_open_root(struct target *t);
+/* The same as target_open_path() in such a root; a path is from there on. */
+int target_open_in_root(int root, const char *path);
 /* Whether a file in that root whose name says only the process's id is the process's own. Without a sysroot a core's
  * root is this machine's, where another process may have, or have had, that id. */
 bool target_ids_mean_it(const struct target *t);
