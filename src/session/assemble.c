@@ -33,6 +33,7 @@ struct assembler {
     struct lang_merged *merged;
     frame_id *frames; /* root last */
     size_t n_frames, cap_frames;
+    bool cut; /* frames in the middle were left out */
 };
 
 int assembler_new(struct session_files *files, struct assembler **ret, struct err *err) {
@@ -175,6 +176,7 @@ static bool is_internal(const struct assemble_input *in, frame_id id, uint64_t a
 static void push_cut(struct assembler *a, const struct raw_frame *f) {
     char text[64];
     snprintf(text, sizeof(text), "[%llu frames cut]", (unsigned long long)f->word[1]);
+    a->cut = true;
     push_mark(a, text);
 }
 
@@ -396,6 +398,7 @@ static struct assembled build(struct assembler *a, const struct assemble_input *
     struct profile *p = a->files->profile;
     struct assembled r = {.end = WALK_END_ROOT};
     a->n_frames = 0;
+    a->cut = false;
     for (size_t i = 0; i < in->n_kernel; i++)
         push(a, kernel_frame(a, in->kernel[i], i == 0));
     if (!in->kernel_thread)
@@ -414,6 +417,7 @@ static struct assembled build(struct assembler *a, const struct assemble_input *
         r.unnamed += (flags & FRAME_UNNAMED) != 0;
         r.approximate += (flags & FRAME_APPROXIMATE) != 0;
     }
+    r.cut = a->cut;
     return r;
 }
 
@@ -437,8 +441,10 @@ struct assembled assemble(struct assembler *a, const struct assemble_input *in) 
     return r;
 }
 
-void assembled_count(struct profile *p, const struct assembled *a) {
+void assembled_count(struct session_files *files, const struct assembled *a) {
+    struct profile *p = files->profile;
     struct profile_quality *q = &p->quality;
+    files->deep_stacks += a->cut;
     q->samples_taken++;
     q->frames += a->frames;
     q->frames_unnamed += a->unnamed;

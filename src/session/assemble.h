@@ -29,6 +29,7 @@ struct assembled {
     stack_id stack;
     uint32_t frames, unnamed, approximate;
     uint8_t end; /* enum walk_end; WALK_END_ROOT for kernel threads */
+    bool cut;    /* frames in the middle were left out */
 };
 
 struct assembler;
@@ -46,4 +47,4 @@ void assembler_read_kernel(struct assembler *a);
 struct assembled assemble(struct assembler *a, const struct assemble_input *in);
 
 /* Counts a stack that became a sample in its profile's quality block. */
-void assembled_count(struct profile *p, const struct assembled *a);
+void assembled_count(struct session_files *files, const struct assembled *a);

@@ -116,7 +116,7 @@ static void add_thread(struct dump *d, const struct held_thread *h) {
         .leaf_sp = h->leaf_sp,
     };
     struct assembled a = assemble(d->assembler, &in);
-    assembled_count(d->profile, &a);
+    assembled_count(&d->files, &a);
     struct profile_sample s = {
         .stack = a.stack, .thread = session_process_thread(p, (u32)h->tid, NULL), .labels = state_label(d, h->state)};
     profile_add_sample(d->profile, &s, (int64_t[]){1});

@@ -139,6 +139,12 @@ void session_files_asked(struct session_files *fs, struct session_file *f) {
 }
 
 void session_files_note(struct session_files *fs) {
+    if (fs->deep_stacks)
+        profile_note(
+            fs->profile,
+            "%llu stacks are deeper than can be kept: both ends are there, and a mark in the middle says how many "
+            "frames were left out",
+            (unsigned long long)fs->deep_stacks);
     if (fs->perf_maps.left_out)
         profile_note(fs->profile,
                      "%llu lines of perf maps did not fit into %zu MB, which all maps share: their code has no names",

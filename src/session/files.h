@@ -52,6 +52,7 @@ struct session_files {
     uint64_t last_serial;   /* of processes */
     uint64_t runtime_names; /* functions that were learnt from a runtime */
     bool once;              /* every stack is walked once, in user space: load of tables only what is looked at */
+    uint64_t deep_stacks;   /* that were deeper than can be kept */
     uint64_t tables_loaded; /* counts loads: another process may have loaded a shared file */
     struct symbol_perf_maps perf_maps;
 };

@@ -128,7 +128,7 @@ void capture_take_sample(struct capture *c, const struct sample_view *v) {
     if (code)
         in.snapshot = snapshot_of(c, code, s);
     struct assembled a = assemble(c->assembler, &in);
-    assembled_count(c->profile, &a);
+    assembled_count(&c->files, &a);
     struct profile_sample sample = {
         .stack = a.stack,
         .thread = thread_of(c, own, s),

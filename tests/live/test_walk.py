@@ -27,6 +27,7 @@ def test_recursion_beyond_the_limit_keeps_both_ends_and_marks_the_cut(capture):
     odd = [n for n in set(names) if n not in ("descend", "bottom", "main", "target_more") and "left out" in n
            or "cut" in n or "…" in n or "..." in n or "frames" in n]
     assert odd, set(names)
+    assert "stacks are deeper than can be kept" in c.result.out + c.result.err, c.result
 
 
 @pytest.mark.parametrize("python", pythons())

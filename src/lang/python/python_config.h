@@ -81,9 +81,10 @@ struct python_config {
     u16 frame_copy; /* tlbc_index, s32; 0 when there is none (GIL builds) */
 
     u16 code_type_at, code_first_line;
+    u16 code_filename;     /* 0 from 3.12 on, where the stamp needs no more */
     u16 code_instructions; /* first instruction; unused <= 3.10 */
     u16 code_copies;       /* co_tlbc, with frame_copy */
-    u16 pad[2];
+    u16 pad;
 };
 
 /* Whether an address is in the evaluation loop's code, as far as that is known. */
@@ -107,6 +108,24 @@ static __always_inline u32 python_stamp(const u64 *code, u16 first_line) {
     for (u32 i = 4; i < PYTHON_CODE_BYTES / 8; i++) {
         u64 counts = 0 - (u64)(8 * i + 7 >= first_line); /* no branch: the verifier would follow both ways */
         h = (h ^ (code[i] & counts)) * 0x9e3779b97f4a7c15ull;
+        h ^= h >> 29;
+    }
+    return (u32)(h >> 32);
+}
+
+/* Through 3.11 nothing numbers code objects, and one that takes the place of another may have its parts where the other
+ * had them; then its file's name is another still. What was read of that str changes the stamp by its text, as far as it
+ * was read. Other than ASCII does not count: such a str has more fields, and some are filled in later. */
+enum { PYTHON_TEXT_LENGTH = 2, PYTHON_TEXT_STATE = 4, PYTHON_TEXT_DATA = 6 }; /* words of a str, 3.6 to 3.11 */
+
+static __always_inline u32 python_stamp_of_text(u32 stamp, const u64 *text) {
+    u64 h = stamp, ascii = 0 - (text[PYTHON_TEXT_STATE] >> 6 & 1); /* state.ascii */
+    WALK_UNROLL
+    for (u32 i = PYTHON_TEXT_DATA; i < PYTHON_CODE_BYTES / 8; i++) { /* no branch here either */
+        s64 left = (s64)text[PYTHON_TEXT_LENGTH] - 8 * (s64)(i - PYTHON_TEXT_DATA);
+        u64 whole = ~(u64)((left - 8) >> 63), some = ~(u64)((left - 1) >> 63);
+        u64 part = ((u64)1 << (8 * ((u64)left & 7))) - 1;
+        h = (h ^ (text[i] & ascii & (whole | (some & part)))) * 0x9e3779b97f4a7c15ull;
         h ^= h >> 29;
     }
     return (u32)(h >> 32);

@@ -95,6 +95,16 @@ static string_id read_string(struct lang_process *lp, struct profile *p, uint64_
     return profile_string_n(p, n->text.data, n->text.len);
 }
 
+/* As the walk does. */
+static u32 stamp_of(struct lang_process *lp, const u64 *code) {
+    u64 text[PYTHON_CODE_BYTES / 8];
+    u32 stamp = python_stamp(code, lp->layout.code_first_line);
+    if (lp->config.code_filename &&
+        target_read(lp->target, code[lp->config.code_filename / 8], text, sizeof(text)) == 0)
+        stamp = python_stamp_of_text(stamp, text);
+    return stamp;
+}
+
 /* Whether the code object that a frame spoke of is still there; reads its first line. */
 static bool still_there(struct lang_process *lp, struct named_code *c) {
     const struct python_layout *l = &lp->layout;
@@ -103,7 +113,7 @@ static bool still_there(struct lang_process *lp, struct named_code *c) {
         return false;
     memcpy(&c->first_line, (const char *)words + l->code_first_line, sizeof(c->first_line));
     return (!lp->config.code_type || words[l->object_type / 8] == lp->config.code_type) &&
-           python_stamp(words, l->code_first_line) == c->stamp;
+           stamp_of(lp, words) == c->stamp;
 }
 
 static void read_table(struct lang_process *lp, struct named_code *c) {

@@ -169,6 +169,7 @@ int python_layout_config(const struct python_layout *l, struct python_config *re
         .frame_copy = or_zero(l->frame_copy),
         .code_type_at = l->object_type,
         .code_first_line = l->code_first_line,
+        .code_filename = l->minor <= 11 ? l->code_filename : 0,
         .code_instructions = or_zero(l->code_instructions),
         .code_copies = or_zero(l->code_copies),
     };

@@ -498,7 +498,10 @@ static __always_inline int python_stamp_of(struct python_walk *p, u64 code, u32 
         return -1;
     if (c->code_type && python_word(p->w, c->code_type_at) != c->code_type)
         return -1;
-    *ret = python_stamp(p->w->state->scratch, c->code_first_line);
+    u32 stamp = python_stamp(p->w->state->scratch, c->code_first_line);
+    if (c->code_filename && python_read(p->w, PYTHON_CODE_BYTES, python_word(p->w, c->code_filename)) == 0)
+        stamp = python_stamp_of_text(stamp, p->w->state->scratch);
+    *ret = stamp;
     known->key = python_code_key(p, code);
     known->stamp = *ret;
     return 0;
