@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "analyse/analyse.h"
-#include "analyse/weights.h"
 
 /* Half the width of Wilson's interval, which stays sensible at few samples and at small shares. */
 double analyse_margin(double share, uint64_t samples) {
@@ -23,10 +22,6 @@ const char *analyse_grade_name(enum analyse_grade grade) {
 }
 
 /* Rows that do not say how many samples they stand for tell nothing of chance. */
-static bool knows_samples(const struct profile *p) {
-    return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
-}
-
 static double margin_points(const struct profile *p, const struct analyse_verdict *v) {
     return v->counted ? 100 * v->margin : 0;
 }
@@ -112,7 +107,7 @@ void analyse_verdict(const struct profile *p, struct analyse_verdict *ret) {
     *ret = (struct analyse_verdict){.samples = samples,
                                     .margin = analyse_margin(0.5, samples),
                                     .told = p->quality.samples_taken > 0,
-                                    .counted = knows_samples(p)};
+                                    .counted = analyse_samples_known(p)};
     judge(p, ret);
     if (ret->n_concerns)
         ret->grade = ret->concerns[0].grade;

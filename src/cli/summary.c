@@ -35,7 +35,7 @@ enum { NOTE_COLUMNS = 400, NAME_COLUMNS = 120 };
 
 static void add_capture(struct buf *out, const struct profile *p) {
     uint64_t count = analyse_sample_count(p);
-    buf_addf(out, "%" PRIu64 " sample%s", count, count == 1 ? "" : "s");
+    buf_addf(out, "%" PRIu64 " %s%s", count, analyse_samples_known(p) ? "sample" : "row", count == 1 ? "" : "s");
     if (p->command) {
         buf_adds(out, " of ");
         text_add(out, profile_str(p, p->command), NAME_COLUMNS);
