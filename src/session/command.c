@@ -65,8 +65,21 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     return 0;
 }
 
+/* Ctrl-C goes to all processes of the terminal. One that came before the child was there reached this process alone: a
+ * child that waits at its gate gets it too, and ends there. */
+static void hand_on_signals(pid_t pid) {
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+    sigset_t pending;
+    if (sigpending(&pending) < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(stops); i++)
+        if (sigismember(&pending, stops[i]) == 1)
+            kill(pid, stops[i]);
+}
+
 int command_run(struct command *c, const char *name, struct err *err) {
     int code = 0;
+    hand_on_signals(c->pid);
     if (write(c->gate, "", 1) < 0)
         code = errno;
     close(TAKE_FD(c->gate));

@@ -65,6 +65,23 @@ def test_a_command_killed_by_a_signal_gives_128_and_the_signal(tmp_path):
     assert r.status == 128 + signal.SIGTERM, r
 
 
+def test_ctrl_c_reaches_the_command_whenever_it_comes(tmp_path):
+    """Also before the command was started: then it never is."""
+    for ms in range(0, 101, 10):
+        s = start_scry("cpu", "-q", "-o", tmp_path / "x.folded", "--", "sh", "-c", "while :; do :; done", start_new_session=True)
+        time.sleep(ms / 1000)
+        os.killpg(s.pid, signal.SIGINT)
+        try:
+            status = s.wait(5)
+        finally:
+            left = subprocess.run(["pgrep", "-s", str(s.pid)], capture_output=True, text=True).stdout.split()
+            if left:
+                os.killpg(s.pid, signal.SIGKILL)
+        s.communicate()
+        assert not left, f"after {ms} ms"
+        assert status in (128 + signal.SIGINT, -signal.SIGINT), (ms, status)
+
+
 def test_a_command_that_does_not_exist_is_said(tmp_path):
     r = scry("cpu", "-o", tmp_path / "x.folded", "--", "/does/not/exist")
     assert r.status in (1, 127) and "/does/not/exist" in r.err, r
