@@ -265,7 +265,33 @@ static void threads_and_processes_have_their_shares(void **state) {
                                         " 50.0 %        50  worker-0 (20)\n"
                                         " 25.0 %        25  worker-1 (21)\n"
                                         " 20.0 %        20  worker-3 (23)\n"
-                                        "... and 1 threads more\n");
+                                        "... and 1 thread more\n");
+}
+
+static void a_thread_that_ran_two_programs_is_one(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    static const struct {
+        uint32_t pid, tid;
+        const char *name;
+        int64_t samples;
+    } rows[] = {{7, 7, "bash", 20}, {7, 7, "burn", 30}, {8, 8, "other", 45}, {9, 0, "nameless", 5}, {9, 0, "too", 5}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        string_id name = profile_string(p, rows[i].name);
+        struct profile_thread t = {.pid = rows[i].pid, .tid = rows[i].tid, .process_name = name, .thread_name = name};
+        profile_add_sample(p, &(struct profile_sample){.thread = profile_thread(p, &t)}, &rows[i].samples);
+    }
+    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
+    _cleanup_(buf_free) struct buf out = {0};
+    assert_int_equal(analyse_threads(p, 0, &t, NULL), 0);
+    assert_int_equal(t.n_threads, 4); /* threads without an id are told apart by their names alone */
+    assert_int_equal(t.total, 105);
+    assert_int_equal(t.processes[0].threads, 1);
+    assert_int_equal(t.threads[0].samples, 50);
+    analyse_threads_text(&out, p, &t, &(struct analyse_style){.width = 80, .limit = 1});
+    assert_non_null(strstr(buf_cstr(&out), " 47.6 %        50  burn (7)\n... and 2 processes more\n"));
+    assert_null(strstr(buf_cstr(&out), "bash"));
 }
 
 static void one_thread_is_not_worth_a_table(void **state) {
@@ -330,6 +356,7 @@ int main(void) {
         cmocka_unit_test(a_line_is_one_row_whatever_functions_have_it),
         cmocka_unit_test(files_are_rows_too),
         cmocka_unit_test(threads_and_processes_have_their_shares),
+        cmocka_unit_test(a_thread_that_ran_two_programs_is_one),
         cmocka_unit_test(one_thread_is_not_worth_a_table),
         cmocka_unit_test(a_pattern_chooses_all_that_match),
         cmocka_unit_test(the_inverted_tree_begins_with_what_runs),
