@@ -270,7 +270,9 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     /* On a busy machine we must still answer at once when a process maps code or starts another. */
     c.command.limits = command_limits_now();
     setpriority(PRIO_PROCESS, 0, -10);
-    int rc = open_source(&c, err);
+    int rc = target_check_proc(err);
+    if (rc == 0)
+        rc = open_source(&c, err);
     if (rc == 0)
         rc = prepare_profile(&c, err);
     if (rc == 0)

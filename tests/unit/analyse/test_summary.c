@@ -104,6 +104,25 @@ static void good_data_is_called_good_with_its_margin(void **state) {
                                     "2.2 points");
 }
 
+static void advice_on_generated_code_is_of_its_runtime(void **state) {
+    static const char *const names[] = {"[generated code]", "libx.so"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(profile_freep) struct profile *p = profile_new();
+        assert_non_null(p);
+        profile_value_type(p, "samples", "count");
+        struct profile_function f = {.name = profile_string(p, names[i])};
+        struct profile_frame frame = {.function = profile_function(p, &f), .flags = FRAME_UNNAMED};
+        profile_add_sample(p, &(struct profile_sample){.stack = profile_stack(p, 0, profile_frame(p, &frame))},
+                           &(int64_t){5000});
+        p->quality.samples_taken = p->quality.stacks_whole = p->quality.frames = p->quality.frames_unnamed = 5000;
+        struct analyse_verdict v;
+        analyse_verdict(p, &v);
+        assert_int_equal(v.n_concerns, 1);
+        assert_int_equal(strstr(v.concerns[0].advice, "perf map") != NULL, i == 0);
+        assert_int_equal(strstr(v.concerns[0].advice, "debug symbols") != NULL, i == 1);
+    }
+}
+
 static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
     _cleanup_(profile_freep) struct profile *p = profile_of(2000);
     struct analyse_verdict v;
@@ -349,6 +368,7 @@ int main(void) {
         cmocka_unit_test(padding_is_by_columns),
         cmocka_unit_test(the_margin_is_wilsons_interval),
         cmocka_unit_test(good_data_is_called_good_with_its_margin),
+        cmocka_unit_test(advice_on_generated_code_is_of_its_runtime),
         cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
         cmocka_unit_test(every_rule_has_its_grades),
         cmocka_unit_test(few_samples_and_silent_files_are_told),
