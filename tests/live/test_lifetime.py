@@ -88,6 +88,26 @@ def test_a_command_that_does_not_exist_is_said(tmp_path):
     assert not (tmp_path / "x.folded").exists()
 
 
+def test_a_daemon_that_a_command_leaves_is_named(tmp_path):
+    def run(command):
+        r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", command)
+        assert r.status == 0, r
+        return r.err
+
+    said = re.search(r"sh has ended, and a process that it started goes on; to sample that: scry cpu -p (\d+)",
+                     run("sleep 20 >/dev/null 2>&1 & sleep 0.2"))
+    assert said
+    with open(f"/proc/{said[1]}/comm") as f:
+        assert f.read() == "sleep\n"
+    os.kill(int(said[1]), signal.SIGKILL)
+    assert "goes on" not in run("sleep 0.1 & wait")
+
+
+def test_verbose_prints_no_more_than_a_person_reads(tmp_path):
+    r = scry("cpu", "-v", "-q", "-o", tmp_path / "x.folded", "--", "true")
+    assert r.status == 0 and len(r.err.splitlines()) < 50, r
+
+
 def test_children_are_followed(capture):
     with Target([target("execs"), 60, 20]) as t:
         c = capture(t)
