@@ -190,3 +190,22 @@ def test_no_program_is_invented_for_a_file_that_names_none(scry, tmp_path):
     assert "name" not in json.loads((tmp_path / "x.speedscope.json").read_text())
     text = scry("report", tmp_path / "x.speedscope.json").stdout
     assert "\n38 samples\n" in text, text
+
+
+def test_what_rounds_to_nothing_is_not_told_as_a_defect(scry, tmp_path):
+    def text(unnamed, approximate):
+        counts = {"samples_taken": 5, "stacks_whole": 5, "frames": 10000, "frames_unnamed": unnamed, "frames_approximate": approximate}
+        one = {"type": "sampled", "startValue": 0, "samples": [[0]], "weights": [1]}
+        return scry("report", speedscope(tmp_path / "x.json", [one], counts)).stdout
+
+    assert "0.0 % of the frames" not in text(3, 3) and "no name" not in text(3, 3) and "pointer" not in text(3, 3)
+    assert "; 1.0 % of the frames were found by frame pointer only" in text(4, 100)
+    assert "; 0.1 % of the frames have no name; 1.0 % were found by frame pointer only" in text(10, 100)
+
+
+def test_rows_of_threads_are_not_counted_as_functions(scry, tmp_path):
+    one = {"type": "sampled", "startValue": 0, "samples": [[0]], "weights": [1]}
+    file = speedscope(tmp_path / "x.json", [{**one, "name": f"t{i}"} for i in range(7)])
+    text = scry("report", "--threads", "-n", 3, file).stdout
+    assert "... and 5 threads more" in text and "functions more" not in text, text
+    assert "... and 1 function" not in scry("report", file).stdout
