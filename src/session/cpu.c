@@ -278,15 +278,16 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     struct err local = {0};
     if (!err)
         err = &local;
+    int proc = target_check_proc(err);
+    if (proc < 0)
+        return proc;
     /* Large blocks go back to the system when they are freed, always. */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_ARENA_MAX, 1); /* the other thread works while this one waits */
     /* On a busy machine we must still answer at once when a process maps code or starts another. */
     c.command.limits = command_limits_now();
     setpriority(PRIO_PROCESS, 0, -10);
-    int rc = target_check_proc(err);
-    if (rc == 0)
-        rc = open_source(&c, err);
+    int rc = open_source(&c, err);
     if (rc == 0)
         rc = prepare_profile(&c, err);
     if (rc == 0)
