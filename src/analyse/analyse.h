@@ -88,7 +88,9 @@ void analyse_tree_free(struct analyse_tree *t);
  * then names candidates. -EINVAL when the pattern is none. */
 int analyse_find_functions(const struct profile *p, const char *name, bool **ret, struct err *err);
 
-/* How many samples the profile has. */
+/* How many samples the profile has: its rows, when nothing tells. */
+bool analyse_samples_known(const struct profile *p);
+uint64_t analyse_row_samples(const struct profile *p, size_t row);
 uint64_t analyse_sample_count(const struct profile *p);
 
 /* What counted as nothing because it is below zero. */

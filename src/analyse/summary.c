@@ -85,15 +85,16 @@ static void add_owner(struct buf *out, double percent, uint64_t samples, const c
     buf_addf(out, "%s\n", more);
 }
 
-static void add_more(struct buf *out, size_t shown, size_t n, const char *what) {
+static void add_more(struct buf *out, size_t shown, size_t n, const char *one, const char *several) {
     if (shown < n)
-        buf_addf(out, "... and %zu %s more\n", n - shown, what);
+        buf_addf(out, "... and %zu %s more\n", n - shown, n - shown == 1 ? one : several);
 }
 
 void analyse_threads_text(struct buf *out, const struct profile *p, const struct analyse_threads *t,
                           const struct analyse_style *style) {
+    const char *counted = analyse_samples_known(p) ? "samples" : "   rows";
     if (t->n_processes > 1) {
-        buf_addf(out, "%s  total   samples  processes%s\n", or_none(style->bold), or_none(style->plain));
+        buf_addf(out, "%s  total   %s  processes%s\n", or_none(style->bold), counted, or_none(style->plain));
         for (size_t i = 0; i < shown_rows(t->n_processes, style->limit); i++) {
             const struct analyse_thread_row *r = &t->processes[i];
             const struct profile_thread *who = &p->threads[r->thread];
@@ -103,17 +104,17 @@ void analyse_threads_text(struct buf *out, const struct profile *p, const struct
             add_owner(out, analyse_percent((double)r->value, (double)t->total), r->samples,
                       profile_str(p, who->process_name), who->pid, more, style);
         }
-        add_more(out, shown_rows(t->n_processes, style->limit), t->n_processes, "processes");
+        add_more(out, shown_rows(t->n_processes, style->limit), t->n_processes, "process", "processes");
     }
     if (t->n_threads > t->n_processes) {
-        buf_addf(out, "%s  total   samples  threads%s\n", or_none(style->bold), or_none(style->plain));
+        buf_addf(out, "%s  total   %s  threads%s\n", or_none(style->bold), counted, or_none(style->plain));
         for (size_t i = 0; i < shown_rows(t->n_threads, style->limit); i++) {
             const struct analyse_thread_row *r = &t->threads[i];
             const struct profile_thread *who = &p->threads[r->thread];
             add_owner(out, analyse_percent((double)r->value, (double)t->total), r->samples,
                       profile_str(p, who->thread_name), who->tid, "", style);
         }
-        add_more(out, shown_rows(t->n_threads, style->limit), t->n_threads, "threads");
+        add_more(out, shown_rows(t->n_threads, style->limit), t->n_threads, "thread", "threads");
     }
 }
 

@@ -37,6 +37,29 @@ static size_t add_up_threads(const struct profile *p, unsigned value, struct ana
     return n;
 }
 
+/* A thread that ran another program, or was called otherwise, is one all the same: its rows become one, which has the
+ * name under which it used most. */
+static int join_renamed(const struct profile *p, struct analyse_threads *t) {
+    _cleanup_(u64_map_free) struct u64_map seen = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_threads; i++) {
+        struct analyse_thread_row row = t->threads[i];
+        const struct profile_thread *who = &p->threads[row.thread];
+        uint64_t key = (uint64_t)who->pid << 32 | who->tid;
+        const uint64_t *known = who->tid ? u64_map_get(&seen, key) : NULL;
+        if (known) {
+            t->threads[*known].value = profile_sum(t->threads[*known].value, row.value);
+            t->threads[*known].samples += row.samples;
+            continue;
+        }
+        if (who->tid && u64_map_put(&seen, key, n) < 0)
+            return -ENOMEM;
+        t->threads[n++] = row;
+    }
+    t->n_threads = sort_rows(t->threads, n);
+    return 0;
+}
+
 /* From the sorted rows of threads: the first of each process is its largest. */
 static int add_up_processes(const struct profile *p, struct analyse_threads *t) {
     _cleanup_(u64_map_free) struct u64_map seen = {0};
@@ -67,6 +90,8 @@ int analyse_threads(const struct profile *p, unsigned value, struct analyse_thre
     if (!t.threads)
         return err_nomem(err);
     t.n_threads = sort_rows(t.threads, add_up_threads(p, value, t.threads));
+    if (join_renamed(p, &t) < 0)
+        return err_nomem(err);
     for (size_t i = 0; i < t.n_threads; i++)
         t.total = profile_sum(t.total, t.threads[i].value);
     if (add_up_processes(p, &t) < 0)

@@ -7,7 +7,7 @@
 #include "model/profile.h"
 
 struct analyse_thread_row {
-    thread_id thread; /* of a process: its thread with the largest value */
+    thread_id thread; /* of a process: its thread with the largest value; of a renamed thread: the name with it */
     uint32_t threads; /* of a process: how many of its threads have samples; else 1 */
     int64_t value;
     uint64_t samples;

@@ -7,6 +7,7 @@
 
 #include "analyse/analyse.h"
 #include "analyse/weights.h"
+#include "base/mem.h"
 
 /* Half the width of Wilson's interval, which stays sensible at few samples and at small shares. */
 double analyse_margin(double share, uint64_t samples) {
@@ -23,10 +24,6 @@ const char *analyse_grade_name(enum analyse_grade grade) {
 }
 
 /* Rows that do not say how many samples they stand for tell nothing of chance. */
-static bool knows_samples(const struct profile *p) {
-    return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
-}
-
 static double margin_points(const struct profile *p, const struct analyse_verdict *v) {
     return v->counted ? 100 * v->margin : 0;
 }
@@ -75,6 +72,27 @@ static enum analyse_grade grade_of(const struct rule *r, double measure) {
     return measure >= r->poor ? GRADE_POOR : measure >= r->fair ? GRADE_FAIR : GRADE_GOOD;
 }
 
+/* Debug symbols name what lies in files. Code that a runtime makes while it runs is named by the runtime, or not. */
+static bool most_unnamed_is_generated(const struct profile *p) {
+    uint64_t generated = 0, other = 0;
+    _cleanup_(freep) struct stack_weight *w = NULL;
+    if (stack_weights(p, 0, &w, NULL) < 0)
+        return false;
+    for (size_t s = 1; s < p->n_stacks; s++) {
+        const struct profile_frame *f = &p->frames[p->stacks[s].frame];
+        bool made = strcmp(profile_str(p, p->functions[f->function].name), "[generated code]") == 0;
+        if (f->flags & FRAME_UNNAMED || made)
+            *(made ? &generated : &other) += w[s].total_samples;
+    }
+    return generated > other;
+}
+
+static const char *advice_of(const struct profile *p, const struct rule *r) {
+    static const char generated[] = "Have the runtime write a perf map: node --perf-basic-prof; of "
+                                    "java: jcmd PID Compiler.perfmap, -XX:+DumpPerfMapAtExit or perf-map-agent";
+    return r->measure == unnamed && most_unnamed_is_generated(p) ? generated : r->advice;
+}
+
 static void judge(const struct profile *p, struct analyse_verdict *v) {
     double measures[ARRAY_SIZE(rules)];
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
@@ -85,7 +103,7 @@ static void judge(const struct profile *p, struct analyse_verdict *v) {
                 continue;
             struct analyse_concern *c = &v->concerns[v->n_concerns++];
             c->grade = grade;
-            c->advice = rules[i].advice;
+            c->advice = advice_of(p, &rules[i]);
             snprintf(c->text, sizeof(c->text), rules[i].text, measures[i]);
         }
 }
@@ -112,7 +130,7 @@ void analyse_verdict(const struct profile *p, struct analyse_verdict *ret) {
     *ret = (struct analyse_verdict){.samples = samples,
                                     .margin = analyse_margin(0.5, samples),
                                     .told = p->quality.samples_taken > 0,
-                                    .counted = knows_samples(p)};
+                                    .counted = analyse_samples_known(p)};
     judge(p, ret);
     if (ret->n_concerns)
         ret->grade = ret->concerns[0].grade;

@@ -23,9 +23,19 @@ uint64_t samples_of(const struct profile *p, size_t row, unsigned counted) {
     return n > 0 ? (uint64_t)n : 0;
 }
 
+bool analyse_samples_known(const struct profile *p) {
+    return samples_value(p) != UINT32_MAX || p->quality.samples_taken > 0;
+}
+
+uint64_t analyse_row_samples(const struct profile *p, size_t row) {
+    return samples_of(p, row, samples_value(p));
+}
+
 uint64_t analyse_sample_count(const struct profile *p) {
     unsigned counted = samples_value(p);
     uint64_t n = 0;
+    if (counted == UINT32_MAX && p->quality.samples_taken) /* equal ones may be one row by now */
+        return p->quality.samples_taken;
     for (size_t i = 0; i < p->n_samples; i++)
         n += samples_of(p, i, counted);
     return n;

@@ -12,3 +12,5 @@
 
 /* Whether a capability (CAP_… of linux/capability.h) is effective, in this process's own user namespace. */
 bool capability_has(unsigned capability);
+/* Whether that is another one than the machine's first: its capabilities are none over the machine. */
+bool capability_confined(void);

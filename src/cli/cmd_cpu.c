@@ -64,6 +64,22 @@ static void tell_of(const struct options *o, const struct session_command *c, co
     fprintf(stderr, "scry: %s (pid %d) %s.\n", buf_cstr(&out), (int)c->pid, what);
 }
 
+/* A daemon, as a rule, which is what was meant. */
+static void tell_of_left(const struct options *o, const struct session_command *c) {
+    if (o->quiet || !c->left)
+        return;
+    _cleanup_(buf_free) struct buf out = {0};
+    text_add(&out, o->command[0], TEXT_WHOLE);
+    if (c->n_left == 1)
+        fprintf(stderr, "scry: %s has ended, and a process that it started goes on; to sample that: scry cpu -p %d\n",
+                buf_cstr(&out), (int)c->left);
+    else
+        fprintf(stderr,
+                "scry: %s has ended, and %zu processes that it started go on; to sample one and what that starts: "
+                "scry cpu -p %d\n",
+                buf_cstr(&out), c->n_left, (int)c->left);
+}
+
 /* The command has our terminal, and a shell that went on meanwhile would share it: like a shell we wait for it. Ctrl-C
  * reaches us both. Who ends us by another signal wants us to end, and now. */
 static void see_command_off(const struct options *o, struct session_command *c, int asked, int stop_fd) {
@@ -127,6 +143,7 @@ int cmd_cpu(const struct options *o, struct err *err) {
         return rc;
     int asked = taken_signal(stop_fd);
     rc = write_profile(o, &output, p, err);
+    tell_of_left(o, &command);
     see_command_off(o, &command, asked, stop_fd);
     return rc < 0 ? rc : exit_status_of(&command);
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "analyse/text.h"
 #include "cli/options.h"
@@ -65,12 +66,24 @@ static int print_reference(int argc, char **argv) {
     return rc < 0 ? complain(rc, &err) : print(&out, stdout);
 }
 
+/* Where the stack is limited to less, we would end without a word. */
+static int check_stack(struct err *err) {
+    enum { NEEDED = 512 << 10 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur >= NEEDED)
+        return 0;
+    return err_set(err, -ENOMEM, "Allow more: ulimit -s 8192", "The stack is limited to %llu KB, and scry needs %d KB",
+                   (unsigned long long)limit.rlim_cur >> 10, NEEDED >> 10);
+}
+
 static int run_verb(int argc, char **argv) {
     _cleanup_(options_free) struct options o = {0};
     struct err err = {0};
     int rc = options_parse(argc, argv, &o, &err);
     if (rc == 0 && o.help)
         return print_help(o.verb->name, stdout, EXIT_DONE);
+    if (rc == 0)
+        rc = check_stack(&err);
     if (rc == 0)
         rc = o.verb->run(&o, &err);
     return rc < 0 ? complain(rc, &err) : rc;

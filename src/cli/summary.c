@@ -35,7 +35,7 @@ enum { NOTE_COLUMNS = 400, NAME_COLUMNS = 120 };
 
 static void add_capture(struct buf *out, const struct profile *p) {
     uint64_t count = analyse_sample_count(p);
-    buf_addf(out, "%" PRIu64 " sample%s", count, count == 1 ? "" : "s");
+    buf_addf(out, "%" PRIu64 " %s%s", count, analyse_samples_known(p) ? "sample" : "row", count == 1 ? "" : "s");
     if (p->command) {
         buf_adds(out, " of ");
         text_add(out, profile_str(p, p->command), NAME_COLUMNS);
@@ -45,6 +45,18 @@ static void add_capture(struct buf *out, const struct profile *p) {
     if (p->period_ns)
         buf_addf(out, ", about %.0f per second and busy CPU", 1e9 / (double)p->period_ns);
     buf_addc(out, '\n');
+}
+
+/* What would be shown as 0.0 % is no defect. */
+static void add_frames(struct buf *out, const struct profile_quality *q) {
+    const double least = 0.05;
+    double unnamed = analyse_percent((double)q->frames_unnamed, (double)q->frames);
+    double approximate = analyse_percent((double)q->frames_approximate, (double)q->frames);
+    if (unnamed >= least)
+        buf_addf(out, "; %.1f %% of the frames have no name", unnamed);
+    if (approximate >= least)
+        buf_addf(out, "; %.1f %%%s were found by frame pointer only", approximate,
+                 unnamed >= least ? "" : " of the frames");
 }
 
 static void add_stacks(struct buf *out, const struct profile *p) {
@@ -67,12 +79,7 @@ static void add_stacks(struct buf *out, const struct profile *p) {
         buf_addf(out, " (%" PRIu64 ")", q->truncated[i].count);
         separator = ", ";
     }
-    if (q->frames_unnamed)
-        buf_addf(out, "; %.1f %% of the frames have no name",
-                 analyse_percent((double)q->frames_unnamed, (double)q->frames));
-    if (q->frames_approximate)
-        buf_addf(out, "; %.1f %% were found by frame pointer only",
-                 analyse_percent((double)q->frames_approximate, (double)q->frames));
+    add_frames(out, q);
     buf_addc(out, '\n');
 }
 
@@ -242,6 +249,25 @@ static void add_heading(struct buf *out, const char *text, const struct summary_
     buf_addf(out, "%s%s%s\n", style->terminal.bold, text, style->terminal.plain);
 }
 
+/* With threads, each has a row of its own among the functions. */
+static void add_left_out(struct buf *out, const struct profile *p, const struct analyse_table *t, size_t shown,
+                         const char *what) {
+    size_t threads = 0, left = t->n_rows - shown;
+    for (size_t i = shown; i < t->n_rows; i++) {
+        const struct profile_frame *f = &p->frames[t->rows[i].frame];
+        threads += f->flags & FRAME_MARK && strcmp(profile_str(p, f->kind), "thread") == 0;
+    }
+    left -= threads;
+    if (!left && !threads)
+        return;
+    buf_adds(out, "... and ");
+    if (left)
+        buf_addf(out, "%zu %s%s%s", left, what, left == 1 ? "" : "s", threads ? " and " : "");
+    if (threads)
+        buf_addf(out, "%zu thread%s", threads, threads == 1 ? "" : "s");
+    buf_adds(out, " more\n");
+}
+
 void summary_table(struct buf *out, const struct profile *p, const struct analyse_table *t,
                    const struct summary_style *style) {
     enum { COLUMNS = 31 };
@@ -261,9 +287,7 @@ void summary_table(struct buf *out, const struct profile *p, const struct analys
         add_row_name(out, p, r, style->width - MIN(style->width, (unsigned)COLUMNS), style);
         buf_free(&value);
     }
-    if (shown < t->n_rows)
-        buf_addf(out, "... and %zu %s%s more\n", t->n_rows - shown, names[style->by],
-                 t->n_rows - shown == 1 ? "" : "s");
+    add_left_out(out, p, t, shown, names[style->by]);
 }
 
 void summary_threads(struct buf *out, const struct profile *p, const struct analyse_threads *t,

@@ -1,7 +1,8 @@
 /* Folded stacks, as flame graph scripts read them: one line per stack, "root;...;leaf COUNT".
  *
  * Only names are kept: no lines, no files, no kinds, and threads on request. The count is the first value that is
- * counted in "count", else the default one. A ";" or a line break in a name would end it, so they are written as ":"
+ * counted in "count", else the default one; where that is not samples, a remark in the first line says what it is, which
+ * is read again. A ";" or a line break in a name would end it, so they are written as ":"
  * and a space; so is everything that steers a terminal, because the lines may go to one. Samples without a stack are
  * "[no stack]". A count is a number of digits for all who read it: values below zero, as of a difference of two profiles,
  * count as nothing here too, and a remark in the first line counts them.
@@ -174,6 +175,30 @@ static void write_lines(struct buf *out, struct folded_line *lines, size_t n) {
     }
 }
 
+static const char counts_are[] = "# counts are of ", counts_in[] = " in ", counts_not[] = ", not of samples";
+
+/* Threads of a dump are its samples. */
+static bool counts_samples(const char *type) {
+    return strcmp(type, "samples") == 0 || strcmp(type, "sample") == 0 || strcmp(type, "threads") == 0;
+}
+
+static void write_remarks(const struct writer *w, struct buf *out) {
+    const struct profile *p = w->p;
+    if (w->below_zero)
+        buf_addf(out, "# %zu values below zero are left out: folded stacks have none\n", w->below_zero);
+    if (!p->n_value_types)
+        return;
+    _cleanup_(buf_free) struct buf plain = {0};
+    const struct profile_value_type *v = &p->value_types[counted_value(p)];
+    if (counts_samples(profile_str(p, v->type)))
+        return;
+    buf_adds(out, counts_are);
+    add_name(out, &plain, profile_str(p, v->type));
+    buf_adds(out, counts_in);
+    add_name(out, &plain, profile_str(p, v->unit));
+    buf_addf(out, "%s\n", counts_not);
+}
+
 static int write_profile(const struct profile *p, struct buf *out, struct err *err) {
     _cleanup_(writer_free) struct writer w = {.p = p};
     size_t all = 0;
@@ -187,8 +212,7 @@ static int write_profile(const struct profile *p, struct buf *out, struct err *e
     for (size_t s = 0; s < p->n_stacks; s++)
         if (w.counts[s])
             add_line(&w, (stack_id)s);
-    if (w.below_zero)
-        buf_addf(out, "# %zu values below zero are left out: folded stacks have none\n", w.below_zero);
+    write_remarks(&w, out);
     write_lines(out, w.lines, w.n_lines);
     return out->failed || w.text.failed ? err_nomem(err) : 0;
 }
@@ -307,6 +331,22 @@ static int read_stack(struct folded_reader *r, const char *line, size_t n, stack
     return 0;
 }
 
+/* The remark that says what is counted, if it is that one. */
+static void read_remark(struct profile *p, const char *line, size_t n) {
+    size_t before = strlen(counts_are), after = strlen(counts_not);
+    if (p->n_value_types || n < before + after || memcmp(line, counts_are, before) != 0 ||
+        memcmp(line + n - after, counts_not, after) != 0)
+        return;
+    _cleanup_(freep) char *type = mem_strndup(line + before, n - before - after);
+    char *unit = NULL;
+    for (char *at = type; at && (at = strstr(at, counts_in)) != NULL; at++)
+        unit = at;
+    if (!unit)
+        return;
+    *unit = '\0';
+    profile_value_type(p, type, unit + strlen(counts_in));
+}
+
 static int read_line(struct folded_reader *r, const char *line, size_t n, size_t number, struct err *err) {
     struct profile *p = r->p;
     struct line_count c;
@@ -314,8 +354,10 @@ static int read_line(struct folded_reader *r, const char *line, size_t n, size_t
     if (n && line[n - 1] == '\r')
         n--;
     bool counted = line_count(line, n, &c);
-    if (n == 0 || (line[0] == '#' && !counted)) /* a remark */
+    if (n == 0 || (line[0] == '#' && !counted)) {
+        read_remark(p, line, n);
         return 0;
+    }
     if (!counted)
         return err_set(err, -EBADMSG, "Each line is a stack, a space and a number", "Line %zu has no count", number);
     int rc = read_stack(r, line, c.stack_length, &sample.stack);
@@ -325,6 +367,8 @@ static int read_line(struct folded_reader *r, const char *line, size_t n, size_t
         return err_set(err, -EBADMSG, NULL, "Line %zu is deeper than %d frames", number, MOST_FRAMES);
     if (c.rounded && p->quality.n_notes == 0)
         profile_note(p, "The counts in the file have fractions; they were rounded");
+    if (!p->n_value_types)
+        profile_value_type(p, "samples", "count");
     profile_add_sample(p, &sample, &c.count);
     return 0;
 }
@@ -337,7 +381,6 @@ static int folded_read(const void *data, size_t size, struct profile **ret, stru
     r.native = profile_string(p, "native");
     if (size && memchr(data, 0, size))
         return err_set(err, -EBADMSG, NULL, "It is not text: it has a zero byte");
-    profile_value_type(p, "samples", "count");
     const char *at = data, *end = at + size;
     for (size_t number = 1; at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));

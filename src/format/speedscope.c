@@ -5,12 +5,20 @@
  *                  "samples": [[frame...]], "weights": [number...]}]}           root first
  *
  * Written: one profile for each thread, as its viewer wants it, the busiest one shown first; samples in the order of
- * their time, consecutive equal stacks as one. Beside what the schema knows, "scry" says which thread each profile is
- * of, and how good the data is. Read: "sampled" and "evented" profiles; each is a thread of that name. */
+ * their time, consecutive equal stacks as one. What the schema has no place for:
+ *
+ *    "scry": {"threads": [{"pid", "tid", "process", "thread"}]   which thread each profile is of
+ *             "value": {"type", "unit"}                          what the weights are
+ *             "samples": [[number...]]                           of each weight: absent where it is not known
+ *             "quality"}                                         how good the data is
+ *
+ * Read: "sampled" and "evented" profiles; each is a thread of that name. Weights alone do not tell how many samples
+ * there were. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyse/analyse.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "format/format.h"
@@ -178,11 +186,38 @@ static size_t write_profiles(struct writer *w, const char *title) {
     return busiest;
 }
 
+/* How many samples each weight is of. */
+static void write_sample_counts(struct writer *w) {
+    struct json *j = &w->j;
+    json_key(j, "samples");
+    json_array(j);
+    for (size_t from = 0, to; from < w->n_order; from = to) {
+        to = thread_end(w, from);
+        json_array(j);
+        for (size_t i = from, end; i < to; i = end) {
+            uint64_t n = 0;
+            end = run_end(w, i, to);
+            for (size_t k = i; k < end; k++)
+                n += analyse_row_samples(w->p, w->order[k]);
+            json_u64(j, n);
+        }
+        json_array_end(j);
+    }
+    json_array_end(j);
+}
+
 static void write_own(struct writer *w) {
     struct json *j = &w->j;
     const struct profile *p = w->p;
     json_key(j, "scry");
     json_object(j);
+    json_key(j, "value");
+    json_object(j);
+    json_kstring(j, "type", profile_str(p, p->value_types[w->value].type));
+    json_kstring(j, "unit", profile_str(p, p->value_types[w->value].unit));
+    json_object_end(j);
+    if (analyse_samples_known(p))
+        write_sample_counts(w);
     json_key(j, "threads");
     json_array(j);
     for (size_t from = 0; from < w->n_order; from = thread_end(w, from)) {
@@ -213,10 +248,11 @@ static int write_file(const struct profile *p, const char *title, struct buf *ou
     json_object(&w.j);
     json_kstring(&w.j, "$schema", SCHEMA);
     json_kstring(&w.j, "exporter", "scry " SCRY_VERSION);
-    json_kstring(&w.j, "name", title);
+    if (title)
+        json_kstring(&w.j, "name", title);
     write_own(&w);
     write_frames(&w);
-    json_ku64(&w.j, "activeProfileIndex", write_profiles(&w, title));
+    json_ku64(&w.j, "activeProfileIndex", write_profiles(&w, title ? title : "all threads"));
     json_object_end(&w.j);
     buf_addc(out, '\n');
     return format_written(out, err);
@@ -228,7 +264,7 @@ static int speedscope_write(const struct profile *p, const struct format_options
     _cleanup_(profile_view_free) struct profile_view v = {0};
     /* Threads are apart in any case. */
     int rc = profile_view(p, (struct profile_view_options){.internal = o && o->show_internal}, &v, err);
-    const char *title = p->command ? profile_str(p, p->command) : "scry";
+    const char *title = p->command ? profile_str(p, p->command) : NULL; /* then it is called like the file */
     return rc < 0 ? rc : write_file(v.p, title, out, err);
 }
 

@@ -15,6 +15,9 @@ struct reading {
     struct profile *p;
     frame_id *frames;
     size_t n_frames;
+    const json_t *own;    /* what scry's own writer says beside the schema, or NULL */
+    const json_t *counts; /* there: of each profile, how many samples each weight is of; NULL when it is not known */
+    unsigned n_values;
     const char *unit; /* of the first profile: others are read only if they have the same */
     double factor;    /* from the file's unit to the profile's */
     double start;     /* of the profile that begins first: its samples' times are from there */
@@ -56,6 +59,23 @@ static int read_frames(struct reading *r, const json_t *root) {
     return 0;
 }
 
+static bool is_samples(const char *type, const char *unit) {
+    return strcmp(type, "samples") == 0 && strcmp(unit, "count") == 0;
+}
+
+/* The values of a sample: how many it stands for, where that is known, and its weight. */
+static void name_values(struct reading *r, const char *type, const char *unit) {
+    const json_t *told = json_object_get(r->own, "value");
+    if (told) {
+        type = string_of(told, "type");
+        unit = strcmp(unit, "count") == 0 ? string_of(told, "unit") : unit;
+    }
+    if (r->counts && !is_samples(type, unit))
+        profile_value_type(r->p, "samples", "count");
+    r->p->default_value = profile_value_type(r->p, type, unit);
+    r->n_values = r->p->n_value_types;
+}
+
 static int read_unit(struct reading *r, const json_t *profile) {
     static const struct {
         const char *unit, *type, *ours;
@@ -65,7 +85,7 @@ static int read_unit(struct reading *r, const json_t *profile) {
                  {"milliseconds", "cpu", "nanoseconds", 1e6},
                  {"seconds", "cpu", "nanoseconds", 1e9},
                  {"bytes", "space", "bytes", 1},
-                 {"none", "samples", "count", 1}};
+                 {"none", "weight", "count", 1}};
     const char *unit = string_of(profile, "unit");
     if (r->unit)
         return strcmp(r->unit, unit) == 0 ? 0 : malformed(r, "its profiles have different units");
@@ -74,19 +94,21 @@ static int read_unit(struct reading *r, const json_t *profile) {
             continue;
         r->unit = units[i].unit;
         r->factor = units[i].factor;
-        profile_value_type(r->p, units[i].type, units[i].ours);
+        name_values(r, units[i].type, units[i].ours);
         return 0;
     }
     return malformed(r, "a profile has no known unit");
 }
 
-static void add_sample(struct reading *r, stack_id stack, thread_id thread, double *at, double weight) {
+static void add_sample(struct reading *r, stack_id stack, thread_id thread, double *at, double weight,
+                       int64_t samples) {
     struct profile_sample s = {.stack = stack, .thread = thread};
     double value = weight * r->factor, time = *at * r->factor;
     *at += weight;
     s.time_ns = time > 0 && time < 9e18 ? (uint64_t)time : 0;
     value = value > -9e15 && value < 9e15 ? value : 0; /* also what is not a number */
-    profile_add_sample(r->p, &s, &(int64_t){llround(value)});
+    int64_t weighs = llround(value);
+    profile_add_sample(r->p, &s, r->n_values > 1 ? (int64_t[]){samples, weighs} : (int64_t[]){weighs});
 }
 
 static int frame_index(struct reading *r, const json_t *value, frame_id *ret) {
@@ -101,7 +123,7 @@ static double start_of(const json_t *profile) {
     return json_number_value(json_object_get(profile, "startValue"));
 }
 
-static int read_sampled(struct reading *r, const json_t *profile, thread_id thread) {
+static int read_sampled(struct reading *r, const json_t *profile, const json_t *counts, thread_id thread) {
     const json_t *samples = json_object_get(profile, "samples"), *weights = json_object_get(profile, "weights");
     if (!json_is_array(samples) || json_array_size(samples) != json_array_size(weights))
         return malformed(r, "a profile has not as many weights as samples");
@@ -118,7 +140,8 @@ static int read_sampled(struct reading *r, const json_t *profile, thread_id thre
                 return rc;
             s = profile_stack(r->p, s, frame);
         }
-        add_sample(r, s, thread, &at, json_number_value(json_array_get(weights, i)));
+        add_sample(r, s, thread, &at, json_number_value(json_array_get(weights, i)),
+                   json_integer_value(json_array_get(counts, i)));
     }
     return 0;
 }
@@ -137,7 +160,7 @@ static int read_evented(struct reading *r, const json_t *profile, thread_id thre
         if (rc < 0)
             return rc;
         if (now > last && stack)
-            add_sample(r, stack, thread, &at, now - last);
+            add_sample(r, stack, thread, &at, now - last, 0);
         else if (now > last)
             at += now - last;
         last = now;
@@ -178,8 +201,8 @@ static void read_quality(struct profile *p, const json_t *q) {
 }
 
 /* The thread that profile i is of: as the writer says, else one of that name. */
-static thread_id thread_of(struct reading *r, const json_t *own, size_t i, const char *name) {
-    const json_t *told = json_array_get(json_object_get(own, "threads"), i);
+static thread_id thread_of(struct reading *r, size_t i, const char *name) {
+    const json_t *told = json_array_get(json_object_get(r->own, "threads"), i);
     struct profile_thread t = {.tid = (uint32_t)i + 1, .thread_name = profile_string(r->p, name)};
     if (json_is_object(told))
         t = (struct profile_thread){.pid = (uint32_t)count_of(told, "pid"),
@@ -189,29 +212,48 @@ static thread_id thread_of(struct reading *r, const json_t *own, size_t i, const
     return profile_thread(r->p, &t);
 }
 
-static int read_one(struct reading *r, const json_t *one, thread_id thread) {
+/* Another tool may have changed the profiles: then what is said of their samples means nothing. */
+static bool counts_fit(const json_t *counts, const json_t *profiles) {
+    if (!json_is_array(counts) || json_array_size(counts) != json_array_size(profiles))
+        return false;
+    for (size_t i = 0; i < json_array_size(counts); i++) {
+        const json_t *of = json_array_get(counts, i), *profile = json_array_get(profiles, i);
+        if (strcmp(string_of(profile, "type"), "sampled") != 0 ||
+            json_array_size(of) != json_array_size(json_object_get(profile, "samples")))
+            return false;
+        for (size_t k = 0; k < json_array_size(of); k++)
+            if (json_integer_value(json_array_get(of, k)) < 0)
+                return false;
+    }
+    return true;
+}
+
+static int read_one(struct reading *r, const json_t *one, size_t i) {
+    thread_id thread = thread_of(r, i, string_of(one, "name"));
     const char *type = string_of(one, "type");
     int rc = read_unit(r, one);
     if (rc < 0)
         return rc;
     if (strcmp(type, "sampled") == 0)
-        return read_sampled(r, one, thread);
+        return read_sampled(r, one, json_array_get(r->counts, i), thread);
     if (strcmp(type, "evented") == 0)
         return read_evented(r, one, thread);
     return malformed(r, "a profile is neither sampled nor evented");
 }
 
 static int read_profiles(struct reading *r, const json_t *root) {
-    const json_t *profiles = json_object_get(root, "profiles"), *own = json_object_get(root, "scry");
+    const json_t *profiles = json_object_get(root, "profiles"), *counts;
+    r->own = json_object_get(root, "scry");
+    counts = json_object_get(r->own, "samples");
+    r->counts = counts_fit(counts, profiles) ? counts : NULL;
     for (size_t i = 0; i < json_array_size(profiles); i++)
         r->start = i ? MIN(r->start, start_of(json_array_get(profiles, i))) : start_of(json_array_get(profiles, i));
     for (size_t i = 0; i < json_array_size(profiles); i++) {
-        const json_t *one = json_array_get(profiles, i);
-        int rc = read_one(r, one, thread_of(r, own, i, string_of(one, "name")));
+        int rc = read_one(r, json_array_get(profiles, i), i);
         if (rc < 0)
             return rc;
     }
-    read_quality(r->p, json_object_get(own, "quality"));
+    read_quality(r->p, json_object_get(r->own, "quality"));
     return r->unit ? 0 : malformed(r, "it has no profiles");
 }
 

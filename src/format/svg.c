@@ -264,8 +264,8 @@ static void add_head(struct picture *v, const char *title, double height) {
 static void add_foot(struct picture *v, double height) {
     const struct profile_quality *q = &v->p->quality;
     buf_addf(v->out, "<text id=\"details\" x=\"%d\" y=\"%.0f\"></text>\n", MARGIN, height - 36);
-    buf_addf(v->out, "<text class=\"dim\" x=\"%d\" y=\"%.0f\">%" PRIu64 " samples", MARGIN, height - 14,
-             analyse_sample_count(v->p));
+    buf_addf(v->out, "<text class=\"dim\" x=\"%d\" y=\"%.0f\">%" PRIu64 " %s", MARGIN, height - 14,
+             analyse_sample_count(v->p), analyse_samples_known(v->p) ? "samples" : "rows");
     if (v->p->duration_ns)
         buf_addf(v->out, " in %.1f s", (double)v->p->duration_ns / 1e9);
     if (q->samples_taken)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -65,8 +66,42 @@ int command_prepare(char *const *argv, struct command *ret, struct err *err) {
     return 0;
 }
 
+/* Ctrl-C goes to all processes of the terminal. One that came before the child was there reached this process alone: a
+ * child that waits at its gate gets it too, and ends there. */
+static void hand_on_signals(pid_t pid) {
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+    sigset_t pending;
+    if (sigpending(&pending) < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(stops); i++)
+        if (sigismember(&pending, stops[i]) == 1)
+            kill(pid, stops[i]);
+}
+
+/* A file that begins like a program and lacks the right to be run. */
+static bool looks_like_program(const char *path) {
+    char start[4] = "";
+    _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd >= 0 && read(fd, start, sizeof(start)) == sizeof(start) &&
+           (memcmp(start, "#!", 2) == 0 || memcmp(start, "\177ELF", 4) == 0);
+}
+
+static int cannot_run(int code, const char *name, struct err *err) {
+    struct stat st;
+    bool path = strchr(name, '/') != NULL, there = path && stat(name, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        return err_set(err, -code, "Name a program in it", "Cannot run %s: it is a directory", name);
+    const char *advice = code == ENOENT ? "Check the name, or give a path"
+                         : code == EACCES && there && !(st.st_mode & 0111) && looks_like_program(name)
+                             ? "Make it executable (chmod +x), or name the program that runs it"
+                         : code == EACCES || code == ENOEXEC ? "If it is a script, name the program that runs it"
+                                                             : NULL;
+    return err_set(err, -code, advice, "Cannot run %s: %s", name, strerror(code));
+}
+
 int command_run(struct command *c, const char *name, struct err *err) {
     int code = 0;
+    hand_on_signals(c->pid);
     if (write(c->gate, "", 1) < 0)
         code = errno;
     close(TAKE_FD(c->gate));
@@ -78,10 +113,7 @@ int command_run(struct command *c, const char *name, struct err *err) {
         return 0;
     waitpid(c->pid, &c->status, 0);
     c->reaped = true;
-    const char *advice = code == ENOENT   ? "Check the name, or give a path"
-                         : code == EACCES ? "Make it executable (chmod +x), or name the program that runs it"
-                                          : NULL;
-    return err_set(err, -code, advice, "Cannot run %s: %s", name, strerror(code));
+    return cannot_run(code, name, err);
 }
 
 bool command_ended(struct command *c) {

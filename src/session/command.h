@@ -29,7 +29,8 @@ struct command_limits command_limits_now(void);
 
 /* Forks; the child waits at the gate before it execs. */
 int command_prepare(char *const *argv, struct command *ret, struct err *err);
-/* Opens the gate and waits for the exec. The sentence of a failed exec is the shell's: not found, … */
+/* Opens the gate and waits for the exec. The sentence of a failed exec is the shell's: not found, … A signal that asks
+ * to end and that this process holds back meanwhile is the command's too, which then ends before it begins. */
 int command_run(struct command *c, const char *name, struct err *err);
 /* Reaps the command if it has ended; true once it has. */
 bool command_ended(struct command *c);

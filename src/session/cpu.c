@@ -241,6 +241,20 @@ static void describe(struct capture *c) {
     p->command = profile_string(p, text);
 }
 
+/* A command may end and leave a daemon behind. */
+static void find_left(struct capture *c, struct session_command *ret) {
+    enum { MOST = 64 };
+    u32 pids[MOST];
+    if (!ret->ended)
+        return;
+    size_t n = cpu_source_targets(c->source, pids, MOST);
+    for (size_t i = 0; i < n; i++)
+        if ((pid_t)pids[i] != ret->pid && target_state_of((pid_t)pids[i]) == TARGET_USER) {
+            ret->n_left++;
+            ret->left = ret->left ? MIN(ret->left, (pid_t)pids[i]) : (pid_t)pids[i];
+        }
+}
+
 static void capture_free(struct capture *c) {
     command_release(&c->command);
     worker_free(c->worker);
@@ -264,6 +278,9 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     struct err local = {0};
     if (!err)
         err = &local;
+    int proc = target_check_proc(err);
+    if (proc < 0)
+        return proc;
     /* Large blocks go back to the system when they are freed, always. */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_ARENA_MAX, 1); /* the other thread works while this one waits */
@@ -285,6 +302,8 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
         rc = command_run(&c.command, o->command[0], err);
     if (rc == 0)
         rc = run(&c, err);
+    struct session_command command = {.pid = c.command.pid, .ended = c.command.reaped, .status = c.command.status};
+    find_left(&c, &command);
     cpu_source_stop(c.source);
     if (rc < 0)
         return rc;
@@ -292,8 +311,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     setpriority(PRIO_PROCESS, 0, c.command.limits.niceness);
     note_what_is_missing(c.profile);
     finish_quality(&c);
-    *ret_command =
-        (struct session_command){.pid = c.command.pid, .ended = c.command.reaped, .status = c.command.status};
+    *ret_command = command;
     *ret = TAKE_PTR(c.profile);
     return 0;
 }

@@ -79,7 +79,10 @@ static bool fill(struct session_listed *l, pid_t pid) {
 int session_list(struct session_listed **ret, size_t *ret_count, struct err *err) {
     pid_t *pids = NULL;
     size_t n = 0;
-    int rc = target_list(&pids, &n);
+    int rc = target_check_proc(err);
+    if (rc < 0)
+        return rc;
+    rc = target_list(&pids, &n);
     if (rc < 0)
         return err_set(err, rc, "Mount /proc", "Cannot read /proc: %s", strerror(-rc));
     struct session_listed *list = mem_zalloc(n, sizeof(*list));

@@ -32,7 +32,9 @@ struct session_options {
 struct session_command {
     pid_t pid; /* 0 when none was started */
     bool ended;
-    int status; /* its wait status, once it has ended */
+    int status;    /* its wait status, once it has ended */
+    size_t n_left; /* processes that it started and that go on when it has ended, as far as they were counted; */
+    pid_t left;    /* one of them, 0 when there is none */
 };
 
 /* Samples CPU. On success *ret is the profile, and *ret_command says what became of the command: it is left running

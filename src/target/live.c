@@ -177,10 +177,14 @@ int target_open(pid_t pid, struct target **ret, struct err *err) {
     t->pid = pid;
     t->memory_fd = -1;
     t->epoch = 1;
+    t->proc_fd = -1;
+    int rc = target_check_proc(err);
+    if (rc < 0)
+        return rc;
     t->proc_fd = proc_open(pid);
     struct proc_stat st = {0};
     enum target_state state = t->proc_fd < 0 ? target_state_of(pid) : target_state_at(t->proc_fd, pid, &st);
-    int rc = refuse_state(state, t->proc_fd, pid, err);
+    rc = refuse_state(state, t->proc_fd, pid, err);
     if (rc < 0)
         return rc;
     if (t->proc_fd < 0)

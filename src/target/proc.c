@@ -2,8 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "target/internal.h"
@@ -13,6 +16,19 @@ enum { MAX_PROC_FILE = 256 << 20, MAX_NUMBERS = 8 << 20 };
 /* A process that ended under our hands shows itself as a missing file. */
 static int gone(int code) {
     return code == -ENOENT ? -ESRCH : code;
+}
+
+int target_check_proc(struct err *err) {
+    char self[32] = "";
+    struct statfs fs;
+    if (statfs("/proc", &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+        return err_set(err, -ENOTSUP, "Mount it: mount -t proc proc /proc; in a container, do not mask it",
+                       "/proc is not mounted here, and processes are looked at there");
+    if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || atoi(self) != (int)getpid())
+        return err_set(err, -ENOTSUP,
+                       "Mount its own one: mount -t proc proc /proc (unshare --mount-proc), or run scry outside of it",
+                       "/proc is that of another PID namespace: numbers mean other processes there than here");
+    return 0;
 }
 
 int proc_open(pid_t pid) {

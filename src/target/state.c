@@ -36,9 +36,15 @@ static bool may_read(int proc_fd) {
     return fd >= 0 || (errno != EACCES && errno != EPERM);
 }
 
+/* When /proc hides the processes of others, be it all of a process or what is in its directory, kill() still tells that
+ * there is one. */
+static bool is_there(pid_t pid) {
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
 enum target_state target_state_at(int proc_fd, pid_t pid, struct proc_stat *ret) {
     if (proc_read_stat(proc_fd, "stat", ret) < 0)
-        return TARGET_GONE;
+        return is_there(pid) ? TARGET_FORBIDDEN : TARGET_GONE;
     if (ret->flags & FLAG_KERNEL_THREAD)
         return TARGET_KERNEL_THREAD;
     if (thread_group_of(proc_fd, pid) != pid)
@@ -51,10 +57,8 @@ enum target_state target_state_at(int proc_fd, pid_t pid, struct proc_stat *ret)
     return exe_class(proc_fd) == 1 ? TARGET_32BIT : TARGET_USER;
 }
 
-/* When /proc hides the processes of others, kill() still tells that there is one. */
 static enum target_state state_of_unseen(pid_t pid, int rc) {
-    bool exists = pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
-    return rc != -ESRCH || exists ? TARGET_FORBIDDEN : TARGET_GONE;
+    return rc != -ESRCH || is_there(pid) ? TARGET_FORBIDDEN : TARGET_GONE;
 }
 
 enum target_state target_state_of(pid_t pid) {
@@ -96,7 +100,7 @@ int forbidden_sentence(const struct forbidden *f, struct err *err) {
     if (f->yama >= 3)
         return forbidden_by_yama(f, err);
     if (f->hidden)
-        return err_set(err, -EPERM, "Run the same command with sudo",
+        return err_set(err, -EPERM, f->root ? "Run scry on the host as root" : "Run the same command with sudo",
                        "Process %d exists, but /proc hides the processes of other users here (hidepid)", (int)f->pid);
     if (f->capable && !f->same_user && !f->searches)
         return err_set(err, -EPERM, with_sudo, "Process %d (%s) belongs to %s, and %s lacks CAP_DAC_READ_SEARCH",
@@ -118,15 +122,6 @@ int forbidden_sentence(const struct forbidden *f, struct err *err) {
         (int)f->pid, f->comm, f->self);
 }
 
-/* The machine's first user namespace maps every id to itself. */
-static bool is_confined(void) {
-    char map[256];
-    unsigned inside, outside, count;
-    int n = proc_read_text(AT_FDCWD, "/proc/self/uid_map", map, sizeof(map));
-    return n > 0 &&
-           (sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 || inside || outside || count != UINT32_MAX);
-}
-
 static const char *user_name(uid_t uid, char *ret, size_t size) {
     const struct passwd *pw = getpwuid(uid); // NOLINT(concurrency-mt-unsafe)
     if (pw)
@@ -143,6 +138,8 @@ int refuse_forbidden(pid_t pid, struct err *err) {
     uid_t uid = (uid_t)-1;
     if (fd >= 0 && proc_read_text(fd, "status", status, sizeof(status)) > 0)
         uid = (uid_t)strtoul(proc_field(status, "Uid"), NULL, 10);
+    else
+        f.hidden = true;
     if (fd >= 0)
         proc_read_comm(fd, "comm", comm, sizeof(comm));
     f.same_user = uid == geteuid();
@@ -150,7 +147,7 @@ int refuse_forbidden(pid_t pid, struct err *err) {
     f.self = user_name(geteuid(), self, sizeof(self));
     f.capable = capability_has(CAP_SYS_PTRACE);
     f.searches = capability_has(CAP_DAC_READ_SEARCH) || capability_has(CAP_DAC_OVERRIDE);
-    f.confined = is_confined();
+    f.confined = capability_confined();
     if (proc_read_text(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) > 0)
         f.yama = atoi(scope);
     return forbidden_sentence(&f, err);

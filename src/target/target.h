@@ -45,6 +45,8 @@ struct target_info {
 /* Reads what /proc says of any process, also one that may not be opened. 0 or negative errno. */
 int target_read_info(pid_t pid, struct target_info *ret);
 void target_info_clear(struct target_info *info);
+/* -ENOTSUP when /proc is not there, or is that of another PID namespace than ours. */
+int target_check_proc(struct err *err);
 /* Every process id, sorted; caller frees. */
 int target_list(pid_t **ret, size_t *ret_count);
 /* The processes that run below `pid`: its children, theirs, and so on; each after its parent. Caller frees. */

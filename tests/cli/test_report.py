@@ -130,3 +130,82 @@ def test_a_small_file_does_not_ask_for_gigabytes(scry, tmp_path):
     for words in (["report", file], ["report", "--tree", file], ["convert", file, tmp_path / "x.pb.gz"],
                   ["convert", file, tmp_path / "x.svg"]):
         assert scry(*words, **less).returncode == 0, words
+
+
+def sampled(path, stacks):
+    """Writes a pprof file of {function: (samples, nanoseconds)}."""
+    strings, parts = ["", "samples", "count", "cpu", "nanoseconds"], [message(1, (1, 1), (2, 2)), message(1, (1, 3), (2, 4))]
+    for i, (name, values) in enumerate(stacks.items()):
+        parts += [message(2, (1, i + 1), *((2, v) for v in values)), message(4, (1, i + 1), message(4, (1, i + 1))),
+                  message(5, (1, i + 1), (2, len(strings)))]
+        strings.append(name)
+    path.write_bytes(b"".join(parts) + b"".join(message(6, s.encode()) for s in strings))
+    return path
+
+
+def told(scry, path):
+    r = json.loads(scry("report", "--json", "-n", 0, path).stdout)
+    return r["verdict"]["samples_are_known"], r["samples"], {f["name"]: (f["self_samples"], f["self"]) for f in r["functions"]}
+
+
+def test_samples_are_counted_through_speedscope_and_back(scry, tmp_path):
+    stacks = {"a": (900, 9 * 10**8), "b": (400, 4 * 10**8)}
+    at = sampled(tmp_path / "x.pb.gz", stacks)
+    for i, ending in enumerate(("speedscope.json", "pb.gz", "speedscope.json", "pb.gz")):
+        before, at = at, tmp_path / f"{i}.{ending}"
+        assert scry("convert", before, at).returncode == 0
+        assert told(scry, at) == (True, 1300, stacks)
+    assert set(scry("convert", tmp_path / "0.speedscope.json", "-", "--to", "folded").stdout.splitlines()) == {"a 900", "b 400"}
+    assert "\u00b12.7 points" in scry("report", at).stdout
+
+
+def test_a_speedscope_file_of_another_tool_does_not_say_how_many_samples_it_has(scry, tmp_path):
+    sampled(tmp_path / "x.pb.gz", {"a": (900, 9 * 10**8), "b": (400, 4 * 10**8)})
+    scry("convert", tmp_path / "x.pb.gz", tmp_path / "x.speedscope.json")
+    data = json.loads((tmp_path / "x.speedscope.json").read_text())
+    ours = data.pop("scry")
+    foreign, folded, again = tmp_path / "f.speedscope.json", tmp_path / "f.folded", tmp_path / "g.speedscope.json"
+    # Nor does one that another tool cut, whatever it left of ours.
+    for own in ({}, {"scry": {**ours, "samples": [[900]]}}, {"scry": {**ours, "samples": [[900, -3]]}}, {"scry": 7}):
+        foreign.write_text(json.dumps({**data, **own}))
+        assert told(scry, foreign)[0] is False, own
+    for before, after in ((None, foreign), (foreign, folded), (folded, again)):
+        if before:
+            assert scry("convert", before, after).returncode == 0
+        text = scry("report", after).stdout
+        assert "does not say how many samples" in text.splitlines()[0] and "2 rows" in text and "points" not in text, text
+        assert "900.0 ms" in text and "scry" not in text, text
+    assert folded.read_text() == "# counts are of cpu in nanoseconds, not of samples\na 900000000\nb 400000000\n"
+    assert "2 rows" in scry("convert", again, "-", "--to", "svg").stdout
+
+
+def test_weights_without_a_unit_are_not_taken_for_samples(scry, tmp_path):
+    file = speedscope(tmp_path / "x.json", [{"type": "sampled", "unit": "none", "startValue": 0, "samples": [[0]], "weights": [5]}])
+    assert told(scry, file) == (False, 1, {"f": (1, 5)})
+
+
+def test_no_program_is_invented_for_a_file_that_names_none(scry, tmp_path):
+    (tmp_path / "x.folded").write_text("a;b 30\nc 8\n")
+    scry("convert", tmp_path / "x.folded", tmp_path / "x.speedscope.json")
+    assert "name" not in json.loads((tmp_path / "x.speedscope.json").read_text())
+    text = scry("report", tmp_path / "x.speedscope.json").stdout
+    assert "\n38 samples\n" in text, text
+
+
+def test_what_rounds_to_nothing_is_not_told_as_a_defect(scry, tmp_path):
+    def text(unnamed, approximate):
+        counts = {"samples_taken": 5, "stacks_whole": 5, "frames": 10000, "frames_unnamed": unnamed, "frames_approximate": approximate}
+        one = {"type": "sampled", "startValue": 0, "samples": [[0]], "weights": [1]}
+        return scry("report", speedscope(tmp_path / "x.json", [one], counts)).stdout
+
+    assert "0.0 % of the frames" not in text(3, 3) and "no name" not in text(3, 3) and "pointer" not in text(3, 3)
+    assert "; 1.0 % of the frames were found by frame pointer only" in text(4, 100)
+    assert "; 0.1 % of the frames have no name; 1.0 % were found by frame pointer only" in text(10, 100)
+
+
+def test_rows_of_threads_are_not_counted_as_functions(scry, tmp_path):
+    one = {"type": "sampled", "startValue": 0, "samples": [[0]], "weights": [1]}
+    file = speedscope(tmp_path / "x.json", [{**one, "name": f"t{i}"} for i in range(7)])
+    text = scry("report", "--threads", "-n", 3, file).stdout
+    assert "... and 5 threads more" in text and "functions more" not in text, text
+    assert "... and 1 function" not in scry("report", file).stdout

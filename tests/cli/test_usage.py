@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 
 import pytest
@@ -248,3 +249,12 @@ def test_strange_words_do_no_harm(scry):
             r = subprocess.run([os.fsencode(SCRY), *map(os.fsencode, words)], capture_output=True, stdin=subprocess.DEVNULL,
                                timeout=20)
             assert r.returncode in (0, 1, 2), (words, r)
+
+
+@pytest.mark.skipif("report" not in TABLE, reason="this build has no scry report")
+def test_a_stack_that_is_too_small_is_said(scry, tmp_path):
+    (tmp_path / "x.folded").write_text("a;b 3\n")
+    if b"asan" in SCRY.read_bytes():
+        pytest.skip("the sanitizer needs more before it begins")
+    r = scry("report", tmp_path / "x.folded", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (64 << 10, 64 << 10)))
+    assert r.returncode == 1 and "The stack is limited to 64 KB" in r.stderr and "ulimit -s 8192" in r.stderr, r

@@ -65,10 +65,47 @@ def test_a_command_killed_by_a_signal_gives_128_and_the_signal(tmp_path):
     assert r.status == 128 + signal.SIGTERM, r
 
 
+def test_ctrl_c_reaches_the_command_whenever_it_comes(tmp_path):
+    """Also before the command was started: then it never is."""
+    for ms in range(0, 101, 10):
+        s = start_scry("cpu", "-q", "-o", tmp_path / "x.folded", "--", "sh", "-c", "while :; do :; done", start_new_session=True)
+        time.sleep(ms / 1000)
+        os.killpg(s.pid, signal.SIGINT)
+        try:
+            status = s.wait(5)
+        finally:
+            left = subprocess.run(["pgrep", "-s", str(s.pid)], capture_output=True, text=True).stdout.split()
+            if left:
+                os.killpg(s.pid, signal.SIGKILL)
+        s.communicate()
+        assert not left, f"after {ms} ms"
+        assert status in (128 + signal.SIGINT, -signal.SIGINT), (ms, status)
+
+
 def test_a_command_that_does_not_exist_is_said(tmp_path):
     r = scry("cpu", "-o", tmp_path / "x.folded", "--", "/does/not/exist")
     assert r.status in (1, 127) and "/does/not/exist" in r.err, r
     assert not (tmp_path / "x.folded").exists()
+
+
+def test_a_daemon_that_a_command_leaves_is_named(tmp_path):
+    def run(command):
+        r = scry("cpu", "-o", tmp_path / "x.folded", "--", "sh", "-c", command)
+        assert r.status == 0, r
+        return r.err
+
+    said = re.search(r"sh has ended, and a process that it started goes on; to sample that: scry cpu -p (\d+)",
+                     run("sleep 20 >/dev/null 2>&1 & sleep 0.2"))
+    assert said
+    with open(f"/proc/{said[1]}/comm") as f:
+        assert f.read() == "sleep\n"
+    os.kill(int(said[1]), signal.SIGKILL)
+    assert "goes on" not in run("sleep 0.1 & wait")
+
+
+def test_verbose_prints_no_more_than_a_person_reads(tmp_path):
+    r = scry("cpu", "-v", "-q", "-o", tmp_path / "x.folded", "--", "true")
+    assert r.status == 0 and len(r.err.splitlines()) < 50, r
 
 
 def test_children_are_followed(capture):

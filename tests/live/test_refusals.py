@@ -115,8 +115,65 @@ def test_no_target_at_all_is_bad_usage(tmp_path):
 
 
 def test_a_command_that_may_not_be_run(tmp_path):
-    (tmp_path / "script").write_text("echo\n")
-    refused(scry("cpu", "-o", tmp_path / "x.folded", "--", tmp_path / "script"), 1, "script: permission denied", "chmod +x")
+    def run(path):
+        return scry("cpu", "-o", tmp_path / "x.folded", "--", path)
+
+    (tmp_path / "script").write_text("#!/bin/sh\necho\n")
+    refused(run(tmp_path / "script"), 1, "script: permission denied", "chmod +x")
+    (tmp_path / "data").write_text("root:x:0:0\n")
+    for path, words in ((tmp_path / "data", ("data: permission denied",)), (tmp_path, ("it is a directory",))):
+        r = run(path)
+        refused(r, 1, *words)
+        assert "chmod" not in r.err, r
+
+
+def in_namespaces(tmp_path, flags, before, *arguments):
+    """scry in namespaces of its own, in which a shell has run `before`."""
+    words = ["unshare", *flags, "sh", "-c", f'{before}; exec "$@"', "sh", scry_path(), *arguments]
+    done = subprocess.run(list(map(str, words)), cwd=tmp_path, text=True, capture_output=True, timeout=30)
+    if done.returncode and done.stderr.startswith("unshare:"):
+        pytest.skip(done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr, 0)
+
+
+@pytest.mark.parametrize("words", [["ps"], ["dump", "-p", 1], ["cpu", "-p", 1, "-o", "x.folded"], ["cpu", "-a", "-d", 1, "-o", "x.folded"]],
+                         ids=lambda w: " ".join(map(str, w[:2])))
+def test_a_proc_that_is_not_there_or_not_ours(words, tmp_path):
+    refused(in_namespaces(tmp_path, ["-m"], "mount -t tmpfs none /proc", *words), 1, "/proc is not mounted here")
+    r = in_namespaces(tmp_path, ["-pf"], ":", *words)
+    refused(r, 1, "another PID namespace")
+    assert "kernel thread" not in r.err, r
+
+
+def test_sys_that_is_not_there(tmp_path):
+    r = in_namespaces(tmp_path, ["-m"], "mount -t tmpfs none /sys", "cpu", "-a", "-d", 1, "-o", "x.folded")
+    refused(r, 1, "/sys is not visible here")
+    assert "Boot" not in r.err, r
+
+
+def test_a_user_namespace_is_named(tmp_path):
+    r = in_namespaces(tmp_path, ["-r"], ":", "cpu", "-a", "-d", 1, "-o", "x.folded")
+    refused(r, 1, "user namespace")
+    assert "lockdown" not in r.err, r
+
+
+def test_root_without_its_capabilities_is_told_of_the_container(tmp_path):
+    words = ["setpriv", "--bounding-set", "-sys_admin,-bpf,-perfmon", scry_path(), "cpu", "-a", "-d", "1", "-o", tmp_path / "x.folded"]
+    done = subprocess.run(list(map(str, words)), text=True, capture_output=True, timeout=30)
+    r = Result(done.returncode, done.stdout, done.stderr, 0)
+    refused(r, 1, "CAP_BPF and CAP_PERFMON", "--cap-add=BPF")
+    assert "sudo" not in r.err, r
+
+
+def test_a_process_that_proc_hides_is_said_to_be_there(as_nobody, tmp_path):
+    """With hidepid=2."""
+    with Target([target("shares")]) as t:
+        for words in (["dump"], ["ps"]):
+            as_nobody("--version")
+            done = subprocess.run(
+                ["unshare", "-m", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"',
+                 "sh", str(tmp_path / "scry"), *words, "-p", str(t.pid)], cwd=tmp_path, text=True, capture_output=True, timeout=30)
+            refused(Result(done.returncode, done.stdout, done.stderr, 0), 1, f"Process {t.pid} exists, but /proc hides")
 
 
 def test_a_summary_that_has_nowhere_to_go_is_said_and_the_file_written(tmp_path):

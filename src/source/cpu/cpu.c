@@ -236,6 +236,13 @@ int cpu_source_add_target(struct cpu_source *s, u32 pid) {
     return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &pid, &target, BPF_ANY) < 0 ? -errno : 0;
 }
 
+size_t cpu_source_targets(struct cpu_source *s, u32 *ret, size_t most) {
+    size_t n = 0;
+    for (u32 at = 0; n < most && bpf_map_get_next_key(bpf_map__fd(s->bpf->maps.targets), n ? &at : NULL, &ret[n]) == 0;)
+        at = ret[n++];
+    return n;
+}
+
 /* After the change: a sample that is being taken may still be of before. */
 static void note_change(struct cpu_source *s) {
     __atomic_fetch_add(&s->bpf->bss->processes_changed, 1, __ATOMIC_SEQ_CST);

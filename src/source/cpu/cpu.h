@@ -33,6 +33,8 @@ void cpu_source_free_chunk(void *source, u32 index, void *chunk);
 struct unwind_rule *cpu_source_rules(struct cpu_source *s);
 
 /* CPU_FILTER_PIDS: sample this process and its future children. */
+/* Those that are followed now: the targets, and what they started. Returns how many of them were put into `ret`. */
+size_t cpu_source_targets(struct cpu_source *s, u32 *ret, size_t most);
 int cpu_source_add_target(struct cpu_source *s, u32 pid);
 /* Tells the walk about a process, or forgets it. Replacing is atomic. */
 int cpu_source_set_process(struct cpu_source *s, u32 pid, const struct table_process *process);

@@ -3,10 +3,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/capability.h"
 #include "base/file.h"
@@ -15,12 +18,12 @@ static char last_message[256];
 static bool speak;
 
 static int on_message(enum libbpf_print_level level, const char *fmt, va_list args) {
+    if (level != LIBBPF_WARN) /* what else it says is of its own work, over a thousand lines */
+        return 0;
     if (speak)
         return vfprintf(stderr, fmt, args);
-    if (level == LIBBPF_WARN) {
-        vsnprintf(last_message, sizeof(last_message), fmt, args);
-        last_message[strcspn(last_message, "\n")] = '\0';
-    }
+    vsnprintf(last_message, sizeof(last_message), fmt, args);
+    last_message[strcspn(last_message, "\n")] = '\0';
     return 0;
 }
 
@@ -35,6 +38,12 @@ int cpu_check_kernel(struct err *err) {
     if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 17)))
         return err_set(err, -ENOTSUP, "Run it on Linux 5.17 or newer, or use scry dump, which needs no BPF",
                        "This kernel (%s) is too old for scry's sampler", u.release);
+    struct statfs fs;
+    if (statfs("/sys", &fs) < 0 || fs.f_type != SYSFS_MAGIC)
+        return err_set(err, -ENOTSUP,
+                       "Mount it: mount -t sysfs sysfs /sys; give a container -v /sys:/sys:ro; or use scry dump, which "
+                       "needs no BPF",
+                       "/sys is not visible here, and with it the kernel's type information (/sys/kernel/btf/vmlinux)");
     if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
         return err_set(err, -ENOTSUP,
                        "Boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution's is), or use "
@@ -45,6 +54,10 @@ int cpu_check_kernel(struct err *err) {
 
 int cpu_check_privileges(struct err *err) {
     char missing[64] = "";
+    if (capability_confined())
+        return err_set(err, -EPERM, "Run scry on the host as root, or use scry dump, which needs no BPF",
+                       "scry runs in a user namespace, whose capabilities do not reach the kernel's sampling (rootless "
+                       "container, unshare -r)");
     static const struct {
         unsigned cap;
         const char *name;
@@ -58,6 +71,12 @@ int cpu_check_privileges(struct err *err) {
         }
     if (!missing[0])
         return 0;
+    if (geteuid() == 0)
+        return err_set(
+            err, -EPERM,
+            "Start the container with --cap-add=BPF --cap-add=PERFMON --cap-add=SYS_PTRACE, or run scry on the "
+            "host",
+            "Sampling needs %s: scry is root, but that was taken from it", missing);
     return err_set(err, -EPERM, "Run it with sudo, or grant the capabilities once: " CAPABILITIES_GRANT,
                    "Sampling needs %s, which this user does not have", missing);
 }

@@ -104,6 +104,25 @@ static void good_data_is_called_good_with_its_margin(void **state) {
                                     "2.2 points");
 }
 
+static void advice_on_generated_code_is_of_its_runtime(void **state) {
+    static const char *const names[] = {"[generated code]", "libx.so"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(profile_freep) struct profile *p = profile_new();
+        assert_non_null(p);
+        profile_value_type(p, "samples", "count");
+        struct profile_function f = {.name = profile_string(p, names[i])};
+        struct profile_frame frame = {.function = profile_function(p, &f), .flags = FRAME_UNNAMED};
+        profile_add_sample(p, &(struct profile_sample){.stack = profile_stack(p, 0, profile_frame(p, &frame))},
+                           &(int64_t){5000});
+        p->quality.samples_taken = p->quality.stacks_whole = p->quality.frames = p->quality.frames_unnamed = 5000;
+        struct analyse_verdict v;
+        analyse_verdict(p, &v);
+        assert_int_equal(v.n_concerns, 1);
+        assert_int_equal(strstr(v.concerns[0].advice, "perf map") != NULL, i == 0);
+        assert_int_equal(strstr(v.concerns[0].advice, "debug symbols") != NULL, i == 1);
+    }
+}
+
 static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
     _cleanup_(profile_freep) struct profile *p = profile_of(2000);
     struct analyse_verdict v;
@@ -265,7 +284,33 @@ static void threads_and_processes_have_their_shares(void **state) {
                                         " 50.0 %        50  worker-0 (20)\n"
                                         " 25.0 %        25  worker-1 (21)\n"
                                         " 20.0 %        20  worker-3 (23)\n"
-                                        "... and 1 threads more\n");
+                                        "... and 1 thread more\n");
+}
+
+static void a_thread_that_ran_two_programs_is_one(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_new();
+    assert_non_null(p);
+    profile_value_type(p, "samples", "count");
+    static const struct {
+        uint32_t pid, tid;
+        const char *name;
+        int64_t samples;
+    } rows[] = {{7, 7, "bash", 20}, {7, 7, "burn", 30}, {8, 8, "other", 45}, {9, 0, "nameless", 5}, {9, 0, "too", 5}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        string_id name = profile_string(p, rows[i].name);
+        struct profile_thread t = {.pid = rows[i].pid, .tid = rows[i].tid, .process_name = name, .thread_name = name};
+        profile_add_sample(p, &(struct profile_sample){.thread = profile_thread(p, &t)}, &rows[i].samples);
+    }
+    _cleanup_(analyse_threads_free) struct analyse_threads t = {0};
+    _cleanup_(buf_free) struct buf out = {0};
+    assert_int_equal(analyse_threads(p, 0, &t, NULL), 0);
+    assert_int_equal(t.n_threads, 4); /* threads without an id are told apart by their names alone */
+    assert_int_equal(t.total, 105);
+    assert_int_equal(t.processes[0].threads, 1);
+    assert_int_equal(t.threads[0].samples, 50);
+    analyse_threads_text(&out, p, &t, &(struct analyse_style){.width = 80, .limit = 1});
+    assert_non_null(strstr(buf_cstr(&out), " 47.6 %        50  burn (7)\n... and 2 processes more\n"));
+    assert_null(strstr(buf_cstr(&out), "bash"));
 }
 
 static void one_thread_is_not_worth_a_table(void **state) {
@@ -323,6 +368,7 @@ int main(void) {
         cmocka_unit_test(padding_is_by_columns),
         cmocka_unit_test(the_margin_is_wilsons_interval),
         cmocka_unit_test(good_data_is_called_good_with_its_margin),
+        cmocka_unit_test(advice_on_generated_code_is_of_its_runtime),
         cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
         cmocka_unit_test(every_rule_has_its_grades),
         cmocka_unit_test(few_samples_and_silent_files_are_told),
@@ -330,6 +376,7 @@ int main(void) {
         cmocka_unit_test(a_line_is_one_row_whatever_functions_have_it),
         cmocka_unit_test(files_are_rows_too),
         cmocka_unit_test(threads_and_processes_have_their_shares),
+        cmocka_unit_test(a_thread_that_ran_two_programs_is_one),
         cmocka_unit_test(one_thread_is_not_worth_a_table),
         cmocka_unit_test(a_pattern_chooses_all_that_match),
         cmocka_unit_test(the_inverted_tree_begins_with_what_runs),

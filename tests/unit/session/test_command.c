@@ -1,6 +1,7 @@
 /* The command waits until scry samples it. */
 #include "../unit.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,7 +39,29 @@ static void a_command_whose_scry_was_killed_does_not_run(void **state) {
     rmdir(dir);
 }
 
+static void a_signal_that_came_before_the_command_ends_it(void **state) {
+    static const int signals[] = {SIGINT, SIGTERM};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        sigset_t set, before;
+        sigemptyset(&set);
+        sigaddset(&set, signals[i]);
+        assert_int_equal(sigprocmask(SIG_BLOCK, &set, &before), 0);
+        raise(signals[i]);
+        struct command c = {.limits = command_limits_now()};
+        char *argv[] = {"sleep", "20", NULL};
+        assert_int_equal(command_prepare(argv, &c, NULL), 0);
+        assert_int_equal(command_run(&c, "sleep", NULL), 0);
+        assert_int_equal(waitpid(c.pid, &c.status, 0), c.pid);
+        assert_true(WIFSIGNALED(c.status) && WTERMSIG(c.status) == signals[i]);
+        int taken;
+        assert_int_equal(sigwait(&set, &taken), 0); /* it is ours as well */
+        assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_command_whose_scry_was_killed_does_not_run)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_command_whose_scry_was_killed_does_not_run),
+                                       cmocka_unit_test(a_signal_that_came_before_the_command_ends_it)};
     return RUN_TESTS(tests);
 }

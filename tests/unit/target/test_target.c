@@ -213,6 +213,13 @@ static void what_cannot_be_read_is_refused_by_name(void **state) {
     assert_string_equal(err.text, "Process 1 (x) belongs to a, and b lacks CAP_SYS_PTRACE");
 }
 
+static void one_that_ended_has_its_name_and_nothing_else(void **state) {
+    _cleanup_(target_closep) struct target *t = NULL;
+    (void)state;
+    assert_int_equal(target_open_ended(4711, "ba\033sh", NULL, 0, NULL, &t, NULL), 0);
+    assert_string_equal(target_get_info(t)->comm, "ba?sh");
+}
+
 static void containers_are_known_by_their_cgroup(void **state) {
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     const char *const cases[][2] = {
@@ -437,6 +444,7 @@ int main(void) {
         cmocka_unit_test(memory_is_what_the_process_holds),
         cmocka_unit_test(a_replaced_file_is_opened_as_it_was),
         cmocka_unit_test(what_cannot_be_read_is_refused_by_name),
+        cmocka_unit_test(one_that_ended_has_its_name_and_nothing_else),
         cmocka_unit_test(containers_are_known_by_their_cgroup),
         cmocka_unit_test(ids_in_a_namespace_are_found_behind_many_groups),
         cmocka_unit_test(a_core_is_read_plain_and_compressed),
