@@ -21,6 +21,10 @@ enum {
 
 /* ---- setting up ---- */
 
+static bool watches_pids(const struct session_options *o) {
+    return !o->command && !o->all && !o->cgroup;
+}
+
 static int open_source(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
     _cleanup_(closep) int cgroup = o->cgroup ? target_open_cgroup(o->cgroup, err) : -1;
@@ -57,7 +61,7 @@ static int prepare_profile(struct capture *c, struct err *err) {
     c->walk = mem_alloc(sizeof(*c->walk));
     if (rc < 0 || !c->walk)
         return err_nomem(err);
-    c->processes = (struct process_table){.files = &c->files, .source = c->source};
+    c->processes = (struct process_table){.files = &c->files, .source = c->source, .waits = watches_pids(c->options)};
     rc = assembler_new(&c->files, &c->assembler, err);
     if (rc == 0 && c->options->kernel)
         assembler_prepare_kernel(c->assembler);
@@ -103,14 +107,10 @@ static int add_targets(struct capture *c, struct err *err) {
 
 /* ---- the loop ---- */
 
-static bool watches_pids(const struct session_options *o) {
-    return !o->command && !o->all && !o->cgroup;
-}
-
 static bool targets_ended(struct capture *c) {
     if (c->options->command)
         return command_ended(&c->command);
-    return watches_pids(c->options) && c->processes.count == 0;
+    return watches_pids(c->options) && process_table_ended(&c->processes);
 }
 
 /* What is due about once a second. */

@@ -34,6 +34,7 @@ void process_table_free(struct process_table *t) {
     u64_map_free(&t->refused);
     u64_map_free(&t->forked_by);
     mapped_log_free(&t->mapped);
+    departed_free(&t->departed);
     *t = (struct process_table){0};
 }
 
@@ -154,6 +155,18 @@ static void keep_fresh(struct process_table *t, struct session_process *p, uint6
         process_table_publish(t, p);
 }
 
+thread_id process_table_late_thread(struct process_table *t, const struct cpu_record_head *record) {
+    struct profile *profile = t->files->profile;
+    char comm[sizeof(record->comm) + 1] = {0};
+    memcpy(comm, record->comm, sizeof(record->comm));
+    thread_id departed = departed_thread(&t->departed, profile, record->tgid, record->tid, comm);
+    if (departed)
+        return departed;
+    string_id name = profile_string(profile, comm);
+    struct profile_thread thread = {.pid = record->tgid, .tid = record->tid, .process_name = name, .thread_name = name};
+    return profile_thread(profile, &thread);
+}
+
 struct session_process *process_table_get(struct process_table *t, const struct cpu_record_head *record) {
     struct session_process *p = process_table_find(t, record->tgid);
     uint64_t now = clock_monotonic_ns();
@@ -189,6 +202,7 @@ void process_table_forked(struct process_table *t, u32 parent, u32 child) {
         out_of_memory(t);
     u64_map_remove(&t->refused, child);
     drop(t, child); /* a number used again */
+    departed_forget(&t->departed, child);
     if (process_table_find(t, parent))
         process_table_open(t, child, NULL);
 }
@@ -220,10 +234,23 @@ void process_table_mapped(struct process_table *t, const struct cpu_mapped *mapp
     }
 }
 
-void process_table_exited(struct process_table *t, u32 pid) {
+/* Forgets a process that ended, but for whose it was. */
+static void see_off(struct process_table *t, u32 pid) {
+    struct session_process *p = process_table_find(t, pid);
+    if (!p)
+        return;
+    departed_add(&t->departed, p, t->waits);
     drop(t, pid);
+}
+
+void process_table_exited(struct process_table *t, u32 pid) {
+    see_off(t, pid);
     u64_map_remove(&t->forked_by, pid);
     u64_map_remove(&t->refused, pid);
+}
+
+bool process_table_ended(struct process_table *t) {
+    return t->count == 0 && !departed_wait(&t->departed);
 }
 
 static bool is_gone(struct session_process *p) {
@@ -248,7 +275,7 @@ void process_table_drop_ended(struct process_table *t, bool all) {
     for (size_t i = t->count; i-- > 0;) {
         struct session_process *p = t->all[i];
         if (p->ended || (all && is_gone(p)))
-            drop(t, (u32)p->pid);
+            see_off(t, (u32)p->pid);
     }
     if (!all)
         ask_some(t);

@@ -46,11 +46,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
 static thread_id thread_of(struct capture *c, struct session_process *p, const struct cpu_sample *s) {
     char comm[17] = {0};
     memcpy(comm, s->head.comm, 16);
-    if (p)
-        return session_process_thread(p, s->head.tid, comm);
-    string_id name = profile_string(c->profile, comm);
-    struct profile_thread t = {.pid = s->head.tgid, .tid = s->head.tid, .process_name = name, .thread_name = name};
-    return profile_thread(c->profile, &t);
+    return p ? session_process_thread(p, s->head.tid, comm) : process_table_late_thread(&c->processes, &s->head);
 }
 
 /* Until its exec the command is our own child, and our code is nobody's business. */
