@@ -85,7 +85,7 @@ static void judge(const struct profile *p, struct analyse_verdict *v) {
                 continue;
             struct analyse_concern *c = &v->concerns[v->n_concerns++];
             c->grade = grade;
-            c->advice = rules[i].advice;
+            c->advice = v->samples == 0 && profile_says_why_nothing_ran(p) ? "" : rules[i].advice;
             snprintf(c->text, sizeof(c->text), rules[i].text, measures[i]);
         }
 }

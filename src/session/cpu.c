@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/worker.h"
 #include "session/capture.h"
+#include "session/remarks.h"
 
 enum {
     POLL_MS = 25,         /* how late a sample is looked at, at most, */
@@ -27,7 +28,7 @@ static bool watches_pids(const struct session_options *o) {
 
 static int open_source(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
-    _cleanup_(closep) int cgroup = o->cgroup ? target_open_cgroup(o->cgroup, err) : -1;
+    int rc = o->cgroup ? group_open(&c->group, o->cgroup, err) : 0;
     struct cpu_options options = {
         .frequency = o->frequency,
         .kernel = o->kernel,
@@ -37,8 +38,8 @@ static int open_source(struct capture *c, struct err *err) {
         .max_processes = o->all || o->cgroup ? PROCESS_TABLE_MAX : 4096,
         .verbose = o->verbose,
     };
-    options.cgroup_fd = cgroup;
-    return o->cgroup && cgroup < 0 ? cgroup : cpu_source_open(&options, &c->source, err);
+    options.cgroup_fd = c->group.fd;
+    return rc < 0 ? rc : cpu_source_open(&options, &c->source, err);
 }
 
 static int prepare_profile(struct capture *c, struct err *err) {
@@ -121,6 +122,8 @@ static void keep_house(struct capture *c, uint64_t now) {
     tables_reclaim(c->tables);
     session_files_release(&c->files);
     process_table_drop_ended(&c->processes, watches_pids(c->options));
+    if (c->options->cgroup && group_look(&c->group, now) && cpu_source_set_cgroup(c->source, c->group.fd) < 0)
+        profile_note(c->profile, "The control group was made anew, and could not be followed");
 }
 
 static bool stop_requested(const struct session_options *o) {
@@ -134,7 +137,10 @@ static void report_progress(struct capture *c, uint64_t now) {
     c->last_progress_ns = now;
     c->options->progress(c->options->progress_ctx,
                          &(struct session_progress){.seconds = (double)(now - c->began_ns) / 1e9,
-                                                    .samples = c->profile->quality.samples_taken});
+                                                    .samples = c->profile->quality.samples_taken,
+                                                    .remark = c->group.gone_since_ns ? "the control group is gone, "
+                                                                                       "waiting for it to come back"
+                                                                                     : NULL});
 }
 
 /* Functions that were never seen before, as in a program that starts, are often forgotten as soon as they have
@@ -220,25 +226,7 @@ static void finish_quality(struct capture *c) {
     if (sampled_ns > 0)
         q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns;
     p->duration_ns = clock_monotonic_ns() - c->began_ns;
-}
-
-static void describe(struct capture *c) {
-    struct profile *p = c->profile;
-    const struct session_options *o = c->options;
-    char host[256] = "", text[512] = "";
-    gethostname(host, sizeof(host) - 1);
-    p->host = profile_string(p, host);
-    if (o->command)
-        snprintf(text, sizeof(text), "%s", o->command[0]);
-    else if (o->n_pids == 1 && c->processes.count)
-        snprintf(text, sizeof(text), "%s (pid %d)%s", profile_str(p, c->processes.all[0]->name), (int)o->pids[0],
-                 c->processes.count > 1 ? " and its children" : "");
-    else if (o->n_pids)
-        snprintf(text, sizeof(text), "%zu processes", o->n_pids);
-    else
-        snprintf(text, sizeof(text), "%s%s", o->cgroup ? "control group " : "the whole host",
-                 o->cgroup ? o->cgroup : "");
-    p->command = profile_string(p, text);
+    remarks_note(c);
 }
 
 static void capture_free(struct capture *c) {
@@ -247,6 +235,7 @@ static void capture_free(struct capture *c) {
     record_queue_free(&c->read_ahead);
     assembler_free(c->assembler);
     process_table_free(&c->processes);
+    group_close(&c->group);
     record_queue_free(&c->deferred);
     session_files_free(&c->files);
     tables_free(c->tables);
@@ -277,7 +266,7 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
         rc = add_targets(&c, err);
     if (rc < 0)
         return rc;
-    describe(&c);
+    remarks_describe(&c);
     c.profile->start_time_ns = clock_realtime_ns();
     c.began_ns = clock_monotonic_ns();
     rc = cpu_source_start(c.source, err);
