@@ -182,6 +182,7 @@ static int run(struct capture *c, struct err *err) {
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
             return 0; /* what there is by now is kept */
+        process_table_open_newcomers(&c->processes, now);
         keep_house(c, now);
         report_progress(c, now);
     }

@@ -28,13 +28,16 @@ void departed_forget(struct departed *d, u32 pid) {
         clear(e);
 }
 
-void departed_add(struct departed *d, struct session_process *p, bool wait) {
-    departed_forget(d, (u32)p->pid);
+void departed_add(struct departed *d, const struct profile_thread *as, struct u64_map *threads, bool wait) {
+    departed_forget(d, as->pid);
     struct departed_process *e = &d->all[d->next++ % DEPARTED_MOST];
     clear(e);
-    *e = (struct departed_process){.pid = (u32)p->pid, .as = session_process_identity(p), .threads = p->threads};
-    p->threads = (struct u64_map){0};
-    e->end_fd = wait ? (int)syscall(SYS_pidfd_open, p->pid, 0) : -1;
+    *e = (struct departed_process){.pid = as->pid, .as = *as};
+    if (threads) {
+        e->threads = *threads;
+        *threads = (struct u64_map){0};
+    }
+    e->end_fd = wait ? (int)syscall(SYS_pidfd_open, as->pid, 0) : -1;
 }
 
 thread_id departed_thread(struct departed *d, struct profile *profile, u32 pid, u32 tid, const char *comm) {

@@ -20,8 +20,9 @@ struct departed { /* zero-initialise to use */
     unsigned next;
 };
 
-/* `p`, which is to be closed, has ended. With `wait`, departed_wait() knows of its teardown. */
-void departed_add(struct departed *d, struct session_process *p, bool wait);
+/* A process has ended that is described by `as`. Takes *threads over, which may be NULL. With `wait`, departed_wait()
+ * knows of its teardown. */
+void departed_add(struct departed *d, const struct profile_thread *as, struct u64_map *threads, bool wait);
 /* Its number is another's now. */
 void departed_forget(struct departed *d, u32 pid);
 void departed_free(struct departed *d);
