@@ -9,6 +9,7 @@
 
 #include "session/assemble.h"
 #include "session/command.h"
+#include "session/displaced.h"
 #include "session/group.h"
 #include "session/process_table.h"
 #include "session/record_queue.h"
@@ -28,7 +29,8 @@ struct capture {
     struct command command;
     struct group group; /* with options->cgroup */
     bool command_runs;  /* it has been seen to exec */
-    uint64_t began_ns, self_cpu_ns;
+    uint64_t began_ns, ended_ns, self_cpu_ns;
+    struct displaced displaced;
     uint64_t last_house_ns, last_progress_ns;
     struct record_queue deferred;        /* samples whose walk is to be finished, */
     struct worker *worker;               /* … by whom: it may wait for the disk; NULL: nobody else */

@@ -119,6 +119,7 @@ static void keep_house(struct capture *c, uint64_t now) {
     if (now - c->last_house_ns < 1000000000)
         return;
     c->last_house_ns = now;
+    displaced_look(&c->displaced, now);
     tables_reclaim(c->tables);
     session_files_release(&c->files);
     process_table_drop_ended(&c->processes, watches_pids(c->options));
@@ -222,10 +223,12 @@ static void finish_quality(struct capture *c) {
     q->self_map_bytes = stats.map_bytes;
     q->probe_ns = stats.spent_ns;
     q->probe_runs = stats.taken;
-    /* The programs' own time and that of the interrupts, over the CPU time of what was sampled. */
-    double sampled_ns = (double)stats.due * (double)p->period_ns;
+    /* The programs' own time and that of the interrupts, over the CPU time of what was sampled; and what others waited for
+     * while scry ran: a target that runs seldom meets that seldom. */
+    double sampled_ns = (double)stats.due * (double)p->period_ns, wall_ns = (double)(c->ended_ns - c->began_ns);
     if (sampled_ns > 0)
-        q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns;
+        q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns +
+                            (double)c->displaced.total_ns / MAX(sampled_ns, wall_ns);
     p->duration_ns = clock_monotonic_ns() - c->began_ns;
     remarks_note(c);
 }
@@ -270,11 +273,14 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
     remarks_describe(&c);
     c.profile->start_time_ns = clock_realtime_ns();
     c.began_ns = clock_monotonic_ns();
+    displaced_look(&c.displaced, c.began_ns);
     rc = cpu_source_start(c.source, err);
     if (rc == 0 && o->command)
         rc = command_run(&c.command, o->command[0], err);
     if (rc == 0)
         rc = run(&c, err);
+    c.ended_ns = clock_monotonic_ns();
+    displaced_look(&c.displaced, c.ended_ns);
     cpu_source_stop(c.source);
     if (rc < 0)
         return rc;

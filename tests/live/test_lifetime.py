@@ -176,6 +176,16 @@ def test_commands_that_end_before_they_can_be_asked_have_names(tmp_path):
     assert loader >= 0.1 * whole, pprof.shares(p)  # what such commands do is to load their libraries
 
 
+def test_what_scry_runs_where_no_cpu_is_idle_counts_as_lost_speed(tmp_path):
+    with contextlib.ExitStack() as stack:
+        for _ in range(os.cpu_count() + 1):
+            stack.enter_context(Target([target("shares")]))
+        r = scry("cpu", "-d", 3, "--json", "--", "sh", "-c",
+                 "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done >/dev/null & sleep 3.5; kill $!")
+    told = r.json["quality"]
+    assert told["slowdown_bound"] > 0.1 * told["self_cpu_seconds"] / 3, (told, r)
+
+
 def test_what_scry_cannot_look_at_in_time_is_whole_all_the_same(tmp_path):
     """Code is mapped and used while scry is stopped: half a second of stacks that the kernel has no tables for."""
     path = tmp_path / "x.pb.gz"
