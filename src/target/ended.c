@@ -39,7 +39,7 @@ int target_open_ended(pid_t pid, const char *comm, const struct target_mapping *
         snprintf(t->info.container, sizeof(t->info.container), "%s", target_get_info(parent)->container);
     t->info.pid = t->info.ns_pid = pid;
     snprintf(t->info.comm, sizeof(t->info.comm), "%s", comm);
-    make_printable(t->info.comm, sizeof(t->info.comm));
+    make_printable(t->info.comm, strlen(t->info.comm));
     *ret = TAKE_PTR(t);
     return 0;
 }
