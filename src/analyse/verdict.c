@@ -103,7 +103,7 @@ static void judge(const struct profile *p, struct analyse_verdict *v) {
                 continue;
             struct analyse_concern *c = &v->concerns[v->n_concerns++];
             c->grade = grade;
-            c->advice = advice_of(p, &rules[i]);
+            c->advice = v->samples == 0 && profile_says_why_nothing_ran(p) ? "" : advice_of(p, &rules[i]);
             snprintf(c->text, sizeof(c->text), rules[i].text, measures[i]);
         }
 }

@@ -36,12 +36,13 @@ static int stop_signals(void) {
 
 static void show_progress(void *ctx, const struct session_progress *p) {
     const struct options *o = ctx;
-    char text[160], until[64] = "";
+    char text[200], until[64] = "";
+    const char *more = p->remark ? p->remark : !o->duration_ns ? "Ctrl-C ends it and keeps what was captured" : "";
     int digits = o->duration_ns && o->duration_ns < 10000000000 ? 1 : 0;
     if (o->duration_ns)
         snprintf(until, sizeof(until), " of %.*f s", digits, (double)o->duration_ns / 1e9);
-    snprintf(text, sizeof(text), "Sampling: %.*f s%s, %llu samples%s", digits, p->seconds, until,
-             (unsigned long long)p->samples, o->duration_ns ? "" : "; Ctrl-C ends it and keeps what was captured");
+    snprintf(text, sizeof(text), "Sampling: %.*f s%s, %llu samples%s%s", digits, p->seconds, until,
+             (unsigned long long)p->samples, more[0] ? "; " : "", more);
     terminal_progress(text);
 }
 

@@ -155,7 +155,7 @@ static void add_below_zero(struct buf *out, const struct profile *p, unsigned va
 static void add_quality(struct buf *out, const struct profile *p, const struct summary_style *style) {
     add_verdict(out, p, style);
     add_capture(out, p);
-    if (analyse_sample_count(p) == 0 && p->duration_ns)
+    if (analyse_sample_count(p) == 0 && p->duration_ns && !profile_says_why_nothing_ran(p))
         buf_adds(out, "Nothing of it ran when a sample was due: it slept, or it was too brief\n");
     if (p->quality.samples_taken) {
         add_stacks(out, p);

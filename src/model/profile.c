@@ -321,6 +321,14 @@ void profile_check_quality(struct profile *p) {
         q->slowdown_bound = -1;
 }
 
+bool profile_says_why_nothing_ran(const struct profile *p) {
+    static const char begin[] = PROFILE_NOTHING_RAN;
+    for (size_t i = 0; i < p->quality.n_notes; i++)
+        if (strncmp(profile_str(p, p->quality.notes[i]), begin, strlen(begin)) == 0)
+            return true;
+    return false;
+}
+
 void profile_note(struct profile *p, const char *fmt, ...) {
     char text[1024];
     va_list args;

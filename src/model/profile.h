@@ -181,6 +181,9 @@ void profile_count_truncated(struct profile *p, const char *reason, uint64_t cou
 void profile_check_quality(struct profile *p);
 /* Adds a sentence once; repeated notes are dropped. */
 void profile_note(struct profile *p, const char *fmt, ...) _printf_(2, 3);
+/* How the note begins that says why there is not one sample. */
+#define PROFILE_NOTHING_RAN "Nothing ran: "
+bool profile_says_why_nothing_ran(const struct profile *p);
 
 /* Value v of sample i. */
 static inline int64_t profile_value(const struct profile *p, size_t i, unsigned v) {

@@ -2,12 +2,15 @@
  *   cpu.c      sets it up, runs it, says what it cost
  *   records.c  when each record of the source is looked at, and by which thread
  *   samples.c  makes a stack of a sample
+ *   remarks.c  says what it was of, and why there is nothing
  * May use: what session/ may.
  * Must not: be seen by the rest of session/. */
 #pragma once
 
 #include "session/assemble.h"
 #include "session/command.h"
+#include "session/displaced.h"
+#include "session/group.h"
 #include "session/process_table.h"
 #include "session/record_queue.h"
 #include "session/session.h"
@@ -24,8 +27,10 @@ struct capture {
     struct assembler *assembler;
     struct process_table processes;
     struct command command;
-    bool command_runs; /* it has been seen to exec */
-    uint64_t began_ns, self_cpu_ns;
+    struct group group; /* with options->cgroup */
+    bool command_runs;  /* it has been seen to exec */
+    uint64_t began_ns, ended_ns, self_cpu_ns;
+    struct displaced displaced;
     uint64_t last_house_ns, last_progress_ns;
     struct record_queue deferred;        /* samples whose walk is to be finished, */
     struct worker *worker;               /* … by whom: it may wait for the disk; NULL: nobody else */

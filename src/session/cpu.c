@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/worker.h"
 #include "session/capture.h"
+#include "session/remarks.h"
 
 enum {
     POLL_MS = 25,         /* how late a sample is looked at, at most, */
@@ -21,9 +22,13 @@ enum {
 
 /* ---- setting up ---- */
 
+static bool watches_pids(const struct session_options *o) {
+    return !o->command && !o->all && !o->cgroup;
+}
+
 static int open_source(struct capture *c, struct err *err) {
     const struct session_options *o = c->options;
-    _cleanup_(closep) int cgroup = o->cgroup ? target_open_cgroup(o->cgroup, err) : -1;
+    int rc = o->cgroup ? group_open(&c->group, o->cgroup, err) : 0;
     struct cpu_options options = {
         .frequency = o->frequency,
         .kernel = o->kernel,
@@ -33,8 +38,8 @@ static int open_source(struct capture *c, struct err *err) {
         .max_processes = o->all || o->cgroup ? PROCESS_TABLE_MAX : 4096,
         .verbose = o->verbose,
     };
-    options.cgroup_fd = cgroup;
-    return o->cgroup && cgroup < 0 ? cgroup : cpu_source_open(&options, &c->source, err);
+    options.cgroup_fd = c->group.fd;
+    return rc < 0 ? rc : cpu_source_open(&options, &c->source, err);
 }
 
 static int prepare_profile(struct capture *c, struct err *err) {
@@ -57,7 +62,7 @@ static int prepare_profile(struct capture *c, struct err *err) {
     c->walk = mem_alloc(sizeof(*c->walk));
     if (rc < 0 || !c->walk)
         return err_nomem(err);
-    c->processes = (struct process_table){.files = &c->files, .source = c->source};
+    c->processes = (struct process_table){.files = &c->files, .source = c->source, .waits = watches_pids(c->options)};
     rc = assembler_new(&c->files, &c->assembler, err);
     if (rc == 0 && c->options->kernel)
         assembler_prepare_kernel(c->assembler);
@@ -103,14 +108,10 @@ static int add_targets(struct capture *c, struct err *err) {
 
 /* ---- the loop ---- */
 
-static bool watches_pids(const struct session_options *o) {
-    return !o->command && !o->all && !o->cgroup;
-}
-
 static bool targets_ended(struct capture *c) {
     if (c->options->command)
         return command_ended(&c->command);
-    return watches_pids(c->options) && c->processes.count == 0;
+    return watches_pids(c->options) && process_table_ended(&c->processes);
 }
 
 /* What is due about once a second. */
@@ -118,9 +119,12 @@ static void keep_house(struct capture *c, uint64_t now) {
     if (now - c->last_house_ns < 1000000000)
         return;
     c->last_house_ns = now;
+    displaced_look(&c->displaced, now);
     tables_reclaim(c->tables);
     session_files_release(&c->files);
     process_table_drop_ended(&c->processes, watches_pids(c->options));
+    if (c->options->cgroup && group_look(&c->group, now) && cpu_source_set_cgroup(c->source, c->group.fd) < 0)
+        profile_note(c->profile, "The control group was made anew, and could not be followed");
 }
 
 static bool stop_requested(const struct session_options *o) {
@@ -134,7 +138,10 @@ static void report_progress(struct capture *c, uint64_t now) {
     c->last_progress_ns = now;
     c->options->progress(c->options->progress_ctx,
                          &(struct session_progress){.seconds = (double)(now - c->began_ns) / 1e9,
-                                                    .samples = c->profile->quality.samples_taken});
+                                                    .samples = c->profile->quality.samples_taken,
+                                                    .remark = c->group.gone_since_ns ? "the control group is gone, "
+                                                                                       "waiting for it to come back"
+                                                                                     : NULL});
 }
 
 /* Functions that were never seen before, as in a program that starts, are often forgotten as soon as they have
@@ -176,6 +183,7 @@ static int run(struct capture *c, struct err *err) {
             return err_set(err, rc, NULL, "Reading samples failed: %s", strerror(-rc));
         if (c->profile->profile_failed)
             return 0; /* what there is by now is kept */
+        process_table_open_newcomers(&c->processes, now);
         keep_house(c, now);
         report_progress(c, now);
     }
@@ -215,30 +223,14 @@ static void finish_quality(struct capture *c) {
     q->self_map_bytes = stats.map_bytes;
     q->probe_ns = stats.spent_ns;
     q->probe_runs = stats.taken;
-    /* The programs' own time and that of the interrupts, over the CPU time of what was sampled. */
-    double sampled_ns = (double)stats.due * (double)p->period_ns;
+    /* The programs' own time and that of the interrupts, over the CPU time of what was sampled; and what others waited for
+     * while scry ran: a target that runs seldom meets that seldom. */
+    double sampled_ns = (double)stats.due * (double)p->period_ns, wall_ns = (double)(c->ended_ns - c->began_ns);
     if (sampled_ns > 0)
-        q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns;
+        q->slowdown_bound = (double)(stats.spent_ns + stats.interrupts_ns) / sampled_ns +
+                            (double)c->displaced.total_ns / MAX(sampled_ns, wall_ns);
     p->duration_ns = clock_monotonic_ns() - c->began_ns;
-}
-
-static void describe(struct capture *c) {
-    struct profile *p = c->profile;
-    const struct session_options *o = c->options;
-    char host[256] = "", text[512] = "";
-    gethostname(host, sizeof(host) - 1);
-    p->host = profile_string(p, host);
-    if (o->command)
-        snprintf(text, sizeof(text), "%s", o->command[0]);
-    else if (o->n_pids == 1 && c->processes.count)
-        snprintf(text, sizeof(text), "%s (pid %d)%s", profile_str(p, c->processes.all[0]->name), (int)o->pids[0],
-                 c->processes.count > 1 ? " and its children" : "");
-    else if (o->n_pids)
-        snprintf(text, sizeof(text), "%zu processes", o->n_pids);
-    else
-        snprintf(text, sizeof(text), "%s%s", o->cgroup ? "control group " : "the whole host",
-                 o->cgroup ? o->cgroup : "");
-    p->command = profile_string(p, text);
+    remarks_note(c);
 }
 
 /* A command may end and leave a daemon behind. */
@@ -261,6 +253,7 @@ static void capture_free(struct capture *c) {
     record_queue_free(&c->read_ahead);
     assembler_free(c->assembler);
     process_table_free(&c->processes);
+    group_close(&c->group);
     record_queue_free(&c->deferred);
     session_files_free(&c->files);
     tables_free(c->tables);
@@ -294,14 +287,17 @@ int session_cpu(const struct session_options *o, struct profile **ret, struct se
         rc = add_targets(&c, err);
     if (rc < 0)
         return rc;
-    describe(&c);
+    remarks_describe(&c);
     c.profile->start_time_ns = clock_realtime_ns();
     c.began_ns = clock_monotonic_ns();
+    displaced_look(&c.displaced, c.began_ns);
     rc = cpu_source_start(c.source, err);
     if (rc == 0 && o->command)
         rc = command_run(&c.command, o->command[0], err);
     if (rc == 0)
         rc = run(&c, err);
+    c.ended_ns = clock_monotonic_ns();
+    displaced_look(&c.displaced, c.ended_ns);
     struct session_command command = {.pid = c.command.pid, .ended = c.command.reaped, .status = c.command.status};
     find_left(&c, &command);
     cpu_source_stop(c.source);

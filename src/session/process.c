@@ -391,6 +391,11 @@ static thread_id known_thread(struct session_process *p, u32 tid, uint64_t *know
     return id;
 }
 
+struct profile_thread session_process_identity(const struct session_process *p) {
+    return (struct profile_thread){
+        .pid = (uint32_t)p->pid, .process_name = p->name, .container = p->container, .runtime = p->runtime_name};
+}
+
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm) {
     uint64_t *known = u64_map_get(&p->threads, tid);
     if (known)
@@ -401,14 +406,9 @@ thread_id session_process_thread(struct session_process *p, u32 tid, const char 
         snprintf(name, sizeof(name), "%s", comm);
     else if (!named)
         target_thread_name(p->target, (pid_t)tid, name, sizeof(name));
-    struct profile_thread t = {
-        .pid = (uint32_t)p->pid,
-        .tid = tid,
-        .process_name = p->name,
-        .thread_name = profile_string(p->files->profile, name),
-        .container = p->container,
-        .runtime = p->runtime_name,
-    };
+    struct profile_thread t = session_process_identity(p);
+    t.tid = tid;
+    t.thread_name = profile_string(p->files->profile, name);
     thread_id id = profile_thread(p->files->profile, &t);
     if (u64_map_put(&p->threads, tid, id | (named ? 0 : KERNEL_NAME)) < 0)
         p->files->profile->profile_failed = true;

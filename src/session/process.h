@@ -97,6 +97,9 @@ void session_process_read_names(struct session_process *p, struct session_proces
  * target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);
 
+/* What all its threads have in common in the profile. */
+struct profile_thread session_process_identity(const struct session_process *p);
+
 /* The mappings that were in force at `time_ns`, or the oldest that are known; and in *ret_before, which may be
  * NULL, those that the walk went by until they were published. */
 const struct process_snapshot *session_process_at(const struct session_process *p, uint64_t time_ns,

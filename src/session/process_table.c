@@ -34,6 +34,8 @@ void process_table_free(struct process_table *t) {
     u64_map_free(&t->refused);
     u64_map_free(&t->forked_by);
     mapped_log_free(&t->mapped);
+    departed_free(&t->departed);
+    newcomers_free(&t->newcomers);
     *t = (struct process_table){0};
 }
 
@@ -59,19 +61,6 @@ bool process_table_depends(const struct process_table *t, u32 pid, u32 on) {
     return pid == on;
 }
 
-struct session_process *process_table_parent(const struct process_table *t, u32 pid, bool same_code) {
-    for (unsigned generation = 0; generation < GENERATIONS; generation++) {
-        uint64_t *parent = u64_map_get(&t->forked_by, pid);
-        if (!parent || (same_code && *parent & EXECED))
-            return NULL;
-        struct session_process *p = process_table_find(t, (u32)*parent);
-        if (p)
-            return p;
-        pid = (u32)*parent;
-    }
-    return NULL;
-}
-
 /* ---- opening ---- */
 
 static bool full(struct process_table *t) {
@@ -89,6 +78,7 @@ static struct session_process *add(struct process_table *t, struct session_proce
         return NULL;
     }
     p->seen_ns = clock_monotonic_ns();
+    newcomers_remove(&t->newcomers, (u32)p->pid);
     t->all[t->count++] = p;
     process_table_publish(t, p);
     return p;
@@ -99,6 +89,21 @@ struct session_process *process_table_open(struct process_table *t, u32 pid, str
     if (full(t) || session_process_open(t->files, (pid_t)pid, &p, err) < 0)
         return NULL;
     return add(t, p);
+}
+
+struct session_process *process_table_parent(struct process_table *t, u32 pid, bool same_code) {
+    for (unsigned generation = 0; generation < GENERATIONS; generation++) {
+        uint64_t *parent = u64_map_get(&t->forked_by, pid);
+        if (!parent || (same_code && *parent & EXECED))
+            return NULL;
+        pid = (u32)*parent;
+        struct session_process *p = process_table_find(t, pid);
+        if (!p && same_code && newcomers_remove(&t->newcomers, pid))
+            p = process_table_open(t, pid, NULL);
+        if (p)
+            return p;
+    }
+    return NULL;
 }
 
 /* A process that ended before it could be asked, from what the kernel told when it mapped its code. */
@@ -139,11 +144,15 @@ static struct session_process *open_either(struct process_table *t, const struct
     return p;
 }
 
-const char *process_table_missing(const struct process_table *t, u32 pid) {
-    const uint64_t *again = u64_map_get(&t->refused, pid);
-    return again && *again & FORBIDDEN ? "[not walked: scry may not read the process]"
-           : again && *again & FOREIGN ? "[not walked: a 32-bit program]"
-                                       : "[not walked: the process had ended]";
+const char *process_table_missing(const struct process_table *t, const struct cpu_record_head *record) {
+    const uint64_t *again = u64_map_get(&t->refused, record->tgid);
+    if (again && *again & FORBIDDEN)
+        return "[not walked: scry may not read the process]";
+    if (again && *again & FOREIGN)
+        return "[not walked: a 32-bit program]";
+    return mapped_new_image(&t->mapped, record->tgid, record->time_ns, UINT64_MAX)
+               ? "[not walked: the process had become another program]"
+               : "[not walked: the process had ended]";
 }
 
 static void keep_fresh(struct process_table *t, struct session_process *p, uint64_t now) {
@@ -152,6 +161,22 @@ static void keep_fresh(struct process_table *t, struct session_process *p, uint6
         changed = session_process_refresh(p);
     if (session_process_attach_runtime(p, now) || changed)
         process_table_publish(t, p);
+}
+
+thread_id process_table_late_thread(struct process_table *t, const struct cpu_record_head *record) {
+    struct profile *profile = t->files->profile;
+    char comm[sizeof(record->comm) + 1] = {0};
+    memcpy(comm, record->comm, sizeof(record->comm));
+    thread_id departed = departed_thread(&t->departed, profile, record->tgid, record->tid, comm);
+    if (departed)
+        return departed;
+    const struct session_process *parent = process_table_parent(t, record->tgid, true);
+    string_id name = profile_string(profile, comm);
+    struct profile_thread thread = parent ? session_process_identity(parent) : (struct profile_thread){0};
+    thread.pid = record->tgid;
+    thread.tid = record->tid;
+    thread.process_name = thread.thread_name = name;
+    return profile_thread(profile, &thread);
 }
 
 struct session_process *process_table_get(struct process_table *t, const struct cpu_record_head *record) {
@@ -184,13 +209,29 @@ static void drop(struct process_table *t, u32 pid) {
         out_of_memory(t);
 }
 
+/* Until it is opened a child goes by its parent's list of mappings, and a new program by none. */
+static void await(struct process_table *t, u32 pid) {
+    if (newcomers_add(&t->newcomers, pid, clock_monotonic_ns()) < 0)
+        out_of_memory(t);
+}
+
+void process_table_open_newcomers(struct process_table *t, uint64_t now_ns) {
+    bool postponed;
+    for (u32 pid; (pid = newcomers_due(&t->newcomers, now_ns, &postponed));)
+        if (postponed)
+            cpu_source_forget_process(t->source, pid); /* its parent may end by then, and take the list along */
+        else if (!process_table_find(t, pid))
+            process_table_open(t, pid, NULL);
+}
+
 void process_table_forked(struct process_table *t, u32 parent, u32 child) {
     if (u64_map_put(&t->forked_by, child, parent) < 0)
         out_of_memory(t);
     u64_map_remove(&t->refused, child);
     drop(t, child); /* a number used again */
-    if (process_table_find(t, parent))
-        process_table_open(t, child, NULL);
+    departed_forget(&t->departed, child);
+    if (process_table_find(t, parent) || newcomers_has(&t->newcomers, parent))
+        await(t, child);
 }
 
 void process_table_execed(struct process_table *t, u32 pid) {
@@ -199,7 +240,7 @@ void process_table_execed(struct process_table *t, u32 pid) {
         *parent |= EXECED;
     u64_map_remove(&t->refused, pid);
     drop(t, pid);
-    process_table_open(t, pid, NULL);
+    await(t, pid);
 }
 
 /* What is at an address may have changed. */
@@ -220,10 +261,37 @@ void process_table_mapped(struct process_table *t, const struct cpu_mapped *mapp
     }
 }
 
-void process_table_exited(struct process_table *t, u32 pid) {
+/* Forgets a process that ended, but for whose it was. */
+static void see_off(struct process_table *t, u32 pid) {
+    struct session_process *p = process_table_find(t, pid);
+    if (!p)
+        return;
+    struct profile_thread as = session_process_identity(p);
+    departed_add(&t->departed, &as, &p->threads, t->waits);
     drop(t, pid);
+}
+
+/* Of one that was never opened no more is known than whose child it was. */
+static void see_newcomer_off(struct process_table *t, u32 pid) {
+    if (!newcomers_remove(&t->newcomers, pid))
+        return;
+    const struct session_process *parent = process_table_parent(t, pid, true);
+    if (!parent)
+        return;
+    struct profile_thread as = session_process_identity(parent);
+    as.pid = pid;
+    departed_add(&t->departed, &as, NULL, t->waits);
+}
+
+void process_table_exited(struct process_table *t, u32 pid) {
+    see_off(t, pid);
+    see_newcomer_off(t, pid);
     u64_map_remove(&t->forked_by, pid);
     u64_map_remove(&t->refused, pid);
+}
+
+bool process_table_ended(struct process_table *t) {
+    return t->count == 0 && t->newcomers.count == 0 && !departed_wait(&t->departed);
 }
 
 static bool is_gone(struct session_process *p) {
@@ -248,7 +316,7 @@ void process_table_drop_ended(struct process_table *t, bool all) {
     for (size_t i = t->count; i-- > 0;) {
         struct session_process *p = t->all[i];
         if (p->ended || (all && is_gone(p)))
-            drop(t, (u32)p->pid);
+            see_off(t, (u32)p->pid);
     }
     if (!all)
         ask_some(t);

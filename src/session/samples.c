@@ -46,11 +46,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
 static thread_id thread_of(struct capture *c, struct session_process *p, const struct cpu_sample *s) {
     char comm[17] = {0};
     memcpy(comm, s->head.comm, 16);
-    if (p)
-        return session_process_thread(p, s->head.tid, comm);
-    string_id name = profile_string(c->profile, comm);
-    struct profile_thread t = {.pid = s->head.tgid, .tid = s->head.tid, .process_name = name, .thread_name = name};
-    return profile_thread(c->profile, &t);
+    return p ? session_process_thread(p, s->head.tid, comm) : process_table_late_thread(&c->processes, &s->head);
 }
 
 /* Until its exec the command is our own child, and our code is nobody's business. */
@@ -65,8 +61,12 @@ static bool has_user_stack(const struct capture *c, const struct cpu_sample *s) 
     return s->flags & CPU_SAMPLE_USER && !replaced && !is_starting(c, s);
 }
 
-/* The process that a sample names, opened at first sight if its code is to be walked. */
+/* The process that a sample names, opened at first sight if its code is to be walked. In execve() that was the parent's,
+ * and by now may be another's. */
 static struct session_process *process_of(struct capture *c, const struct cpu_sample *s, bool user) {
+    if (user && s->flags & CPU_SAMPLE_EXECVE && !process_table_find(&c->processes, s->head.tgid) &&
+        process_table_parent(&c->processes, s->head.tgid, true))
+        return NULL;
     return user ? process_table_get(&c->processes, &s->head) : process_table_find(&c->processes, s->head.tgid);
 }
 
@@ -104,7 +104,7 @@ static void place_walk(struct capture *c, const struct sample_view *v, struct se
     }
     if (!in->walk)
         in->missing =
-            p ? "[not walked: the process had just appeared]" : process_table_missing(&c->processes, s->head.tgid);
+            p ? "[not walked: the process had just appeared]" : process_table_missing(&c->processes, &s->head);
 }
 
 void capture_take_sample(struct capture *c, const struct sample_view *v) {

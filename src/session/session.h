@@ -11,6 +11,7 @@
 struct session_progress {
     double seconds; /* since sampling began */
     uint64_t samples;
+    const char *remark; /* what keeps it from sampling now; NULL = nothing */
 };
 
 struct session_options {

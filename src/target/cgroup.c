@@ -72,6 +72,15 @@ static int open_group(const char *path) {
     return fs.f_type == CGROUP2_SUPER_MAGIC ? TAKE_FD(fd) : -EMEDIUMTYPE;
 }
 
+int target_open_cgroup_within(const char *path) {
+    char mount[4096];
+    int rc = find_mount(mount, sizeof(mount));
+    if (rc < 0)
+        return rc;
+    _cleanup_(freep) char *within = mem_printf("%s/%s", mount, path + strspn(path, "/"));
+    return within ? open_group(within) : -ENOMEM;
+}
+
 int target_open_cgroup(const char *path, struct err *err) {
     int given = open_group(path);
     if (given >= 0)

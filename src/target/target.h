@@ -55,6 +55,18 @@ int target_descendants(pid_t pid, pid_t **ret, size_t *ret_count);
 /* Opens a control group of version 2: a directory of its file system, or a path within that, with or without the first
  * "/". A descriptor the caller closes, or negative errno with a sentence. */
 int target_open_cgroup(const char *path, struct err *err);
+/* The same of a path within that file system, without a sentence. */
+int target_open_cgroup_within(const char *path);
+
+struct target_group_state {
+    bool frozen;    /* nothing in it runs until it is thawed */
+    bool populated; /* there are processes in it or below */
+};
+struct target_group_state target_group_state(int group_fd);
+
+/* Why a process that is there does not run, nor will by itself. */
+enum target_standstill { TARGET_NOT_STILL, TARGET_STOPPED, TARGET_TRACED, TARGET_FROZEN };
+enum target_standstill target_standstill(pid_t pid);
 
 struct target; /* opaque: live process or core file */
 

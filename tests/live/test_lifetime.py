@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import time
 
 import pprof
 import pytest
-from conftest import Capture, assert_shares, rooted
+from conftest import Capture, assert_shares, in_kernel, rooted
 from harness import SOURCES, Target, pythons, scry, scry_path, start_scry, target
 
 
@@ -140,6 +141,52 @@ def test_a_storm_of_children_of_two_milliseconds_is_kept(capture):
     assert 1 - c.total().get("parent_work", 0) >= truth - 0.1, c.total()
 
 
+def assert_all_is_there(path, truth_ns):
+    """By the kernel's account of the processes themselves."""
+    p = pprof.read(path)
+    assert p.total(p.value_index("cpu")) == pytest.approx(truth_ns, rel=0.05), (pprof.count(p), truth_ns)
+
+
+def test_what_takes_down_a_process_is_its_own_time(tmp_path):
+    path = tmp_path / "x.pb.gz"
+    r = scry("cpu", "-F", 997, "-o", path, "--", target("heavy"), 40, 64)
+    assert r.status == 0, r
+    assert_all_is_there(path, json.loads(r.out.splitlines()[1])["cpu_ns"])
+
+
+def test_a_process_is_sampled_until_nothing_is_left_of_it(tmp_path):
+    """Its end is told before its memory is given back: that of its children, and its own."""
+    path = tmp_path / "x.pb.gz"
+    with Target([target("heavy"), 40, 64, "wait"]) as t:
+        s = start_scry("cpu", "-p", t.pid, "-F", 997, "-o", path)
+        wait_until_sampling(s)
+        truth = t.ask(30)["cpu_ns"]
+        _, err = s.communicate(timeout=30)
+    assert s.returncode == 0, err
+    assert_all_is_there(path, truth)
+
+
+def test_what_takes_down_a_process_has_its_name(tmp_path):
+    source = tmp_path / "large.py"
+    source.write_text("import os\n"
+                      "data = bytearray(256 << 20)\n"
+                      "for i in range(0, len(data), 4096): data[i] = 1\n"
+                      "print('{\"ready\": %d}' % os.getpid(), flush=True)\n"
+                      "input()\n"
+                      "os._exit(0)\n")
+    path = tmp_path / "x.pb.gz"
+    with Target([pythons()[0], source], stdin=subprocess.PIPE) as t:
+        s = start_scry("cpu", "-p", t.pid, "-F", 2999, "-o", path)
+        wait_until_sampling(s)
+        t.process.stdin.write(b"\n")
+        t.process.stdin.close()
+        _, err = s.communicate(timeout=30)
+    p = pprof.read(path)
+    torn_down = [sample for sample in p.samples if all(in_kernel(f) for f in sample.frames)]
+    assert s.returncode == 0 and len(torn_down) > 10, (pprof.shares(p), err)
+    assert {sample.labels.get("runtime", "")[:6] for sample in torn_down} == {"python"}, [s.labels for s in torn_down]
+
+
 def test_programs_that_live_for_a_moment_have_whole_stacks(tmp_path):
     path = tmp_path / "x.pb.gz"
     program = "import time\nwhile time.process_time() < 0.1: pass"
@@ -188,6 +235,16 @@ def test_a_python_that_was_forked_and_has_ended_is_named_by_its_parent(tmp_path)
     assert r.status == 0, r
     shares = pprof.shares(pprof.read(path))
     assert shares.get("handle", 0) > 0.1 and shares.get("[Python code that is gone]", 0) <= 0.002, shares
+
+
+def test_what_scry_runs_where_no_cpu_is_idle_counts_as_lost_speed(tmp_path):
+    with contextlib.ExitStack() as stack:
+        for _ in range(os.cpu_count() + 1):
+            stack.enter_context(Target([target("shares")]))
+        r = scry("cpu", "-d", 3, "--json", "--", "sh", "-c",
+                 "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done >/dev/null & sleep 3.5; kill $!")
+    told = r.json["quality"]
+    assert told["slowdown_bound"] > 0.1 * told["self_cpu_seconds"] / 3, (told, r)
 
 
 def test_what_scry_cannot_look_at_in_time_is_whole_all_the_same(tmp_path):

@@ -55,6 +55,15 @@ struct {
     __type(value, u32);
 } targets SEC(".maps");
 
+/* Targets that end: the teardown of a process is its own time, and from Linux 6.16 on its end is told before that. When
+ * the process began: numbers are used again. Nobody takes an entry out; the oldest go. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, u32);
+    __type(value, u64);
+} ending SEC(".maps");
+
 /* How often a stack copy was shipped for a process; user space clears the entry when it changed
  * something. Bounds the cost of a process that cannot be walked. */
 struct {
@@ -163,12 +172,25 @@ static __always_inline struct table_process *look_at_process(struct cpu_scratch 
     return &s->seen.process;
 }
 
-static __always_inline int wanted(u32 tgid) {
+/* Whether a process is being torn down: all its threads are on their way out. */
+static __always_inline int ends(struct task_struct *task) {
+    return task->flags & KERNEL_PF_EXITING && task->signal->live.counter == 0;
+}
+
+static __always_inline int wanted_to_its_end(struct task_struct *task, u32 tgid) {
+    if (!(task->flags & KERNEL_PF_EXITING))
+        return 0;
+    u64 *began = bpf_map_lookup_elem(&ending, &tgid);
+    return began && *began == task->group_leader->start_time;
+}
+
+static __always_inline int wanted(struct task_struct *task, u32 tgid) {
     if (filter_mode == CPU_FILTER_ALL)
         return tgid != own_tgid;
     if (filter_mode == CPU_FILTER_CGROUP)
         return tgid != own_tgid && bpf_current_task_under_cgroup(&cgroups, 0) == 1;
-    return was_seen(scratch_here(), tgid) || bpf_map_lookup_elem(&targets, &tgid) != NULL;
+    return was_seen(scratch_here(), tgid) || bpf_map_lookup_elem(&targets, &tgid) != NULL ||
+           wanted_to_its_end(task, tgid);
 }
 
 /* ---- registers ---- */
@@ -418,7 +440,7 @@ static __always_inline void take_sample(const struct interrupted *at, struct tas
         state->ticked++;
     begin_sample(s, task, tgid);
     int missed = 0;
-    if (!(task->flags & KERNEL_PF_KTHREAD) && task->mm)
+    if (!(task->flags & KERNEL_PF_KTHREAD) && task->mm && !ends(task))
         missed = sample_user(at, task, s, tgid);
     else
         s->sample.flags |= CPU_SAMPLE_IN_KERNEL;
@@ -446,7 +468,7 @@ int sample_cpu(struct bpf_perf_event_data *ctx) {
     struct interrupted at = {.ctx = ctx, .by_timer = 1, .in_user = (ctx->regs.cs & 3) != 0};
     struct task_struct *task = bpf_get_current_task_btf();
     u32 tgid = task->pid ? visible_pid(task->group_leader) : 0;
-    if (tgid && wanted(tgid))
+    if (tgid && wanted(task, tgid))
         take_sample(&at, task, tgid);
     return 0;
 }
@@ -467,7 +489,7 @@ static __always_inline u32 what_is(struct task_struct *task, u32 tgid) {
         return CPU_RUNS_IDLE;
     if (tgid == own_tgid)
         return CPU_RUNS_SCRY;
-    return filter_mode != CPU_FILTER_PIDS || (tgid && wanted(tgid)) ? CPU_RUNS_TARGET : CPU_RUNS_OTHER;
+    return filter_mode != CPU_FILTER_PIDS || (tgid && wanted(task, tgid)) ? CPU_RUNS_TARGET : CPU_RUNS_OTHER;
 }
 
 /* Run on a CPU by an interrupt from another (BPF_F_TEST_RUN_ON_CPU). */
@@ -477,7 +499,7 @@ int sample_tick(void *ctx) {
     u32 tgid = visible_pid(task->group_leader), runs = what_is(task, tgid);
     if (runs != CPU_RUNS_SCRY)
         state_of(bpf_get_smp_processor_id())->runs = runs;
-    if (runs != CPU_RUNS_TARGET || !tgid || (filter_mode == CPU_FILTER_CGROUP && !wanted(tgid)))
+    if (runs != CPU_RUNS_TARGET || !tgid || (filter_mode == CPU_FILTER_CGROUP && !wanted(task, tgid)))
         return 0;
     struct interrupted at = {.ctx = ctx, .in_user = stack_to_registers(task) < KERNEL_STACK_BYTES};
     if (!tick_frames) {
@@ -567,6 +589,10 @@ int BPF_PROG(follow_exit, struct task_struct *task) {
     u32 tgid = visible_pid(task->group_leader);
     if (!tgid || !(followed(tgid) || bpf_map_lookup_elem(&targets, &tgid)))
         return 0;
+    if (filter_mode == CPU_FILTER_PIDS) {
+        u64 began = task->group_leader->start_time;
+        bpf_map_update_elem(&ending, &tgid, &began, BPF_ANY);
+    }
     bpf_map_delete_elem(&processes, &tgid);
     bpf_map_delete_elem(&targets, &tgid);
     __sync_fetch_and_add(&processes_changed, 1);

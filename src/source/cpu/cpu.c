@@ -89,6 +89,10 @@ static uint32_t pid_namespace_inode(void) {
     return (uint32_t)st.st_ino;
 }
 
+bool cpu_source_sees_all(void) {
+    return pid_namespace_inode() == 0;
+}
+
 /* Room for about a second of ordinary stacks; it counts twice in our resident set. */
 static u32 ring_bytes(unsigned frequency) {
     return frequency <= 250 ? 2 << 20 : frequency <= 2000 ? 8 << 20 : 16 << 20;
@@ -151,9 +155,9 @@ static int load(struct cpu_source *s, struct err *err) {
     if (rc < 0)
         return cpu_explain_failure(rc, err);
     if (s->options.filter == CPU_FILTER_CGROUP) {
-        u32 zero = 0, fd = (u32)s->options.cgroup_fd;
-        if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.cgroups), &zero, &fd, BPF_ANY) < 0)
-            return err_set(err, -errno, "Name a cgroup v2 directory under /sys/fs/cgroup",
+        rc = cpu_source_set_cgroup(s, s->options.cgroup_fd);
+        if (rc < 0)
+            return err_set(err, rc, "Name a cgroup v2 directory under /sys/fs/cgroup",
                            "That is not a cgroup v2 directory");
     }
     s->ring = ring_buffer__new(bpf_map__fd(s->bpf->maps.events), on_record, s, NULL);
@@ -230,6 +234,11 @@ struct unwind_rule *cpu_source_rules(struct cpu_source *s) {
 }
 
 /* ---- processes ---- */
+
+int cpu_source_set_cgroup(struct cpu_source *s, int cgroup_fd) {
+    u32 zero = 0, fd = (u32)cgroup_fd;
+    return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.cgroups), &zero, &fd, BPF_ANY) < 0 ? -errno : 0;
+}
 
 int cpu_source_add_target(struct cpu_source *s, u32 pid) {
     u32 target = CPU_TARGET;

@@ -32,6 +32,10 @@ void *cpu_source_new_chunk(void *source, u32 index);
 void cpu_source_free_chunk(void *source, u32 index, void *chunk);
 struct unwind_rule *cpu_source_rules(struct cpu_source *s);
 
+/* Whether processes of the whole machine are seen: not from within a pid namespace of its own, as of a container. */
+bool cpu_source_sees_all(void);
+/* CPU_FILTER_CGROUP: sample that one from now on. 0 or negative errno. */
+int cpu_source_set_cgroup(struct cpu_source *s, int cgroup_fd);
 /* CPU_FILTER_PIDS: sample this process and its future children. */
 /* Those that are followed now: the targets, and what they started. Returns how many of them were put into `ret`. */
 size_t cpu_source_targets(struct cpu_source *s, u32 *ret, size_t most);

@@ -46,6 +46,7 @@ struct task_struct {
     unsigned int __state;
     unsigned int flags;
     unsigned int in_execve : 1;
+    unsigned long long start_time;
     struct mm_struct *mm;
     struct task_struct *group_leader;
     struct pid *thread_pid;
@@ -58,4 +59,9 @@ struct pt_regs___kernel {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 } CORE;
 
-enum { KERNEL_PF_KTHREAD = 0x00200000, KERNEL_TASK_RUNNING = 0, KERNEL_STACK_BYTES = 16384 };
+enum {
+    KERNEL_PF_EXITING = 0x00000004,
+    KERNEL_PF_KTHREAD = 0x00200000,
+    KERNEL_TASK_RUNNING = 0,
+    KERNEL_STACK_BYTES = 16384
+};

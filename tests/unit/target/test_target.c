@@ -434,6 +434,14 @@ static void a_compressed_core_may_end_with_a_full_buffer(void **state) {
     free(packed);
 }
 
+static void a_process_that_ended_has_the_name_it_had(void **state) {
+    (void)state;
+    struct target *t;
+    assert_int_equal(target_open_ended(7, "read\nlink", NULL, 0, NULL, &t, NULL), 0);
+    assert_string_equal(target_get_info(t)->comm, "read?link");
+    target_close(t);
+}
+
 int main(void) {
     shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const struct CMUnitTest tests[] = {
@@ -452,6 +460,7 @@ int main(void) {
         cmocka_unit_test(the_mount_of_control_groups_is_found),
         cmocka_unit_test(what_is_no_control_group_is_refused_with_advice),
         cmocka_unit_test(a_compressed_core_may_end_with_a_full_buffer),
+        cmocka_unit_test(a_process_that_ended_has_the_name_it_had),
     };
     return RUN_TESTS(tests);
 }
