@@ -186,7 +186,7 @@ static void write_remarks(const struct writer *w, struct buf *out) {
     const struct profile *p = w->p;
     if (w->below_zero)
         buf_addf(out, "# %zu values below zero are left out: folded stacks have none\n", w->below_zero);
-    if (!p->n_value_types)
+    if (!p->n_value_types || !w->n_lines) /* a remark alone would be no profile */
         return;
     _cleanup_(buf_free) struct buf plain = {0};
     const struct profile_value_type *v = &p->value_types[counted_value(p)];
