@@ -157,24 +157,29 @@ static bool hurry(void) {
     return getpriority(PRIO_PROCESS, 0) == 0 && setpriority(PRIO_PROCESS, 0, -10) == 0;
 }
 
-/* The only part during which the target stands still. Threads that started since they were listed are
- * among the stopped as well. */
+/* Threads that started since they were listed are among the stopped as well. */
+static int hold_stopped(struct dump *d, struct held_threads *h, struct err *err) {
+    int rc = list_threads(d, h, false);
+    for (size_t i = 0; rc == 0 && i < h->count; i++)
+        hold_thread(d, &h->all[i]);
+    return rc < 0 ? err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc)) : 0;
+}
+
+/* The only part during which the target stands still. */
 static int hold_all(struct dump *d, struct held_threads *h, struct err *err) {
     struct target *t = d->process->target;
     uint64_t began = clock_monotonic_ns();
     bool hurries = hurry();
     int rc = target_stop(t, err);
     if (rc == 0) {
-        rc = list_threads(d, h, false);
-        for (size_t i = 0; rc == 0 && i < h->count; i++)
-            hold_thread(d, &h->all[i]);
+        rc = hold_stopped(d, h, err);
         target_resume(t);
     }
     if (hurries)
         setpriority(PRIO_PROCESS, 0, 0);
     d->profile->quality.probe_ns = clock_monotonic_ns() - began;
     d->profile->quality.probe_runs = 1;
-    return rc < 0 ? err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc)) : 0;
+    return rc;
 }
 
 static int dump_threads(struct dump *d, struct err *err) {

@@ -89,6 +89,12 @@ static void find_processes(struct capture *c, const struct cpu_sample *s, bool u
     *ret_code = own || !user ? own : process_table_parent(&c->processes, s->head.tgid, true);
 }
 
+/* Who is asked for the names of what a process ran that has ended; only runtimes keep them in memory. */
+static struct session_process *elder_of(struct capture *c, const struct session_process *p,
+                                        const struct cpu_sample *s) {
+    return p && p->runtime ? process_table_parent(&c->processes, s->head.tgid, true) : NULL;
+}
+
 /* The user part of a sample's stack. */
 static void place_walk(struct capture *c, const struct sample_view *v, struct session_process *own,
                        struct assemble_input *in, struct assemble_trust *trust) {
@@ -114,7 +120,7 @@ void capture_take_sample(struct capture *c, const struct sample_view *v) {
     struct assemble_trust trust;
     find_processes(c, s, user, &own, &code);
     struct assemble_input in = {.process = code,
-                                .elder = user ? process_table_parent(&c->processes, s->head.tgid, true) : NULL,
+                                .elder = elder_of(c, user ? code : NULL, s),
                                 .leaf_sp = s->regs.value[7],
                                 .kernel = v->kernel,
                                 .n_kernel = s->n_kernel,
@@ -142,7 +148,7 @@ void capture_read_names(struct capture *c, const struct sample_view *v) {
     struct session_process *p = process_of(c, s, has_user_stack(c, s));
     if (!p)
         return;
-    session_process_read_names(p, process_table_parent(&c->processes, s->head.tgid, true), &s->walk);
+    session_process_read_names(p, elder_of(c, p, s), &s->walk);
     if (snapshot_of(c, p, s))
         thread_of(c, p, s);
 }

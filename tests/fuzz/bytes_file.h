@@ -1,6 +1,8 @@
 /* The bytes of one run as a file without a name. */
 #pragma once
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,4 +21,15 @@ static inline struct symbol_file *bytes_elf(const void *data, size_t size) {
     struct symbol_file *f = NULL;
     int fd = bytes_file(data, size);
     return fd >= 0 && symbol_file_open(fd, "/nonexistent/file", &nowhere, &f, NULL) == 0 ? f : NULL;
+}
+
+/* Looks an address up; what is found must be whole. */
+static inline void bytes_look_up(struct symbol_file *f, uint64_t address) {
+    struct symbol_location at[SYMBOL_MAX_INLINES];
+    size_t n = symbol_file_lookup(f, address, at, SYMBOL_MAX_INLINES);
+    if (n > SYMBOL_MAX_INLINES)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        if (!at[i].name || !at[i].system_name || !at[i].file || strlen(at[i].name) > 1 << 20)
+            abort();
 }

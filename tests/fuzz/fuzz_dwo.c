@@ -35,16 +35,6 @@ static void write_file(const char *path, const uint8_t *bytes, size_t size) {
     close(fd);
 }
 
-static void look_up(struct symbol_file *f, uint64_t address) {
-    struct symbol_location at[SYMBOL_MAX_INLINES];
-    size_t n = symbol_file_lookup(f, address, at, SYMBOL_MAX_INLINES);
-    if (n > SYMBOL_MAX_INLINES)
-        abort();
-    for (size_t i = 0; i < n; i++)
-        if (!at[i].name || !at[i].system_name || !at[i].file || strlen(at[i].name) > 1 << 20)
-            abort();
-}
-
 static void use(const uint8_t *program, size_t size, const char *path) {
     struct symbol_search nowhere = {.debug_root = "/nonexistent"};
     struct symbol_file *f = NULL;
@@ -55,7 +45,7 @@ static void use(const uint8_t *program, size_t size, const char *path) {
     (void)symbol_file_code(f, &code);
     uint64_t step = (code.end - code.start) / LOOKUPS + 1;
     for (uint64_t i = 0; i < LOOKUPS; i++) {
-        look_up(f, code.start + i * step);
+        bytes_look_up(f, code.start + i * step);
         if (i % 16 == 15)
             symbol_file_forget(f, false);
     }

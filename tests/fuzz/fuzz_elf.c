@@ -7,16 +7,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void look_up(struct symbol_file *f, uint64_t address) {
-    struct symbol_location at[SYMBOL_MAX_INLINES];
-    size_t n = symbol_file_lookup(f, address, at, SYMBOL_MAX_INLINES);
-    if (n > SYMBOL_MAX_INLINES)
-        abort();
-    for (size_t i = 0; i < n; i++)
-        if (!at[i].name || !at[i].system_name || !at[i].file || strlen(at[i].name) > 1 << 20)
-            abort();
-}
-
 static void use(struct symbol_file *f) {
     static const char *const sections[] = {".text", ".eh_frame", ".debug_info", ".debug_line", ".bss"};
     struct symbol_section s;
@@ -37,9 +27,9 @@ static void use(struct symbol_file *f) {
     (void)symbol_file_offset_to_address(f, 0x1000, &address);
     uint64_t step = (code.end - code.start) / 64 + 1;
     for (int i = 0; i < 64; i++)
-        look_up(f, code.start + (uint64_t)i * step);
-    look_up(f, 0);
-    look_up(f, UINT64_MAX);
+        bytes_look_up(f, code.start + (uint64_t)i * step);
+    bytes_look_up(f, 0);
+    bytes_look_up(f, UINT64_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -36,12 +36,8 @@ static bool is_seam(struct merge *m, u32 i) {
     return seam;
 }
 
-static bool is_record(const struct raw_frame *f) {
-    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
-}
-
 static u32 next_record(const struct lang_streams *in, u32 i) {
-    while (i < in->n_runtime && !is_record(&in->runtime[i]))
+    while (i < in->n_runtime && !python_is_record(&in->runtime[i]))
         i++;
     return i;
 }
@@ -67,7 +63,7 @@ static void put_native(struct merge *m, u32 i, bool internal) {
 /* Writes Python frames up to the end of their run: the next record, or everything. */
 static void put_run(struct merge *m, bool everything) {
     for (; m->frame < m->in->n_runtime; m->frame++) {
-        if (!is_record(&m->in->runtime[m->frame]))
+        if (!python_is_record(&m->in->runtime[m->frame]))
             m->ret[m->n++] = (struct lang_merged){.index = m->frame, .lang = LANG_python};
         else if (!everything)
             break;
@@ -83,9 +79,9 @@ static void put_run(struct merge *m, bool everything) {
 static void align_chains(struct merge *m) {
     const struct lang_streams *in = m->in;
     u32 records = 0, frames = 0;
-    for (u32 i = in->n_runtime; i-- > 0 && is_record(&in->runtime[i]);)
+    for (u32 i = in->n_runtime; i-- > 0 && python_is_record(&in->runtime[i]);)
         records++;
-    for (u32 i = in->n_runtime; i-- > 0 && !is_record(&in->runtime[i]);)
+    for (u32 i = in->n_runtime; i-- > 0 && !python_is_record(&in->runtime[i]);)
         frames++;
     if (records > 1)
         m->idle = records - 1;
@@ -113,7 +109,7 @@ static u64 low_of(const struct merge *m, u32 i, u64 high) {
 static u32 without_seams_record(const struct merge *m) {
     const struct lang_streams *in = m->in;
     u32 n = in->n_runtime;
-    if (!in->switching || n == 0 || !is_record(&in->runtime[n - 1]))
+    if (!in->switching || n == 0 || !python_is_record(&in->runtime[n - 1]))
         return n;
     for (u32 i = 0; i < in->n_native; i++) {
         const struct raw_frame *f = &in->native[i];
@@ -239,7 +235,7 @@ static void merge_counted(struct merge *m) {
 u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, struct lang_merged *ret) {
     struct lang_streams own = *in;
     struct merge m = {.lp = lp, .in = &own, .ret = ret};
-    m.ordered = in->n_runtime && raw_kind(&in->runtime[0]) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
+    m.ordered = in->n_runtime && python_is_mark(&in->runtime[0]);
     if (m.ordered)
         own.n_runtime = python_order_states(lp, in);
     if (lp->config.loops == PYTHON_LOOPS_FRAME) {

@@ -77,6 +77,15 @@ static inline bool python_in_ranges(const struct python_range *r, unsigned n, ui
     return false;
 }
 
+/* ---- what the walk emits beside frames ---- */
+
+static inline bool python_is_record(const struct raw_frame *f) {
+    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
+}
+static inline bool python_is_mark(const struct raw_frame *f) {
+    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
+}
+
 /* ---- python_states.c ---- */
 
 /* Brings the runtime's stream, with marks of its thread states, into the order in which they lie on the native stack, and

@@ -26,14 +26,6 @@ struct order {
     u32 turns;     /* left */
 };
 
-static bool is_mark(const struct raw_frame *f) {
-    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
-}
-
-static bool is_record(const struct raw_frame *f) {
-    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
-}
-
 /* ---- whose stack ---- */
 
 static void measure_stack(struct order *o) {
@@ -55,7 +47,7 @@ static bool has_loops_for(const struct order *o, const struct span *s) {
     for (u32 i = 0; i < o->in->n_native; i++)
         loops += raw_kind(&o->in->native[i]) == RAW_NATIVE && python_in_loop(c, raw_code(&o->in->native[i]));
     for (u32 i = s->end; i < o->in->n_runtime; i++)
-        frames += !is_mark(&o->in->runtime[i]);
+        frames += !python_is_mark(&o->in->runtime[i]);
     return !c->loop[0].end || loops == frames || loops == frames + 1 || (loops && !o->in->whole);
 }
 
@@ -64,7 +56,7 @@ static bool is_here(const struct order *o, const struct span *s, bool borrowed) 
     bool records = false;
     for (u32 i = s->first; i < s->end; i++) {
         u64 at = raw_address(&o->in->runtime[i]);
-        if (!is_record(&o->in->runtime[i]))
+        if (!python_is_record(&o->in->runtime[i]))
             continue;
         if (at >= o->low && at < o->high)
             return true;
@@ -79,7 +71,7 @@ static bool is_here(const struct order *o, const struct span *s, bool borrowed) 
 
 /* The end of the run that begins at i, behind its record; *ret is where it lies, the highest address of all without. */
 static u32 run_of(const struct raw_frame *frames, u32 i, u32 end, u64 *ret) {
-    while (i < end && !is_record(&frames[i]))
+    while (i < end && !python_is_record(&frames[i]))
         i++;
     *ret = i < end ? raw_address(&frames[i]) : UINT64_MAX;
     return i < end ? i + 1 : end;
@@ -126,7 +118,7 @@ static void shift_records(struct raw_frame *frames, const struct span *s) {
     struct raw_frame last = frames[s->first];
     u32 slot = s->first;
     for (u32 i = s->first + 1; i < s->end; i++)
-        if (is_record(&frames[i])) {
+        if (python_is_record(&frames[i])) {
             frames[slot] = frames[i];
             slot = i;
         }
@@ -138,7 +130,7 @@ static void shift_records(struct raw_frame *frames, const struct span *s) {
 static void align(const struct order *o, const struct span *s) {
     struct raw_frame *frames = o->in->runtime;
     u32 idle = 0;
-    while (idle < MAX_IDLE && idle + 1 < s->end - s->first && is_record(&frames[s->end - 2 - idle]))
+    while (idle < MAX_IDLE && idle + 1 < s->end - s->first && python_is_record(&frames[s->end - 2 - idle]))
         idle++;
     if (o->lp->config.loops == PYTHON_LOOPS_SHIM || idle == MAX_IDLE)
         return;
@@ -152,9 +144,9 @@ u32 python_order_states(const struct lang_process *lp, const struct lang_streams
     u32 kept = 0;
     measure_stack(&o);
     for (u32 i = 0; i < in->n_runtime;) {
-        bool marked = is_mark(&frames[i]), borrowed = marked && frames[i].word[1] == PYTHON_STATE_BORROWED;
+        bool marked = python_is_mark(&frames[i]), borrowed = marked && frames[i].word[1] == PYTHON_STATE_BORROWED;
         struct span s = {.first = i + marked};
-        for (s.end = s.first; s.end < in->n_runtime && !is_mark(&frames[s.end]);)
+        for (s.end = s.first; s.end < in->n_runtime && !python_is_mark(&frames[s.end]);)
             s.end++;
         i = s.end;
         if (!is_here(&o, &s, borrowed))
