@@ -58,6 +58,10 @@ struct lang {
     /* NAME_walk() compiled for user space. */
     void (*walk)(struct walk *w, const void *config);
 
+    /* The native frames were walked once more, from a copy of the stack, when the runtime's stream, the last one, had
+     * been walked: adds to it what only the native frames tell. May be NULL. */
+    void (*rewalked)(struct walk *w, const void *config);
+
     /* Code ranges [start, end) of the target whose frames are this runtime's machinery (its eval
      * loop, call glue); used to mark native frames internal. May be NULL. */
     bool (*is_internal)(const struct lang_process *lp, u64 address, const char *symbol);

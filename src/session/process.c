@@ -8,6 +8,7 @@
 #include "base/bisect.h"
 #include "base/clock.h"
 #include "unwind/walk_native.h"
+#include "unwind/x86_64.h"
 
 /* ---- snapshots of the code mappings ---- */
 
@@ -336,6 +337,14 @@ void session_process_walk(struct session_process *p, const struct session_walk *
         if (how->partial)
             doubt_runtime(ret);
     }
+}
+
+void session_process_rewalked(struct session_process *p, const struct session_walk *how, struct walk_stack *stack) {
+    struct walk_state state = {.host = how->host, .leaf = *how->regs, .floor = how->regs->value[ARCH_STACK_POINTER]};
+    struct walk w = {.stack = stack, .state = &state};
+    if (p->runtime && langs[p->lang]->rewalked && stack->n_streams > 1 &&
+        stack->streams[stack->n_streams - 1].lang == p->lang)
+        langs[p->lang]->rewalked(&w, p->table.config);
 }
 
 static frame_id name_frame(struct session_process *p, const struct raw_frame *f) {

@@ -83,6 +83,8 @@ struct session_walk {
 };
 /* Walks the streams of a thread in user space, loading tables as they are needed. */
 void session_process_walk(struct session_process *p, const struct session_walk *how, struct walk_stack *ret);
+/* Behind session_process_walk() without the runtime, whose stream was added: lets it look at the native frames. */
+void session_process_rewalked(struct session_process *p, const struct session_walk *how, struct walk_stack *stack);
 
 /* The profile's frame for a frame of the runtime; 0 = none is shown. Counts what was new in files->runtime_names. A
  * process that has ended since cannot be asked: `elder`, which it was forked from and may be NULL, has the same in the

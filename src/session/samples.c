@@ -40,6 +40,7 @@ static const struct walk_stack *finish_walk(struct capture *c, struct session_pr
     for (u32 i = 0; i < MIN(v->sample->walk.n_streams, (u32)WALK_MAX_STREAMS); i++)
         if (v->sample->walk.streams[i].lang)
             stack_copy_stream(c->walk, &v->sample->walk, i);
+    session_process_rewalked(p, &how, c->walk);
     return c->walk;
 }
 

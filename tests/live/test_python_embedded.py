@@ -1,4 +1,5 @@
 """Interpreters that are not a python command: several in one process, and inside of other programs."""
+import contextlib
 import json
 import os
 import pathlib
@@ -52,9 +53,6 @@ def test_interpreters_that_call_each_other_stand_in_the_calls_order(version, com
         dump = harness.scry("dump", "-p", oracle.process.pid, "--json")
     threads = {str(t["tid"]): t["frames"] for t in dump.json["threads"]}
     for tid, thread in oracle.truth["threads"].items():
-        if thread["name"] == "crossed" and minor_of(version) < 10:  # nothing tells on whose stack which frames are
-            assert "were not found" in json.dumps(dump.json)
-            continue
         found = [(f["function"].rsplit(".", 1)[-1], f["line"]) for f in threads[tid] if f["kind"] == "python"]
         assert found == [(name, line) for name, _, _, line, _, _ in thread["frames"]], thread["name"]
 
@@ -140,29 +138,49 @@ def test_an_embedding_program_has_the_interpreters_frames(version, command, way,
 LENT = [p for p in PYTHONS if "-wheel/" not in p[1][0]]
 
 
+@contextlib.contextmanager
+def told_by(command, environment, told):
+    """Runs a program until the block ends; what it wrote into the file `told`."""
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not (told.exists() and told.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        yield json.loads(told.read_text())
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("mode", ["lent", "waiting", "passed"])
 @pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
 def test_a_state_that_another_thread_made_is_shown_where_it_runs(version, command, mode, tmp_path):
     way = "static" if version.endswith("-musl") else "linked"
     program, environment = embedded(version, command, tmp_path, way, "lends.c")
-    told = tmp_path / "told"
-    process = subprocess.Popen([*program, str(told), mode], env=environment, stderr=subprocess.DEVNULL)
-    try:
-        while not (told.exists() and told.read_text().endswith("\n")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        truth = json.loads(told.read_text())
-        threads = {t["tid"]: t for t in harness.scry("dump", "-p", process.pid, "--json").json["threads"]}
-    finally:
-        process.kill()
-        process.wait()
+    with told_by([*program, str(tmp_path / "told"), mode], environment, tmp_path / "told") as truth:
+        threads = {t["tid"]: t for t in harness.scry("dump", "-p", truth["pid"], "--json").json["threads"]}
     python = {tid: [f["function"] for f in t["frames"] if f["kind"] == "python"] for tid, t in threads.items()}
-    known = minor_of(version) >= 10 or mode != "waiting"  # before, only the one that holds the lock is known
-    want = ["in_lent_state", "<module>"] if known else []
-    assert python == {tid: want if tid == truth["runs"] else [] for tid in threads}
+    assert python == {tid: ["in_lent_state", "<module>"] if tid == truth["runs"] else [] for tid in threads}
     assert len(threads) == (3 if mode == "passed" else 2)
-    if not known:
-        assert "were not found" in json.dumps(threads[truth["runs"]])
+
+
+# ---- states of one thread that call each other ----
+
+def levels(path):
+    return [name for n in reversed(range(len(path))) for name in (f"level_{n}", "<module>")]
+
+
+@pytest.mark.parametrize("path", ["0123", "3210", "0101010101", "001122330011", "0312213030213" * 3])
+@pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
+def test_calls_among_states_stand_in_their_order(version, command, path, tmp_path):
+    way = "static" if version.endswith("-musl") else "linked"
+    program, environment = embedded(version, command, tmp_path, way, "crosses.c")
+    with told_by([*program, str(tmp_path / "told"), path], environment, tmp_path / "told") as truth:
+        threads = harness.scry("dump", "-p", truth["pid"], "--json").json["threads"]
+    assert len(threads) == 1
+    python = [f["function"] for f in threads[0]["frames"] if f["kind"] == "python"]
+    assert python == levels(path)
+    assert "were not found" not in json.dumps(threads)
 
 
 STARTS = """

@@ -100,6 +100,10 @@ static void walk(struct walk *w, const void *config) {
     python_walk(w, config);
 }
 
+static void rewalked(struct walk *w, const void *config) {
+    python_rewalked(w, config);
+}
+
 static bool is_loop(const struct lang_process *lp, u64 code) {
     return python_in_loop(&lp->config, code);
 }
@@ -113,6 +117,7 @@ const struct lang lang_python = {
     .version = version,
     .config = config,
     .walk = walk,
+    .rewalked = rewalked,
     .is_internal = python_is_internal,
     .is_loop = is_loop,
     .merge = python_merge,

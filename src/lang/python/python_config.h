@@ -17,6 +17,11 @@ enum python_raw {
     /* Before the newest frame of a thread state: the merge has to find out whether, and where, it is run on this
      * thread's stack. word[1] = enum python_state_mark. */
     PYTHON_RAW_STATE = 3,
+    /* <= 3.9, where a thread has several states. Behind a Python frame: word[0] = its frame object. */
+    PYTHON_RAW_OBJECT = 4,
+    /* Behind all frames: word[0] = a pointer that the C frame of a loop holds, and that may be to one of these objects;
+     * word[1] = that frame's CFA. */
+    PYTHON_RAW_HELD = 5,
 };
 
 enum python_state_mark {
@@ -70,9 +75,10 @@ struct python_config {
 
     u16 interpreter_next, interpreter_threads;
     u16 thread_next, thread_id, thread_native_id; /* native id: 0 when not kept */
-    u16 thread_frame;                             /* the newest frame, unless thread_through_cframe */
-    u16 thread_cframe;                            /* the newest _PyCFrame */
-    u16 thread_root_cframe;                       /* embedded in the thread state: the end of the chain */
+    u16 thread_interpreter;
+    u16 thread_frame;       /* the newest frame, unless thread_through_cframe */
+    u16 thread_cframe;      /* the newest _PyCFrame */
+    u16 thread_root_cframe; /* embedded in the thread state: the end of the chain */
     u16 cframe_frame, cframe_previous;
 
     u16 frame_bytes; /* read of a frame at once, at most PYTHON_READ */
@@ -84,7 +90,6 @@ struct python_config {
     u16 code_filename;     /* 0 from 3.12 on, where the stamp needs no more */
     u16 code_instructions; /* first instruction; unused <= 3.10 */
     u16 code_copies;       /* co_tlbc, with frame_copy */
-    u16 pad;
 };
 
 /* Whether an address is in the evaluation loop's code, as far as that is known. */

@@ -3,7 +3,8 @@
  * 3.10+: every C activation of the evaluation loop has a record on the C stack (_PyCFrame, shim frame), and
  * the walk emitted its address behind the run of Python frames which that activation executes. The native
  * frame that covers this address is the loop's: the run stands leafward of it.
- * <= 3.9: one activation per Python frame; its native frame is recognised by its code address.
+ * <= 3.9: one activation per Python frame; its native frame is recognised by its code address. Where a thread has
+ * several states there are records, see python_places.c.
  *
  * Where a library switches stacks (greenlet) the Python frames are those of the running greenlet alone, and its C
  * stack begins with the library's code: rootward of the oldest Python frame. What the walk found beyond belongs to
@@ -238,12 +239,12 @@ u32 python_merge(const struct lang_process *lp, const struct lang_streams *in, s
     m.ordered = in->n_runtime && python_is_mark(&in->runtime[0]);
     if (m.ordered)
         own.n_runtime = python_order_states(lp, in);
-    if (lp->config.loops == PYTHON_LOOPS_FRAME) {
-        merge_counted(&m);
-    } else {
+    if (lp->config.loops != PYTHON_LOOPS_FRAME)
         own.n_runtime = without_seams_record(&m);
+    if (lp->config.loops != PYTHON_LOOPS_FRAME || next_record(&own, 0) < own.n_runtime)
         merge_records(&m);
-    }
+    else
+        merge_counted(&m);
     return m.n;
 }
 

@@ -155,6 +155,7 @@ int python_layout_config(const struct python_layout *l, struct python_config *re
         .interpreter_next = l->interpreter_next,
         .interpreter_threads = l->interpreter_threads,
         .thread_next = l->thread_next,
+        .thread_interpreter = l->thread_interpreter,
         .thread_id = l->thread_id,
         .thread_native_id = or_zero(l->thread_native_id),
         .thread_frame = or_zero(l->thread_frame),

@@ -86,6 +86,12 @@ static inline bool python_is_mark(const struct raw_frame *f) {
     return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
 }
 
+/* ---- python_places.c ---- */
+
+/* Up to 3.9: makes a stream of several thread states, `n` frames, like a later version's: behind each frame whose loop is
+ * found stands its record. Returns how many frames there are then. */
+u32 python_place_frames(struct raw_frame *frames, u32 n);
+
 /* ---- python_states.c ---- */
 
 /* Brings the runtime's stream, with marks of its thread states, into the order in which they lie on the native stack, and

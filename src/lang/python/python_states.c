@@ -2,9 +2,8 @@
  *
  * The walk emits one state after the other, in the interpreters' order. Which called which their loops' records say
  * (3.10+): the C stack grows downwards, so a run whose record lies lower was called by those above. A state whose records
- * all lie on another stack is another thread's, which runs it now.
- * Up to 3.9 there are no records: the order stays, and a state that another thread made is believed where there are
- * as many loops on the stack as it takes. */
+ * all lie on another stack is another thread's, which runs it now. Up to 3.9 records are made, see python_places.c; a
+ * frame without one is here where there are loops enough. */
 #include <string.h>
 
 #include "lang/python/python_process.h"
@@ -24,6 +23,7 @@ struct order {
     const struct lang_streams *in;
     u64 low, high; /* of the native stack; high = 0: not known */
     u32 turns;     /* left */
+    s32 spare;     /* <= 3.9: loops that no record is of; as many as there may be, where that is not known */
 };
 
 /* ---- whose stack ---- */
@@ -39,16 +39,41 @@ static void measure_stack(struct order *o) {
     }
 }
 
-/* Up to 3.9: each frame has a loop. Whether there are as many as there would be with those of a state that may be another
- * thread's; one more may have just begun. */
-static bool has_loops_for(const struct order *o, const struct span *s) {
-    const struct python_config *c = &o->lp->config;
-    u32 loops = 0, frames = s->end - s->first;
+/* Up to 3.9: each frame has a loop. Of the stream, which was `placed` or not, `n` are left. */
+static void count_spare(struct order *o, u32 n, bool placed) {
+    s32 spare = 0;
     for (u32 i = 0; i < o->in->n_native; i++)
-        loops += raw_kind(&o->in->native[i]) == RAW_NATIVE && python_in_loop(c, raw_code(&o->in->native[i]));
-    for (u32 i = s->end; i < o->in->n_runtime; i++)
-        frames += !python_is_mark(&o->in->runtime[i]);
-    return !c->loop[0].end || loops == frames || loops == frames + 1 || (loops && !o->in->whole);
+        spare +=
+            raw_kind(&o->in->native[i]) == RAW_NATIVE && python_in_loop(&o->lp->config, raw_code(&o->in->native[i]));
+    for (u32 i = 0; i < n; i++)
+        spare -= python_is_record(&o->in->runtime[i]);
+    o->spare = placed && o->in->whole ? spare : INT32_MAX;
+}
+
+/* Takes loops for so many frames that have no record. */
+static bool take_spare(struct order *o, u32 frames) {
+    bool enough = o->spare >= 0 && (u32)o->spare >= frames;
+    if (enough && o->spare != INT32_MAX)
+        o->spare -= (s32)frames;
+    return enough;
+}
+
+/* Up to 3.9: leaves out frames at either end of a state that are on another stack. Returns whether any are left. */
+static bool keep_placed(struct order *o, struct span *s, bool borrowed) {
+    const struct raw_frame *frames = o->in->runtime;
+    u32 first = s->first, end = s->end;
+    while (first < end && !python_is_record(&frames[first]))
+        first++;
+    if (first == end)
+        return !borrowed && take_spare(o, end - s->first);
+    while (!python_is_record(&frames[end - 1]))
+        end--;
+    first--; /* the record's frame */
+    if (!take_spare(o, first - s->first))
+        s->first = first;
+    if (!take_spare(o, s->end - end))
+        s->end = end;
+    return true;
 }
 
 /* Whether the frames of a state are on this stack. Where that cannot be known the thread's own are, others' are not. */
@@ -62,9 +87,7 @@ static bool is_here(const struct order *o, const struct span *s, bool borrowed) 
             return true;
         records = true;
     }
-    if (borrowed)
-        return o->lp->config.loops == PYTHON_LOOPS_FRAME && has_loops_for(o, s);
-    return !records || !o->in->whole;
+    return !borrowed && (!records || !o->in->whole);
 }
 
 /* ---- order ---- */
@@ -141,15 +164,18 @@ static void align(const struct order *o, const struct span *s) {
 u32 python_order_states(const struct lang_process *lp, const struct lang_streams *in) {
     struct order o = {.lp = lp, .in = in, .turns = MAX_TURNS};
     struct raw_frame *frames = in->runtime;
-    u32 kept = 0;
+    bool old = lp->config.loops == PYTHON_LOOPS_FRAME;
+    u32 kept = 0, n = old ? python_place_frames(frames, in->n_runtime) : in->n_runtime;
     measure_stack(&o);
-    for (u32 i = 0; i < in->n_runtime;) {
+    if (old)
+        count_spare(&o, n, n < in->n_runtime);
+    for (u32 i = 0; i < n;) {
         bool marked = python_is_mark(&frames[i]), borrowed = marked && frames[i].word[1] == PYTHON_STATE_BORROWED;
         struct span s = {.first = i + marked};
-        for (s.end = s.first; s.end < in->n_runtime && !python_is_mark(&frames[s.end]);)
+        for (s.end = s.first; s.end < n && !python_is_mark(&frames[s.end]);)
             s.end++;
         i = s.end;
-        if (!is_here(&o, &s, borrowed))
+        if (old ? !keep_placed(&o, &s, borrowed) : !is_here(&o, &s, borrowed))
             continue;
         memmove(&frames[kept], &frames[s.first], (s.end - s.first) * sizeof(*frames));
         s = (struct span){kept, kept + (s.end - s.first)};

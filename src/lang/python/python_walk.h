@@ -20,7 +20,8 @@ enum {
     PYTHON_AT_ONCE = 8,          /* plain frames in one step */
     PYTHON_KNOWN = 64,           /* code objects that are remembered (power of two) */
     PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
-    PYTHON_MAX_WAITING = 8,      /* further states of one thread (power of two) */
+    PYTHON_MAX_WAITING = 8,      /* states of one thread (power of two) */
+    PYTHON_LOOP_BYTES = 1536,    /* of a loop's C frame, and of those it called, that are looked at */
 };
 
 /* In the walk's own memory, not on BPF's stack: the verifier follows every value that a stack slot can
@@ -35,17 +36,22 @@ struct python_state {
     u64 slot;                        /* the state that the thread's slot names, until the search comes to it */
     u64 running;                     /* the one that runs now, which was found before the search */
     u64 stack_end;                   /* of the native stack, as far as it was looked at */
-    u64 waiting[PYTHON_MAX_WAITING]; /* further states of this thread, newer interpreters first */
+    u64 waiting[PYTHON_MAX_WAITING]; /* states of this thread, newer interpreters first */
     u64 visited;                     /* a frame of the past, to notice a circle */
     u64 interpreter, thread;         /* of the search */
     u64 last;                        /* the frame visited before this one, other than shims */
+    u64 objects, objects_end;        /* <= 3.9: where frame objects lie, from the lowest to the highest */
+    u64 loop_end;                    /* of the loop's C frame that is looked at, */
+    u32 loop_bytes;                  /* … and of what was read of it */
     u32 kept;                        /* frames that had been emitted when this thread state was begun */
+    u32 frames, loops;               /* <= 3.9: that were emitted; that are on the native stack */
     u8 suspect;                      /* the newest _PyCFrame may not be filled in yet */
     u8 several;                      /* interpreters: the thread may have a state in each */
     u8 more;                         /* there are states of it that are not looked for, or not kept */
     u8 n_waiting, n_entered;         /* of `waiting`: that are there, that were begun */
-    u8 lent;                         /* `running` may be another thread's */
-    u8 loops;                        /* there is an evaluation loop on the native stack */
+    u8 n_own;                        /* … that are the thread's own, with `placing` */
+    u8 placing;                      /* <= 3.9: frame objects are emitted, to be found on the native stack */
+    u8 seeking;                      /* <= 3.9: thread states are looked for in what loops hold, not frames */
     u8 end;
 };
 /* What is read once in a millisecond, as each read costs the sampled thread a tenth of a microsecond. What is older may
@@ -324,12 +330,13 @@ static long python_stack_step(u32 i, void *arg) {
     if (raw_kind(its) && end > p->s->stack_end)
         p->s->stack_end = end;
     if (raw_kind(its) && python_in_loop(p->c, raw_address(its) - 1))
-        p->s->loops = 1;
+        p->s->loops++;
     return 0;
 }
 
-/* Where frames, and with them other states' records, may lie. */
+/* Where frames, and with them other states' records, may lie; and how many loops there are. */
 static __always_inline void python_look_at_stack(struct python_walk *p) {
+    p->s->loops = 0;
     if (p->w->state->stream)
         walk_loop(PYTHON_MAX_STACK, python_stack_step, p);
 }
@@ -341,9 +348,7 @@ static __always_inline void python_search(struct python_walk *p, u64 slot) {
     s->slot = slot;
     if (s->several) {
         u64 running = python_running(p);
-        int mine = running && (p->c->running.count || python_is_mine(p, running) || python_is_here(p, running));
-        s->lent = running && !mine && p->c->loops == PYTHON_LOOPS_FRAME && python_is_lent(p, running);
-        if (mine || s->lent) {
+        if (running && (p->c->running.count || python_is_mine(p, running) || python_is_here(p, running))) {
             s->running = running;
             python_found(p, running);
         }
@@ -355,6 +360,14 @@ static __always_inline void python_search(struct python_walk *p, u64 slot) {
     s->end = WALK_END_LIMIT;
     if (s->slot)
         python_found(p, s->slot);
+}
+
+/* Begins with the only state of the thread. */
+static __always_inline void python_enter_only(struct python_walk *p, u64 thread) {
+    p->s->end = WALK_END_LIMIT;
+    p->s->waiting[0] = thread;
+    p->s->n_waiting = p->s->n_entered = 1;
+    python_enter(p, thread, 0);
 }
 
 /* Whether `thread` was the walked thread's state a moment ago, and there was one interpreter. */
@@ -370,18 +383,29 @@ static __always_inline void python_remember(struct python_walk *p, u64 thread) {
     p->memo->thread = thread;
 }
 
+/* Begins with the next of the states that were found. */
+static __always_inline void python_enter_next(struct python_walk *p) {
+    struct python_state *s = p->s;
+    u8 i = s->n_entered++;
+    python_enter(p, s->waiting[i & (PYTHON_MAX_WAITING - 1)],
+                 s->placing && i >= s->n_own ? PYTHON_STATE_BORROWED : PYTHON_STATE_FURTHER);
+}
+
 /* Begins with the first of the states that were found, if any was. Where there is one interpreter it is the only one. */
 static __always_inline void python_enter_found(struct python_walk *p) {
-    if (!p->s->n_waiting)
-        return;
-    p->s->n_entered = 1;
-    python_enter(p, p->s->waiting[0], p->s->lent ? PYTHON_STATE_BORROWED : p->s->several ? PYTHON_STATE_FURTHER : 0);
+    struct python_state *s = p->s;
+    s->n_own = s->n_waiting;
+    s->placing = p->c->loops == PYTHON_LOOPS_FRAME && s->n_waiting > 1;
+    if (s->several && s->n_waiting)
+        python_enter_next(p);
+    else if (s->n_waiting)
+        python_enter_only(p, s->waiting[0]);
 }
 
 /* A thread without a state of its own may run one that another has made. */
 static __always_inline void python_borrow(struct python_walk *p) {
     u64 thread = python_running(p);
-    if (!thread || (!p->c->running.count && !python_is_lent(p, thread)))
+    if (!thread || !p->c->running.count)
         return;
     p->s->end = WALK_END_LIMIT;
     python_enter(p, thread, PYTHON_STATE_BORROWED);
@@ -394,19 +418,21 @@ static __always_inline void python_find_thread(struct python_walk *p) {
     u64 thread = 0;
     int has_slot = python_slot(p, &c->slot, p->w->state->leaf.tls_base, &thread) == 0;
     if (has_slot && python_remembers(p, thread)) {
-        p->s->end = WALK_END_LIMIT;
-        python_enter(p, thread, 0);
+        python_enter_only(p, thread);
         return;
     }
     p->s->interpreter = python_pointer(p->w, c->interpreters);
     p->s->several = p->s->interpreter && python_pointer(p->w, p->s->interpreter + c->interpreter_next) != 0;
     int own = has_slot && thread && python_is_mine(p, thread);
     int its = own || (has_slot && thread && (c->flags & PYTHON_SLOT_OF_LAST));
+    if (!p->s->several && own) {
+        python_remember(p, thread);
+        python_enter_only(p, thread);
+        return;
+    }
     if (!p->s->several && its) {
-        if (own)
-            python_remember(p, thread);
         p->s->end = WALK_END_LIMIT;
-        python_enter(p, thread, own ? 0 : PYTHON_STATE_BORROWED);
+        python_enter(p, thread, PYTHON_STATE_BORROWED);
         return;
     }
     python_look_at_stack(p);
@@ -440,7 +466,7 @@ static __always_inline int python_next_state(struct python_walk *p) {
         p->s->end = p->s->more ? WALK_END_LIMIT : WALK_END_ROOT;
         return 1;
     }
-    python_enter(p, p->s->waiting[p->s->n_entered++ & (PYTHON_MAX_WAITING - 1)], PYTHON_STATE_FURTHER);
+    python_enter_next(p);
     return 0;
 }
 
@@ -547,6 +573,24 @@ static __always_inline struct python_walk python_of(struct walk *w, const struct
                                 .memo = (struct python_memo *)w->state->memo};
 }
 
+/* Up to 3.9: frame objects lie here, too. */
+static __always_inline void python_widen(struct python_walk *p, u64 object) {
+    if (!p->s->objects || object < p->s->objects)
+        p->s->objects = object;
+    if (object > p->s->objects_end)
+        p->s->objects_end = object;
+}
+
+/* Up to 3.9: a frame was emitted. */
+static __always_inline void python_note_object(struct python_walk *p, u64 frame) {
+    struct python_state *s = p->s;
+    s->frames++;
+    if (!s->placing)
+        return;
+    python_widen(p, frame);
+    walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_OBJECT), frame, 0);
+}
+
 /* Plain frames, then one, the i-th. Returns whether the walk is over. */
 WALK_APART int python_frames(struct walk_state *state, struct walk_stack *stack, const struct python_config *c, u32 i) {
     if (!state || !stack || !c)
@@ -577,6 +621,8 @@ WALK_APART int python_frames(struct walk_state *state, struct walk_stack *stack,
     walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_FRAME), code,
               (u64)stamp << 32 | python_instruction(p, code, value));
     p->s->last = frame;
+    if (c->loops == PYTHON_LOOPS_FRAME)
+        python_note_object(p, frame);
     if (c->loops == PYTHON_LOOPS_CFRAME_EACH || (c->loops == PYTHON_LOOPS_CFRAME_MARKED && mark)) {
         python_end_loop(p);
         python_end_run(p);
@@ -593,6 +639,120 @@ static long python_step(u32 i, void *arg) {
     return over != 0;
 }
 
+/* ---- up to 3.9: whose frames lie on this stack ----
+ *
+ * Nothing says it but what the loops hold: each has its frame object and its thread state among its variables, in its C
+ * frame, or in a register that it or what it called has saved. */
+
+/* Whether this is the address of a thread state: its interpreter's list holds it. */
+static __always_inline int python_is_state(struct python_walk *p, u64 at) {
+    const struct python_config *c = p->c;
+    u64 interpreter = at && !(at & 7) ? python_pointer(p->w, at + c->thread_interpreter) : 0;
+    u64 newest = interpreter ? python_pointer(p->w, interpreter + c->interpreter_threads) : 0;
+    if (!newest || python_pointer(p->w, newest + c->thread_interpreter) != interpreter)
+        return 0;
+    u64 newer = python_pointer(p->w, at + c->thread_next - 8); /* `prev` */
+    return at == newest || (newer && python_pointer(p->w, newer + c->thread_next) == at);
+}
+
+/* Adds a state that may be run here to those that were found, unless it is one of them. */
+static __always_inline void python_add(struct python_walk *p, u64 thread) {
+    struct python_state *s = p->s;
+    u32 known = 0;
+    WALK_UNROLL
+    for (u32 i = 0; i < PYTHON_MAX_WAITING; i++)
+        known |= s->waiting[i] == thread;
+    if (known)
+        return;
+    if (s->n_waiting < PYTHON_MAX_WAITING)
+        s->waiting[s->n_waiting++ & (PYTHON_MAX_WAITING - 1)] = thread;
+    else
+        s->more = 1;
+}
+
+/* Looks at word i of a loop's C frame. */
+static long python_word_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    struct python_state *s = p->s;
+    if (8 * i >= s->loop_bytes)
+        return 1;
+    u64 word = walk_window_word(p->w->state, WALK_WINDOW + 8 * i);
+    if (s->seeking) {
+        if (python_is_state(p, word))
+            python_add(p, word);
+    } else if (word - s->objects <= s->objects_end - s->objects) {
+        walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_HELD), word, s->loop_end);
+    }
+    return 0;
+}
+
+/* Looks at native frame i, from the leaf. */
+static long python_loop_step(u32 i, void *arg) {
+    struct python_walk *p = arg;
+    struct python_state *s = p->s;
+    const struct walk_stream *native = &p->w->stack->streams[0];
+    const struct raw_frame *its = walk_frame(p->w, native->first + i);
+    if (i >= native->total || i >= native->leaf_capacity || !its)
+        return 1;
+    u64 end = its->word[1] & ~(u64)RAW_FLAGS, low = s->low;
+    if (raw_kind(its) != RAW_NATIVE || !python_in_loop(p->c, raw_code(its)))
+        return 0;
+    s->low = end;
+    s->loop_end = end;
+    s->loop_bytes = end - low < PYTHON_LOOP_BYTES ? (u32)(end - low) : PYTHON_LOOP_BYTES;
+    if (walk_aside(p->w->state, s->loop_bytes, end - s->loop_bytes) == 0)
+        walk_loop(PYTHON_LOOP_BYTES / 8, python_word_step, p);
+    return 0;
+}
+
+static __always_inline void python_look_into_loops(struct python_walk *p, u8 seeking) {
+    p->s->seeking = seeking;
+    p->s->low = p->w->state->floor;
+    walk_loop(seeking ? PYTHON_MAX_STACK : WALK_NATIVE_LEAF, python_loop_step, p);
+}
+
+/* The thread's own states were walked. If that does not account for all loops on its stack, it runs states that others
+ * made. Returns whether there are such: then everything is to be walked anew. */
+WALK_APART int python_find_others(struct walk_state *state, struct walk_stack *stack, const struct python_config *c) {
+    if (!state || !stack || !c)
+        return 0;
+    struct walk w = {.state = state, .stack = stack};
+    struct python_walk of = python_of(&w, c), *p = &of;
+    struct python_state *s = p->s;
+    if (!c->loop[0].end || (s->end != WALK_END_ROOT && s->end != WALK_END_NO_THREAD))
+        return 0;
+    python_look_at_stack(p);
+    if (s->loops <= s->frames)
+        return 0;
+    u64 running = python_running(p);
+    s->n_own = s->n_waiting;
+    if (running && python_is_lent(p, running))
+        python_add(p, running);
+    /* The leaf's loop may have just begun. */
+    if (s->loops > s->frames + 1 || !python_in_loop(c, state->leaf.value[WALK_REGISTERS - 1]))
+        python_look_into_loops(p, 1);
+    if (s->n_waiting == s->n_own)
+        return 0;
+    s->placing = 1;
+    s->n_entered = 0;
+    s->frames = 0;
+    s->frame = s->visited = 0;
+    s->end = WALK_END_LIMIT;
+    walk_filled(&w)->total = 0;
+    return 1;
+}
+
+/* Emits which frame objects the loops hold. */
+WALK_APART int python_emit_held(struct walk_state *state, struct walk_stack *stack, const struct python_config *c) {
+    if (!state || !stack || !c)
+        return 0;
+    struct walk w = {.state = state, .stack = stack};
+    struct python_walk of = python_of(&w, c);
+    if (of.s->placing && of.s->objects && state->stream)
+        python_look_into_loops(&of, 0);
+    return 0;
+}
+
 static __always_inline void python_walk(struct walk *w, const void *config) {
     struct python_walk p = python_of(w, config);
     __builtin_memset(p.s, 0, sizeof(*p.s));
@@ -602,5 +762,32 @@ static __always_inline void python_walk(struct walk *w, const void *config) {
     python_find_thread(&p);
     if (p.s->end != WALK_END_NO_THREAD)
         walk_loop(WALK_MAX_STEPS, python_step, &p);
+    if (p.c->loops == PYTHON_LOOPS_FRAME) {
+        if (python_find_others(w->state, w->stack, p.c))
+            walk_loop(WALK_MAX_STEPS, python_step, &p);
+        python_emit_held(w->state, w->stack, p.c);
+    }
     walk_finish(w, p.s->end);
 }
+
+#ifndef __bpf__
+/* The native frames are others now: so is what the loops hold. */
+static inline void python_rewalked(struct walk *w, const void *config) {
+    struct python_walk p = python_of(w, config);
+    w->state->stream = w->stack->n_streams - 1;
+    struct walk_stream *of = walk_filled(w);
+    u32 kept = walk_stream_kept(of);
+    if (p.c->loops != PYTHON_LOOPS_FRAME || kept < of->total)
+        return;
+    while (of->total && raw_kind(walk_frame(w, of->first + of->total - 1)) == RAW_LANG(LANG_python, PYTHON_RAW_HELD))
+        of->total--;
+    for (u32 i = 0; i < of->total; i++) {
+        const struct raw_frame *f = walk_frame(w, of->first + i);
+        if (raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_OBJECT))
+            python_widen(&p, raw_address(f));
+    }
+    p.s->placing = p.s->objects != 0;
+    python_emit_held(w->state, w->stack, p.c);
+    walk_finish(w, of->end);
+}
+#endif

@@ -184,18 +184,71 @@ static void a_state_on_another_stack_is_left_out(void **state) {
     assert_string_equal(ordered(&lp, &in), "nnnnn");
 }
 
-static void without_records_a_borrowed_state_needs_its_loops(void **state) {
-    (void)state;
-    const struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_FRAME, .loop = {{15, 25}}}};
-    struct raw_frame two[] = {STATE(PYTHON_STATE_BORROWED), PYTHON(1), STATE(PYTHON_STATE_FURTHER), PYTHON(2)};
+#define OBJECT(at)                                                                                                     \
+    {                                                                                                                  \
+        { (u64) RAW_LANG(LANG_python, PYTHON_RAW_OBJECT) << 56 | (at), 0 }                                             \
+    }
+#define HELD(object, cfa)                                                                                              \
+    {                                                                                                                  \
+        { (u64) RAW_LANG(LANG_python, PYTHON_RAW_HELD) << 56 | (object), cfa }                                         \
+    }
+#define FURTHER STATE(PYTHON_STATE_FURTHER)
+#define BORROWED STATE(PYTHON_STATE_BORROWED)
+
+/* Of three loops, whose frames end at 0x1200, 0x1300, 0x1400. */
+static const char *placed(struct raw_frame *python, u32 n) {
+    static const struct raw_frame loops[] = {NATIVE(10, 0x1100), NATIVE(20, 0x1200), NATIVE(20, 0x1300),
+                                             NATIVE(20, 0x1400), NATIVE(50, 0)};
+    static const struct lang_process lp = {.config = {.loops = PYTHON_LOOPS_FRAME, .loop = {{15, 25}}}};
     struct lang_streams in = {
-        .native = native, .n_native = 5, .runtime = two, .n_runtime = 4, .leaf_sp = 0x1000, .whole = true};
-    assert_string_equal(ordered(&lp, &in), "n1Ln2Ln");
-    struct raw_frame three[] = {STATE(PYTHON_STATE_BORROWED), PYTHON(1), PYTHON(3), STATE(PYTHON_STATE_FURTHER),
-                                PYTHON(2)};
-    in.runtime = three;
-    in.n_runtime = 5;
-    assert_string_equal(ordered(&lp, &in), "nLn2Ln");
+        .native = loops, .n_native = 5, .runtime = python, .n_runtime = n, .leaf_sp = 0x1000, .whole = true};
+    return ordered(&lp, &in);
+}
+
+static void frames_stand_at_the_last_loop_that_holds_them(void **state) {
+    (void)state;
+    /* The leaf's loop holds what its caller saved, too, and what is of the past. */
+    struct raw_frame calls_back[] = {FURTHER,
+                                     PYTHON(1),
+                                     OBJECT(0x7010),
+                                     PYTHON(3),
+                                     OBJECT(0x7030),
+                                     FURTHER,
+                                     PYTHON(2),
+                                     OBJECT(0x7020),
+                                     HELD(0x7020, 0x1200),
+                                     HELD(0x7010, 0x1200),
+                                     HELD(0x7999, 0x1200),
+                                     HELD(0x7020, 0x1300),
+                                     HELD(0x7030, 0x1300),
+                                     HELD(0x7030, 0x1400)};
+    assert_string_equal(placed(calls_back, 14), "n1L2L3Ln");
+    struct raw_frame nothing_held[] = {FURTHER, PYTHON(1), OBJECT(0x7010), FURTHER, PYTHON(2), OBJECT(0x7020)};
+    assert_string_equal(placed(nothing_held, 6), "nL1L2Ln"); /* as they came */
+}
+
+static void a_state_is_here_by_its_frames_or_by_loops_to_spare(void **state) {
+    (void)state;
+    struct raw_frame borrowed[] = {BORROWED,  PYTHON(1),      OBJECT(0x7010),      BORROWED,
+                                   PYTHON(2), OBJECT(0x7020), HELD(0x7020, 0x1300)};
+    assert_string_equal(placed(borrowed, 7), "nn2Lnn");
+    struct raw_frame further[] = {FURTHER,
+                                  PYTHON(1),
+                                  OBJECT(0x7010),
+                                  PYTHON(2),
+                                  OBJECT(0x7020),
+                                  PYTHON(3),
+                                  OBJECT(0x7030),
+                                  FURTHER,
+                                  PYTHON(4),
+                                  OBJECT(0x7040),
+                                  FURTHER,
+                                  PYTHON(5),
+                                  OBJECT(0x7050),
+                                  PYTHON(6),
+                                  HELD(0x7020, 0x1200),
+                                  HELD(0x7040, 0x1300)};
+    assert_string_equal(placed(further, 16), "n12L4Lnn"); /* one loop to spare: for the first frame, not for others */
 }
 
 static void records_without_frames_are_the_leafs_in_every_state(void **state) {
@@ -220,7 +273,8 @@ int main(void) {
         cmocka_unit_test(a_loop_that_has_just_begun_gets_no_frames_of_another),
         cmocka_unit_test(states_that_call_each_other_stand_in_the_order_of_their_calls),
         cmocka_unit_test(a_state_on_another_stack_is_left_out),
-        cmocka_unit_test(without_records_a_borrowed_state_needs_its_loops),
+        cmocka_unit_test(frames_stand_at_the_last_loop_that_holds_them),
+        cmocka_unit_test(a_state_is_here_by_its_frames_or_by_loops_to_spare),
         cmocka_unit_test(records_without_frames_are_the_leafs_in_every_state),
     };
     return RUN_TESTS(tests);
