@@ -270,21 +270,25 @@ static u32 up_to_runtime(const struct lang_merged *merged, u32 n) {
     return n;
 }
 
-/* Whether frames of the runtime are missing: each of its loops runs one at least, but for one that has just begun. Only
- * two whole streams can be compared. */
+/* Whether frames of the runtime are missing: each of its loops runs one at least, but for one that has just begun, or
+ * that clears the frame it has run. Only two whole streams can be compared. */
 static bool lacks_frames(const struct assembler *a, const struct assemble_input *in, const struct lang_streams *streams,
                          u32 n) {
     const struct lang *lang = langs[in->process->lang];
-    u32 loops = 0, frames = 0;
+    u32 idle = 0, frames = 0, since_loop = 0;
     for (u32 i = 0; i < n; i++) {
         const struct lang_merged *m = &a->merged[i];
         const struct raw_frame *f = m->lang ? &streams->runtime[m->index] : &streams->native[m->index];
         if (raw_kind(f) == 0)
             return false;
+        since_loop += m->lang != 0;
         frames += m->lang != 0;
-        loops += !m->lang && lang->is_loop && lang->is_loop(in->process->runtime, raw_code(f));
+        if (m->lang || !lang->is_loop || !lang->is_loop(in->process->runtime, raw_code(f)))
+            continue;
+        idle += since_loop == 0;
+        since_loop = 0;
     }
-    return frames ? loops > frames + 1 : loops > 0;
+    return frames ? idle > 1 : idle > 0;
 }
 
 /* Returns how the walk ended, so far as the merge knows: WALK_END_COUNT when it does not. */

@@ -1,8 +1,9 @@
 /* A program whose main thread has several thread states, each in an interpreter of its own, that call each other. Built by
  * the tests, with the headers and flags of each interpreter.
- * usage: crosses FILE PATH [busy]
+ * usage: crosses FILE PATH [busy|one]
  * PATH has a digit for each call: the state that runs it, 0 for the main interpreter's. Call number n is a function
- * level_n(). When all stand, writes a line {"pid": …} to FILE and waits, without the lock, or is busy so. */
+ * level_n(). When all stand, writes a line {"pid": …} to FILE and waits, without the lock, or is busy
+ * so. With `one` all states are of one interpreter. */
 #include <Python.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,14 +59,14 @@ static PyObject *begin(void) {
 int main(int argc, char **argv) {
     if (argc != 3 && argc != 4)
         return 2;
-    busy = argc == 4;
+    busy = argc == 4 && strcmp(argv[3], "busy") == 0;
     file = argv[1];
     path = argv[2];
     PyImport_AppendInittab("crosses", begin);
     Py_Initialize();
     states[0] = PyThreadState_Get();
     for (int i = 1; i < 4; i++)
-        states[i] = Py_NewInterpreter();
+        states[i] = argc == 4 && !busy ? PyThreadState_New(states[0]->interp) : Py_NewInterpreter();
     PyThreadState_Swap(states[0]);
     descend(0);
     return 0;

@@ -44,14 +44,14 @@ struct python_state {
     u64 loop_end;                    /* of the loop's C frame that is looked at, */
     u32 loop_bytes;                  /* … and of what was read of it */
     u32 kept;                        /* frames that had been emitted when this thread state was begun */
-    u32 frames, loops;               /* <= 3.9: that were emitted; that are on the native stack */
+    u32 accounted, loops;            /* loops that were emitted, as frames or as records; on the native stack */
     u8 suspect;                      /* the newest _PyCFrame may not be filled in yet */
     u8 several;                      /* interpreters: the thread may have a state in each */
     u8 more;                         /* there are states of it that are not looked for, or not kept */
     u8 n_waiting, n_entered;         /* of `waiting`: that are there, that were begun */
-    u8 n_own;                        /* … that are the thread's own, with `placing` */
+    u8 n_own;                        /* … that are the thread's own */
     u8 placing;                      /* <= 3.9: frame objects are emitted, to be found on the native stack */
-    u8 seeking;                      /* <= 3.9: thread states are looked for in what loops hold, not frames */
+    u8 seeking;                      /* thread states are looked for in what loops hold, not frames */
     u8 end;
 };
 /* What is read once in a millisecond, as each read costs the sampled thread a tenth of a microsecond. What is older may
@@ -366,7 +366,7 @@ static __always_inline void python_search(struct python_walk *p, u64 slot) {
 static __always_inline void python_enter_only(struct python_walk *p, u64 thread) {
     p->s->end = WALK_END_LIMIT;
     p->s->waiting[0] = thread;
-    p->s->n_waiting = p->s->n_entered = 1;
+    p->s->n_waiting = p->s->n_entered = p->s->n_own = 1;
     python_enter(p, thread, 0);
 }
 
@@ -388,7 +388,7 @@ static __always_inline void python_enter_next(struct python_walk *p) {
     struct python_state *s = p->s;
     u8 i = s->n_entered++;
     python_enter(p, s->waiting[i & (PYTHON_MAX_WAITING - 1)],
-                 s->placing && i >= s->n_own ? PYTHON_STATE_BORROWED : PYTHON_STATE_FURTHER);
+                 i >= s->n_own ? PYTHON_STATE_BORROWED : PYTHON_STATE_FURTHER);
 }
 
 /* Begins with the first of the states that were found, if any was. Where there is one interpreter it is the only one. */
@@ -449,6 +449,7 @@ static __always_inline void python_find_thread(struct python_walk *p) {
 static __always_inline void python_end_loop(struct python_walk *p) {
     if (!p->s->cframe || p->s->cframe == p->s->root)
         return;
+    p->s->accounted++;
     walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), p->s->cframe, 0);
     python_at_cframe(p, p->s->outer);
 }
@@ -584,7 +585,7 @@ static __always_inline void python_widen(struct python_walk *p, u64 object) {
 /* Up to 3.9: a frame was emitted. */
 static __always_inline void python_note_object(struct python_walk *p, u64 frame) {
     struct python_state *s = p->s;
-    s->frames++;
+    s->accounted++;
     if (!s->placing)
         return;
     python_widen(p, frame);
@@ -611,6 +612,7 @@ WALK_APART int python_frames(struct walk_state *state, struct walk_stack *stack,
     u8 mark = c->frame_mark ? python_frame_byte(p->w, c->frame_mark) : 0;
     p->s->frame = python_frame_word(p->w, c->frame_previous);
     if (c->loops == PYTHON_LOOPS_SHIM && mark >= PYTHON_FIRST_SHIM_OWNER) {
+        p->s->accounted++;
         walk_emit(p->w, RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frame, 0);
         python_end_run(p);
         return 0;
@@ -639,10 +641,10 @@ static long python_step(u32 i, void *arg) {
     return over != 0;
 }
 
-/* ---- up to 3.9: whose frames lie on this stack ----
+/* ---- whose frames lie on this stack ----
  *
- * Nothing says it but what the loops hold: each has its frame object and its thread state among its variables, in its C
- * frame, or in a register that it or what it called has saved. */
+ * What no thread-local variable and no list says, the loops do: each has its thread state among its variables, in its C
+ * frame, or in a register that it or what it called has saved; and up to 3.9 its frame object. */
 
 /* Whether this is the address of a thread state: its interpreter's list holds it. */
 static __always_inline int python_is_state(struct python_walk *p, u64 at) {
@@ -722,21 +724,21 @@ WALK_APART int python_find_others(struct walk_state *state, struct walk_stack *s
     if (!c->loop[0].end || (s->end != WALK_END_ROOT && s->end != WALK_END_NO_THREAD))
         return 0;
     python_look_at_stack(p);
-    if (s->loops <= s->frames)
+    if (s->loops <= s->accounted)
         return 0;
     u64 running = python_running(p);
     s->n_own = s->n_waiting;
     if (running && python_is_lent(p, running))
         python_add(p, running);
     /* The leaf's loop may have just begun. */
-    if (s->loops > s->frames + 1 || !python_in_loop(c, state->leaf.value[WALK_REGISTERS - 1]))
+    if (s->loops > s->accounted + 1 || !python_in_loop(c, state->leaf.value[WALK_REGISTERS - 1]))
         python_look_into_loops(p, 1);
     if (s->n_waiting == s->n_own)
         return 0;
-    s->placing = 1;
+    s->placing = c->loops == PYTHON_LOOPS_FRAME;
     s->n_entered = 0;
-    s->frames = 0;
-    s->frame = s->visited = 0;
+    s->accounted = 0;
+    s->frame = s->cframe = s->newest = s->visited = 0;
     s->end = WALK_END_LIMIT;
     walk_filled(&w)->total = 0;
     return 1;
@@ -753,6 +755,14 @@ WALK_APART int python_emit_held(struct walk_state *state, struct walk_stack *sta
     return 0;
 }
 
+/* To count the loops takes a while: in the kernel it is done where nothing else tells who runs what, and later versions
+ * are content with the states of the lists. */
+#ifdef __bpf__
+#define PYTHON_SEEKS(c) ((c)->loops == PYTHON_LOOPS_FRAME)
+#else
+#define PYTHON_SEEKS(c) 1
+#endif
+
 static __always_inline void python_walk(struct walk *w, const void *config) {
     struct python_walk p = python_of(w, config);
     __builtin_memset(p.s, 0, sizeof(*p.s));
@@ -762,11 +772,10 @@ static __always_inline void python_walk(struct walk *w, const void *config) {
     python_find_thread(&p);
     if (p.s->end != WALK_END_NO_THREAD)
         walk_loop(WALK_MAX_STEPS, python_step, &p);
-    if (p.c->loops == PYTHON_LOOPS_FRAME) {
-        if (python_find_others(w->state, w->stack, p.c))
-            walk_loop(WALK_MAX_STEPS, python_step, &p);
+    if (PYTHON_SEEKS(p.c) && python_find_others(w->state, w->stack, p.c))
+        walk_loop(WALK_MAX_STEPS, python_step, &p);
+    if (p.s->placing)
         python_emit_held(w->state, w->stack, p.c);
-    }
     walk_finish(w, p.s->end);
 }
 
