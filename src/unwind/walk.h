@@ -180,7 +180,7 @@ struct walk_state {
     u64 leaf_mapping[4]; /* struct table_mapping of the last interrupted code, */
     u64 leaf_when;       /* … and the mappings and epoch it is of, as in walk_known */
     u64 mapping[4];      /* struct table_mapping, see table_look_for_mapping() */
-    u64 memo[132];       /* what a runtime's walk found, for the next of the same `moment` */
+    u64 memo[140];       /* what a runtime's walk found, for the next of the same `moment` */
 
     struct walk_regs leaf; /* of the interrupted instruction: runtimes start from these */
     struct walk_regs regs; /* of the frame being looked at */

@@ -8,15 +8,17 @@
 #include "unwind/walk.h"
 
 enum {
-    PYTHON_MAX_SEARCH = 1024,    /* thread states and interpreters looked at */
-    PYTHON_MAX_NATIVE = 64,      /* native frames between two evaluation loops */
-    PYTHON_MAX_STACK = 256,      /* native frames that are looked at for the extent of the stack */
-    PYTHON_LOOP_ENTRY = 512,     /* bytes of the loop's code in which it may not be set up yet */
-    PYTHON_AT_ONCE = 8,          /* plain frames in one step */
-    PYTHON_KNOWN = 64,           /* code objects that are remembered (power of two) */
-    PYTHON_FIRST_SHIM_OWNER = 3, /* frame owners from here on are not Python functions */
-    PYTHON_MAX_WAITING = 8,      /* states of one thread (power of two) */
-    PYTHON_LOOP_BYTES = 1536,    /* of a loop's C frame, and of those it called, that are looked at */
+    PYTHON_MAX_SEARCH = 1024,     /* thread states and interpreters looked at */
+    PYTHON_MAX_NATIVE = 64,       /* native frames between two evaluation loops */
+    PYTHON_MAX_STACK = 256,       /* native frames that are looked at for the extent of the stack */
+    PYTHON_LOOP_ENTRY = 512,      /* bytes of the loop's code in which it may not be set up yet */
+    PYTHON_AT_ONCE = 8,           /* plain frames in one step */
+    PYTHON_KNOWN = 64,            /* code objects that are remembered (power of two) */
+    PYTHON_IN_VAIN = 8,           /* threads whose stacks are known to tell nothing (power of two) */
+    PYTHON_FIRST_SHIM_OWNER = 3,  /* frame owners from here on are not Python functions */
+    PYTHON_MAX_WAITING = 8,       /* states of one thread (power of two) */
+    PYTHON_STACK_BYTES = 1 << 16, /* from the leaf on: no thread state lies there */
+    PYTHON_LOOP_BYTES = 1536,     /* of a loop's C frame, and of those it called, that are looked at */
 };
 
 /* In the walk's own memory, not on BPF's stack: the verifier follows every value that a stack slot can
@@ -53,6 +55,7 @@ struct python_state {
  * no longer hold. */
 struct python_memo {
     u64 moment, tls_base, thread; /* a thread's state; the only one, as there is one interpreter */
+    u64 in_vain[PYTHON_IN_VAIN];  /* others' states were looked for, see python_vain_key() */
     struct python_code {
         u64 key; /* its address and the moment, see python_code_key() */
         u32 stamp;
