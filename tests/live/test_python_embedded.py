@@ -139,9 +139,12 @@ LENT = [p for p in PYTHONS if "-wheel/" not in p[1][0]]
 
 
 @contextlib.contextmanager
-def told_by(command, environment, told):
-    """Runs a program until the block ends; what it wrote into the file `told`."""
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+def told_by(version, command, folder, source, *arguments):
+    """Builds a program of tests/targets, which gets the name of a file first, and runs it until the block ends; what it
+    wrote into that file."""
+    way, told = "static" if version.endswith("-musl") else "linked", folder / "told"
+    program, environment = embedded(version, command, folder, way, source)
+    process = subprocess.Popen([*program, str(told), *arguments], env=environment, stderr=subprocess.DEVNULL)
     try:
         while not (told.exists() and told.read_text().endswith("\n")):
             assert process.poll() is None
@@ -155,9 +158,7 @@ def told_by(command, environment, told):
 @pytest.mark.parametrize("mode", ["lent", "waiting", "passed"])
 @pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
 def test_a_state_that_another_thread_made_is_shown_where_it_runs(version, command, mode, tmp_path):
-    way = "static" if version.endswith("-musl") else "linked"
-    program, environment = embedded(version, command, tmp_path, way, "lends.c")
-    with told_by([*program, str(tmp_path / "told"), mode], environment, tmp_path / "told") as truth:
+    with told_by(version, command, tmp_path, "lends.c", mode) as truth:
         threads = {t["tid"]: t for t in harness.scry("dump", "-p", truth["pid"], "--json").json["threads"]}
     python = {tid: [f["function"] for f in t["frames"] if f["kind"] == "python"] for tid, t in threads.items()}
     assert python == {tid: ["in_lent_state", "<module>"] if tid == truth["runs"] else [] for tid in threads}
@@ -173,11 +174,9 @@ def levels(path):
 @pytest.mark.parametrize("path", ["0123", "3210 one", "0101010101", "001122330011 one", "0312213030213" * 3])
 @pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
 def test_calls_among_states_stand_in_their_order(version, command, path, tmp_path):
-    way = "static" if version.endswith("-musl") else "linked"
-    program, environment = embedded(version, command, tmp_path, way, "crosses.c")
-    path, *one = path.split()
-    with told_by([*program, str(tmp_path / "told"), path, *one], environment, tmp_path / "told") as truth:
+    with told_by(version, command, tmp_path, "crosses.c", *path.split()) as truth:
         threads = harness.scry("dump", "-p", truth["pid"], "--json").json["threads"]
+    path = path.split()[0]
     assert len(threads) == 1
     python = [f["function"] for f in threads[0]["frames"] if f["kind"] == "python"]
     assert python == levels(path)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness  # noqa: E402
 import pprof  # noqa: E402
 from test_python import PYTHONS  # noqa: E402
-from test_python_embedded import LENT, embedded, levels, told_by  # noqa: E402
+from test_python_embedded import LENT, levels, told_by  # noqa: E402
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 
@@ -298,10 +298,8 @@ def test_code_that_took_the_place_of_other_code_has_its_own_names(version, comma
 @pytest.mark.parametrize("version,command", LENT, ids=[v for v, _ in LENT])
 def test_samples_go_through_all_states_of_a_thread(version, command, tmp_path):
     """Those that call each other, in their order; also while none holds the lock."""
-    way = "static" if version.endswith("-musl") else "linked"
-    program, environment = embedded(version, command, tmp_path, way, "crosses.c")
-    path, told, out = "0312213030", tmp_path / "told", tmp_path / "x.pb.gz"
-    with told_by([*program, str(told), path, "busy"], environment, told) as truth:
+    path, out = "0312213030", tmp_path / "x.pb.gz"
+    with told_by(version, command, tmp_path, "crosses.c", path, "busy") as truth:
         result = harness.scry("cpu", "-p", truth["pid"], "-d", 0.5, "-F", 499, "-o", out)
     assert result.status == 0, result
     stacks = [(s.values[0], [f.name for f in s.frames if f.name == "<module>" or f.name.startswith("level_")])

@@ -2,8 +2,8 @@
  * the tests, with the headers and flags of each interpreter.
  * usage: crosses FILE PATH [busy|one]
  * PATH has a digit for each call: the state that runs it, 0 for the main interpreter's. Call number n is a function
- * level_n(). When all stand, writes a line {"pid": …} to FILE and waits, without the lock, or is busy
- * so. With `one` all states are of one interpreter. */
+ * level_n(). When all stand, writes a line {"pid": …} to FILE and waits, or is busy, without the lock. With `one` all
+ * states are of one interpreter. */
 #include <Python.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -197,10 +197,6 @@ static void merge_records(struct merge *m) {
 
 /* ---- <= 3.9 ---- */
 
-static bool is_loop(const struct merge *m, const struct raw_frame *f) {
-    return raw_kind(f) == RAW_NATIVE && python_in_loop(&m->lp->config, raw_code(f));
-}
-
 /* How many loops at the leaf have no Python frame. Only two whole stacks can be compared. */
 static u32 idle_loops(const struct merge *m) {
     u32 loops = 0, frames = 0;
@@ -212,7 +208,7 @@ static u32 idle_loops(const struct merge *m) {
     for (u32 i = 0; i < m->in->n_native && !(is_switching(m, i) && loops >= frames); i++) {
         if (raw_kind(&m->in->native[i]) == 0)
             return 0;
-        loops += is_loop(m, &m->in->native[i]);
+        loops += python_is_loop(m->lp, &m->in->native[i]);
     }
     return loops > frames ? loops - frames : 0;
 }
@@ -221,7 +217,7 @@ static void merge_counted(struct merge *m) {
     const struct lang_streams *in = m->in;
     m->idle = idle_loops(m);
     for (u32 i = 0; i < in->n_native; i++) {
-        bool loop = is_loop(m, &in->native[i]);
+        bool loop = python_is_loop(m->lp, &in->native[i]);
         if (loop && m->idle)
             m->idle--;
         else if (loop && m->frame < in->n_runtime)

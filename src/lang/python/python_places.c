@@ -25,10 +25,6 @@ struct places {
     } states[MAX_STATES];
 };
 
-static bool is_kind(const struct raw_frame *f, enum python_raw kind) {
-    return raw_kind(f) == RAW_LANG(LANG_python, kind);
-}
-
 /* What the walk emitted of one loop stands together, the leaf's first. */
 static bool number_loops(struct places *p) {
     for (u32 i = 0; i < p->n_held; i++) {
@@ -49,14 +45,14 @@ static void find_states(struct places *p, u32 n) {
     for (u32 i = 0; i < n; i++) {
         if (python_is_mark(&p->frames[i]) && p->n_states < MAX_STATES)
             p->states[p->n_states++].first = i + 1;
-        else if (is_kind(&p->frames[i], PYTHON_RAW_OBJECT))
+        else if (python_is(&p->frames[i], PYTHON_RAW_OBJECT))
             p->frames[i].word[1] = 0;
         if (p->n_states)
             p->states[p->n_states - 1].left = i + 1;
     }
 }
 
-/* The nearest of the loops up to `loop` that holds an object is *ret_first. Returns whether `loop` does. */
+/* Whether a loop holds an object; *ret_first is the one nearest to the leaf that does, if any. */
 static bool holds(const struct places *p, u64 loop, const struct raw_frame *object, u64 *ret_first) {
     u64 key = raw_address(object);
     size_t i = bisect(k, p->n_held, raw_address(&p->held[k]) < key);
@@ -69,17 +65,16 @@ static bool holds(const struct places *p, u64 loop, const struct raw_frame *obje
     return found;
 }
 
-/* The oldest frame of a state that is left, and may have its loop at `loop` or nearer to the leaf; NULL when there is
- * none. */
-static struct raw_frame *oldest(struct places *p, u32 state, u64 loop) {
-    u64 first;
+/* The oldest frame of a state that is left, of those that may have their loop at `loop` or nearer to the leaf: if this one
+ * holds it, else NULL. */
+static struct raw_frame *oldest(struct places *p, u32 state, u64 loop, u64 *ret_first) {
     for (u32 *left = &p->states[state].left; *left > p->states[state].first; --*left) {
         struct raw_frame *f = &p->frames[*left - 1];
-        if (!is_kind(f, PYTHON_RAW_OBJECT))
+        if (!python_is(f, PYTHON_RAW_OBJECT))
             continue;
-        holds(p, loop, f, &first);
-        if (first <= loop)
-            return f;
+        bool held = holds(p, loop, f, ret_first);
+        if (*ret_first <= loop)
+            return held ? f : NULL;
     }
     return NULL;
 }
@@ -89,8 +84,8 @@ static void place_one(struct places *p, u64 loop) {
     u64 first, most_urgent = 0;
     u32 of = 0;
     for (u32 s = 0; s < p->n_states; s++) {
-        struct raw_frame *f = oldest(p, s, loop);
-        if (f && holds(p, loop, f, &first) && (!best || first > most_urgent)) {
+        struct raw_frame *f = oldest(p, s, loop, &first);
+        if (f && (!best || first > most_urgent)) {
             best = f;
             most_urgent = first;
             of = s;
@@ -104,7 +99,7 @@ static void place_one(struct places *p, u64 loop) {
 
 u32 python_place_frames(struct raw_frame *frames, u32 n) {
     u32 end = n, kept = 0;
-    while (end > 0 && is_kind(&frames[end - 1], PYTHON_RAW_HELD))
+    while (end > 0 && python_is(&frames[end - 1], PYTHON_RAW_HELD))
         end--;
     struct places p = {.frames = frames, .held = frames + end, .n_held = n - end};
     find_states(&p, end);
@@ -112,7 +107,7 @@ u32 python_place_frames(struct raw_frame *frames, u32 n) {
         for (u64 loop = p.n_loops; loop-- > 0;)
             place_one(&p, loop);
     for (u32 i = 0; i < end; i++) {
-        if (!is_kind(&frames[i], PYTHON_RAW_OBJECT))
+        if (!python_is(&frames[i], PYTHON_RAW_OBJECT))
             frames[kept++] = frames[i];
         else if (frames[i].word[1])
             frames[kept++] = raw_frame(RAW_LANG(LANG_python, PYTHON_RAW_LOOP), frames[i].word[1], 0);

@@ -79,11 +79,19 @@ static inline bool python_in_ranges(const struct python_range *r, unsigned n, ui
 
 /* ---- what the walk emits beside frames ---- */
 
+static inline bool python_is(const struct raw_frame *f, enum python_raw kind) {
+    return raw_kind(f) == RAW_LANG(LANG_python, kind);
+}
 static inline bool python_is_record(const struct raw_frame *f) {
-    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_LOOP);
+    return python_is(f, PYTHON_RAW_LOOP);
 }
 static inline bool python_is_mark(const struct raw_frame *f) {
-    return raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_STATE);
+    return python_is(f, PYTHON_RAW_STATE);
+}
+
+/* Whether a frame of the native stream is one of the evaluation loop. */
+static inline bool python_is_loop(const struct lang_process *lp, const struct raw_frame *native) {
+    return raw_kind(native) == RAW_NATIVE && python_in_loop(&lp->config, raw_code(native));
 }
 
 /* ---- python_places.c ---- */

@@ -43,8 +43,7 @@ static void measure_stack(struct order *o) {
 static void count_spare(struct order *o, u32 n, bool placed) {
     s32 spare = 0;
     for (u32 i = 0; i < o->in->n_native; i++)
-        spare +=
-            raw_kind(&o->in->native[i]) == RAW_NATIVE && python_in_loop(&o->lp->config, raw_code(&o->in->native[i]));
+        spare += python_is_loop(o->lp, &o->in->native[i]);
     for (u32 i = 0; i < n; i++)
         spare -= python_is_record(&o->in->runtime[i]);
     o->spare = placed && o->in->whole ? spare : INT32_MAX;

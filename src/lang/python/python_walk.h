@@ -334,7 +334,7 @@ WALK_APART int python_emit_held(struct walk_state *state, struct walk_stack *sta
         return 0;
     struct walk w = {.state = state, .stack = stack};
     struct python_walk of = python_of(&w, c);
-    if (of.s->placing && of.s->objects && state->stream)
+    if (state->stream)
         python_look_into_loops(&of, 0);
     return 0;
 }
@@ -358,7 +358,7 @@ static __always_inline void python_walk(struct walk *w, const void *config) {
         walk_loop(WALK_MAX_STEPS, python_step, &p);
     if (PYTHON_SEEKS(p.c) && python_find_others(w->state, w->stack, p.c))
         walk_loop(WALK_MAX_STEPS, python_step, &p);
-    if (p.s->placing)
+    if (p.s->objects)
         python_emit_held(w->state, w->stack, p.c);
     walk_finish(w, p.s->end);
 }
@@ -379,8 +379,8 @@ static inline void python_rewalked(struct walk *w, const void *config) {
         if (raw_kind(f) == RAW_LANG(LANG_python, PYTHON_RAW_OBJECT))
             python_widen(&p, raw_address(f));
     }
-    p.s->placing = p.s->objects != 0;
-    python_emit_held(w->state, w->stack, p.c);
+    if (p.s->objects)
+        python_emit_held(w->state, w->stack, p.c);
     walk_finish(w, of->end);
 }
 #endif
