@@ -216,6 +216,17 @@ static void note_absent_files(struct dump *d) {
                      count, profile_str(d->profile, first));
 }
 
+/* A limit on its size, a full disk, a copy that was broken off. */
+static void note_missing_bytes(struct dump *d) {
+    uint64_t missing = target_missing_bytes(d->process->target);
+    if (missing)
+        profile_note(
+            d->profile,
+            "The core file is cut short, by %.1f MB: what lay there cannot be read, so stacks may end early and "
+            "Python may not be found. Was there a limit (ulimit -c), a full disk, a copy that was broken off?",
+            (double)missing / 1e6);
+}
+
 static void describe(struct dump *d, const struct session_dump_options *o) {
     char text[512];
     const char *name = profile_str(d->profile, d->process->name); // NOLINT(clang-analyzer-core.NullDereference)
@@ -224,8 +235,10 @@ static void describe(struct dump *d, const struct session_dump_options *o) {
     else
         snprintf(text, sizeof(text), "%s (pid %d)", name, (int)o->pid);
     d->profile->command = profile_string(d->profile, text);
-    if (o->core)
+    if (o->core) {
+        note_missing_bytes(d);
         note_absent_files(d);
+    }
     if (d->process->attach_error.code)
         profile_note(d->profile, "%s", d->process->attach_error.text);
 }

@@ -131,7 +131,7 @@ int core_open_path(struct core_file *c, const char *path) {
 }
 
 /* Whether a file begins as its first page in the core does: that holds the ELF header and mostly the
- * build-id. True when the core does not have that page. */
+ * build-id. True when the core does not have that page, or was cut short before it. */
 static bool begins_alike(struct core_file *c, const struct core_backing *b, int fd) {
     uint8_t in_core[PAGE_BYTES], in_file[PAGE_BYTES];
     size_t i = segment_from(c, b->start);
@@ -141,7 +141,8 @@ static bool begins_alike(struct core_file *c, const struct core_backing *b, int 
     size_t n = MIN(s->file_size - (b->start - s->start), (uint64_t)PAGE_BYTES);
     n = MIN(n, b->end - b->start);
     ssize_t got = pread(c->fd, in_core, n, (off_t)(s->offset + (b->start - s->start)));
-    return got > 0 && read_file(fd, 0, in_file, (size_t)got) == got && memcmp(in_core, in_file, (size_t)got) == 0;
+    return got == 0 ||
+           (got > 0 && read_file(fd, 0, in_file, (size_t)got) == got && memcmp(in_core, in_file, (size_t)got) == 0);
 }
 
 struct same_path {
@@ -277,7 +278,7 @@ static int open_file(const char *path, struct err *err) {
 static const char *check_header(const Elf64_Ehdr *h, ssize_t size) {
     if (size < SELFMAG || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
         return "it is no ELF file";
-    if (size < EI_NIDENT || h->e_ident[EI_CLASS] != ELFCLASS64)
+    if (size > EI_CLASS && h->e_ident[EI_CLASS] != ELFCLASS64)
         return "it is of a 32-bit process";
     if (size < (ssize_t)sizeof(*h))
         return "it is cut short";
@@ -307,6 +308,15 @@ static void *read_range(const struct core_file *c, struct core_range r, size_t *
     return bytes;
 }
 
+/* How far behind the end of the file its segments reach. */
+static uint64_t missing_bytes(const struct core_file *c) {
+    struct stat st;
+    uint64_t size = fstat(c->fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX, end = 0;
+    for (size_t i = 0; i < c->n_segments; i++)
+        end = MAX(end, c->segments[i].offset + c->segments[i].file_size);
+    return end > size ? end - size : 0;
+}
+
 static int parse(struct target *t, const Elf64_Ehdr *h) {
     struct core_file *c = t->core;
     uint64_t count = MIN(count_headers(c, h), (uint64_t)MAX_CORE_SEGMENTS);
@@ -322,6 +332,7 @@ static int parse(struct target *t, const Elf64_Ehdr *h) {
     if (rc < 0)
         return rc;
     core_parse_finish(c);
+    c->missing = missing_bytes(c);
     rc = open_backings(c);
     return rc < 0 ? rc : make_mappings(t);
 }

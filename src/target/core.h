@@ -56,6 +56,7 @@ struct core_file {
     uint32_t open[MAX_CORE_OPEN]; /* those that are open, as indices + 1; 0 = none … */
     uint32_t next_open;           /* … and which place is the next one's */
     char *names;                  /* of the files */
+    uint64_t missing;             /* bytes that its segments have and the file has not: it was cut short */
     uint64_t vdso, random;        /* AT_SYSINFO_EHDR; AT_RANDOM, which lies in the stack; 0 when unknown */
 };
 

@@ -122,6 +122,10 @@ bool target_ids_mean_it(const struct target *t) {
     return !t->core || t->core->root_named;
 }
 
+uint64_t target_missing_bytes(const struct target *t) {
+    return t->core ? t->core->missing : 0;
+}
+
 const struct target_info *target_get_info(struct target *t) {
     if (!t->info_read && !t->core && read_info(t->proc_fd, t->pid, &t->info) < 0)
         t->info.pid = t->info.ns_pid = t->pid;

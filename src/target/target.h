@@ -123,6 +123,8 @@ int target_open_in_root(int root, const char *path);
 /* Whether a file in that root whose name says only the process's id is the process's own. Without a sysroot a core's
  * root is this machine's, where another process may have, or have had, that id. */
 bool target_ids_mean_it(const struct target *t);
+/* How much of a core file is not there: it was cut short. 0 for a live process. */
+uint64_t target_missing_bytes(const struct target *t);
 
 /* Thread ids, sorted. Caller frees *ret. */
 int target_threads(struct target *t, pid_t **ret, size_t *ret_count);

@@ -224,6 +224,23 @@ def test_dump_of_a_core_file(tmp_path):
     assert "are not here" not in r.out
 
 
+def test_a_core_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path):
+    with Target([target("threads"), 60, 5]) as t:
+        core = core_of(t.pid, tmp_path)
+    whole, left = scry("dump", "--core", core, "--json"), core.stat().st_size
+    while whole.json["threads"] and left > 0:
+        left -= -(-core.stat().st_size // 7)
+        os.truncate(core, max(left, 0))
+        cut = scry("dump", "--core", core, "--json")
+        assert cut.status in (0, 1) and "are not here" not in cut.out, (left, cut)
+        if cut.status == 0:
+            assert "cut short" in str(cut.json["notes"]), (left, cut)
+            assert [t["tid"] for t in cut.json["threads"]] == [t["tid"] for t in whole.json["threads"]]
+        else:
+            assert "cut short" in cut.err or "no ELF file" in cut.err, (left, cut)
+    assert whole.status == 0 and "cut short" not in whole.out
+
+
 def test_files_of_a_core_that_are_not_here_are_counted_if_they_are_code(tmp_path):
     """The locale's data are mapped like a library, and the core does not say what they are."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
