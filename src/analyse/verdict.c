@@ -87,9 +87,18 @@ static bool most_unnamed_is_generated(const struct profile *p) {
     return generated > other;
 }
 
+/* A short capture on a busy machine: what it cost was not its samples but what scry did to begin and to name. */
+static bool most_slowdown_is_the_start(const struct profile *p) {
+    const struct profile_quality *q = &p->quality;
+    double sampled_ns = (double)(q->samples_taken + q->samples_lost) * (double)p->period_ns;
+    return q->probe_ns > 0 && (double)q->probe_ns < q->slowdown_bound * sampled_ns / 3;
+}
+
 static const char *advice_of(const struct profile *p, const struct rule *r) {
     static const char generated[] = "Have the runtime write a perf map: node --perf-basic-prof; of "
                                     "java: jcmd PID Compiler.perfmap, -XX:+DumpPerfMapAtExit or perf-map-agent";
+    if (r->measure == slowdown && most_slowdown_is_the_start(p))
+        return "Capture longer: most of that was scry's own start and naming";
     return r->measure == unnamed && most_unnamed_is_generated(p) ? generated : r->advice;
 }
 

@@ -123,6 +123,24 @@ static void advice_on_generated_code_is_of_its_runtime(void **state) {
     }
 }
 
+/* 1,000 samples of 10 ms each: 0.5 s of programs is 5 % of them, 0.05 s a tenth of what the capture cost. */
+static void advice_on_a_slowdown_is_to_capture_longer_where_the_samples_were_the_least_of_it(void **state) {
+    static const uint64_t probe_ns[] = {500000000, 50000000};
+    for (size_t i = 0; i < ARRAY_SIZE(probe_ns); i++) {
+        _cleanup_(profile_freep) struct profile *p = profile_of(1000);
+        struct analyse_verdict v;
+        p->period_ns = 10000000;
+        p->quality.samples_taken = p->quality.stacks_whole = 1000;
+        p->quality.slowdown_bound = 0.06;
+        p->quality.probe_ns = probe_ns[i];
+        analyse_verdict(p, &v);
+        assert_int_equal(v.n_concerns, 1);
+        assert_string_equal(v.concerns[0].advice, i == 0
+                                                      ? "Capture with a lower -F"
+                                                      : "Capture longer: most of that was scry's own start and naming");
+    }
+}
+
 static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
     _cleanup_(profile_freep) struct profile *p = profile_of(2000);
     struct analyse_verdict v;
@@ -369,6 +387,7 @@ int main(void) {
         cmocka_unit_test(the_margin_is_wilsons_interval),
         cmocka_unit_test(good_data_is_called_good_with_its_margin),
         cmocka_unit_test(advice_on_generated_code_is_of_its_runtime),
+        cmocka_unit_test(advice_on_a_slowdown_is_to_capture_longer_where_the_samples_were_the_least_of_it),
         cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
         cmocka_unit_test(every_rule_has_its_grades),
         cmocka_unit_test(few_samples_and_silent_files_are_told),
