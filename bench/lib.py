@@ -138,7 +138,13 @@ def timer_alone(_pid, hz, _seconds, _out):
     return [str(ROOT / "bench/timer-alone"), str(hz)]
 
 
+def nothing(_pid, _hz, _seconds, _out):
+    """The control: what two windows differ by when neither has a profiler is the machine's, and no profiler's."""
+    return ["sleep", "86400"]
+
+
 PROFILERS = {
+    "nothing": nothing,
     "scry": scry_cpu(),
     "perf -g": perf("-g"),
     "perf dwarf": perf("--call-graph", "dwarf"),
@@ -512,9 +518,9 @@ class Failed(Exception):
     """An arm could not do what was asked of it; the others go on."""
 
 
-def keeps(targets, arm, hz, seconds, warm=1.5):
-    """Work per wall second and per CPU second of running targets while a profiler works on the first
-    of them ("none": nothing does). Returns (per wall, per CPU, Running or None)."""
+def window(targets, arm, hz, seconds, warm=1.5):
+    """What running targets say of a while in which a profiler works on the first of them ("none": nothing does).
+    Returns ([truth of each], Running or None)."""
     running = None
     if arm != "none":
         running = Running(arm, targets[0].pid, hz)
@@ -533,6 +539,12 @@ def keeps(targets, arm, hz, seconds, warm=1.5):
     if running:
         running.used = running.cpu(), running.rss(), running.bpf()
         running.stop()
+    return truths, running
+
+
+def keeps(targets, arm, hz, seconds, warm=1.5):
+    """Work per wall second and per CPU second in a window. Returns (per wall, per CPU, Running or None)."""
+    truths, running = window(targets, arm, hz, seconds, warm)
     per_wall = sum(t["loops"] / t["wall"] for t in truths)
     per_cpu = sum(t["loops"] for t in truths) / sum(t["cpu_ns"] / 1e9 for t in truths)
     return per_wall, per_cpu, running
