@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Deep stacks: 4,000 calls whole, in C and Python; 900 deep at 99 Hz the target keeps its speed.
-Bars: whole; 98 % (py-spy leaves 1–3 %)."""
+Bars: whole; 98 % (py-spy leaves 1–3 %). Time taken and speed kept: see slowdown.py."""
 import lib
-from lib import SOURCES, Running, Target, pythons, target
+from lib import SOURCES, Running, Target, harness, pythons, target
 
 
 def kept(command, arm, hz, name="descend"):
@@ -29,15 +29,20 @@ def main():
             full = 100 * sum(c == depth for c in counts) / max(1, len(counts))
             rows.append((f"{name} {depth}", arm, len(counts), f"{lib.median(counts):g}", f"{full:.1f}"))
     lib.table("Depth kept", ("target", "profiler", "samples", "frames kept (median)", "% of samples whole"), rows)
-    rows = []
-    for name, command, arms in (("C, 900 deep", [target("recurse"), 3600, 900], ["scry"]),
-                                ("C, 4,000 deep", [target("recurse"), 3600, 4000], ["scry"]),
-                                ("Python, 900 deep", [pythons()[0], SOURCES / "recurse.py", 3600, 900],
-                                 ["scry", "py-spy", "py-spy --nonblocking", "austin"])):
-        found = lib.interleave(lambda c=command: [Target(c)], lib.available(arms, args.arms), args.hz, args.seconds,
-                               args.pairs, what=(name,))
-        rows += [(name, arm, lib.spread(w), lib.spread(c)) for arm, (w, c, _) in found.items()]
-    lib.table(f"Speed kept at {args.hz} Hz", ("target", "profiler", "per wall second", "per CPU second"), rows)
+    rows, python = [], pythons()[0]
+    for name, working, looking, arms in (
+            ("C, 900 deep", [target("recurse"), 3600, 900], [target("gaps"), 3600, 1, 900], ["nothing", "scry"]),
+            ("C, 4,000 deep", [target("recurse"), 3600, 4000], [target("gaps"), 3600, 1, 4000], ["nothing", "scry"]),
+            ("Python, 900 deep", [python, SOURCES / "recurse.py", 3600, 900],
+             [python, SOURCES / "gaps.py", 3600, 900, harness.TARGETS / "libgaps.so"],
+             ["nothing", "scry", "py-spy", "py-spy --nonblocking", "austin"])):
+        arms = lib.available(arms, args.arms)
+        lost = lib.taken(lambda c=looking: [Target(c)], 1, arms, args.hz, args.seconds, args.pairs, (name, "time taken"))
+        found = lib.interleave(lambda c=working: [Target(c)], arms, args.hz, args.seconds, args.pairs, what=(name, "speed kept"))
+        rows += [(name, arm, lib.spread(lost[arm], "{:.2f}"), lib.spread(w), lib.spread(c))
+                 for arm, (w, c, _) in found.items()]
+    lib.table(f"Deep, at {args.hz} Hz",
+              ("target", "profiler", "time taken, %", "speed kept, per wall second", "per CPU second"), rows)
 
 
 if __name__ == "__main__":

@@ -594,6 +594,36 @@ def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
     return {arm: tuple([w[i] for w in windows] for i in (1, 2, 3)) for arm, windows in kept.items()}
 
 
+def missed(targets, threads, arm, hz, seconds):
+    """Per cent of the CPU time of so many threads that they missed in a window: of targets that look for gaps."""
+    truths, _ = window(targets, arm, hz, seconds)
+    return 100 * sum(t["ns"]["lost"] / 1e9 / t["wall"] for t in truths) / threads
+
+
+def taken(make_targets, threads, arms, hz, seconds, pairs, what=()):
+    """Runs none, arm 1, none, arm 2, … `pairs` times over. Returns {arm: [per cent of CPU time that it took from them in
+    each window]}: what tests/targets/gaps.c missed, less what it missed in the bare windows before and after."""
+    found, failed, targets = {arm: [] for arm in arms}, set(), make_targets()
+    try:
+        before = missed(targets, threads, "none", hz, seconds)
+        for arm in in_turn(arms, pairs, *what):
+            if arm in failed:
+                continue
+            try:
+                here = missed(targets, threads, arm, hz, seconds)
+            except Failed as why:
+                print(f"({why})", file=sys.stderr)
+                failed.add(arm)
+                continue
+            after = missed(targets, threads, "none", hz, seconds)
+            found[arm].append(here - (before + after) / 2)
+            before = after
+    finally:
+        for t in targets:
+            t.stop()
+    return found
+
+
 def cleanup():
     shutil.rmtree(WORK, ignore_errors=True)
 

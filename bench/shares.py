@@ -18,7 +18,13 @@ def one(command, arm, args):
         lib.time.sleep(args.seconds)
         truth = t.truth()
         running.stop()
-    stacks = lib.stacks_of(arm, running.file, [t.pid])
+    try:
+        stacks = lib.stacks_of(arm, running.file, [t.pid])
+    except SystemExit as why:
+        if arm == "scry":
+            raise
+        print(f"({str(why)[:400]})", file=lib.sys.stderr)
+        stacks = []
     if not stacks and arm != "scry":
         return None
     found = lib.shares_of(stacks)

@@ -25,36 +25,6 @@ def cases():
     return found
 
 
-def missed(targets, arm, hz, seconds):
-    """Per cent of the CPU time of two saturated cores that the targets missed in a window."""
-    truths, _ = lib.window(targets, arm, hz, seconds)
-    return 100 * sum(t["ns"]["lost"] / 1e9 / t["wall"] for t in truths) / 2
-
-
-def taken(make, arms, hz, seconds, pairs, name):
-    """{arm: [per cent taken in each window]}; bare windows lie between."""
-    found = {arm: [] for arm in arms}
-    targets = make()
-    try:
-        before, failed = missed(targets, "none", hz, seconds), set()
-        for arm in lib.in_turn(arms, pairs, name, "time taken"):
-            if arm in failed:
-                continue
-            try:
-                here = missed(targets, arm, hz, seconds)
-            except lib.Failed as why:
-                print(f"({why})", file=lib.sys.stderr)
-                failed.add(arm)
-                continue
-            after = missed(targets, "none", hz, seconds)
-            found[arm].append(here - (before + after) / 2)
-            before = after
-    finally:
-        for t in targets:
-            t.stop()
-    return found
-
-
 def main():
     args = lib.options(__doc__, seconds=4, pairs=5, hz=99, only="")
     rows = []
@@ -62,7 +32,7 @@ def main():
         if args.only not in name:
             continue
         arms = lib.available(arms, args.arms, python)
-        lost = taken(looking, arms, args.hz, args.seconds, args.pairs, name)
+        lost = lib.taken(looking, 2, arms, args.hz, args.seconds, args.pairs, (name, "time taken"))
         found = lib.interleave(working, arms, args.hz, args.seconds, args.pairs, what=(name, "speed kept"))
         rows += [(name, arm, lib.spread(lost[arm], "{:.2f}"), lib.spread(wall), lib.spread(per_cpu))
                  for arm, (wall, per_cpu, _) in found.items()]

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -58,6 +59,20 @@ def test_code_whose_file_is_not_here_has_the_files_name(tmp_path):
     names = {f["function"] for t in answer["threads"] for f in t["frames"] if f["kind"] == "native" and not f["mark"]}
     assert names and all(n.startswith(("[libc", "[libpthread")) for n in names), names
     assert any("--sysroot" in note for note in answer["notes"]), answer["notes"]
+
+
+def test_a_core_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path):
+    """As the kernel leaves one: the notes come first, then the memory."""
+    core = tmp_path / "core"
+    subprocess.run(["zstd", "-q", "-d", CORES[-1], "-o", core], check=True)
+    whole, size, short = dump(core, tmp_path), core.stat().st_size, []
+    assert "cut short" not in str(whole["notes"])
+    for tenths in range(9, 2, -1):
+        os.truncate(core, size * tenths // 10)
+        cut = dump(core, tmp_path)
+        assert [t["tid"] for t in cut["threads"]] == [t["tid"] for t in whole["threads"]]
+        short += re.findall(r"cut short, by ([\d.]+) MB", str(cut["notes"]))
+    assert short == [f"{(size - size * tenths // 10) / 1e6:.1f}" for tenths in range(9, 2, -1)]
 
 
 def test_there_is_a_core_of_every_version():

@@ -224,7 +224,8 @@ def test_dump_of_a_core_file(tmp_path):
     assert "are not here" not in r.out
 
 
-def test_a_core_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path):
+def test_a_core_that_was_cut_short_is_read_or_refused_for_that(tmp_path):
+    """At every length down to nothing. gcore writes its notes last."""
     with Target([target("threads"), 60, 5]) as t:
         core = core_of(t.pid, tmp_path)
     whole, left = scry("dump", "--core", core, "--json"), core.stat().st_size

@@ -23,6 +23,7 @@ def descend(depth, library):
 
 def main():
     measure.start(["lost"])
+    sys.setrecursionlimit(5000)
     library = ctypes.CDLL(sys.argv[3])
     library.gaps_spin.restype = ctypes.c_uint64
     descend(int(sys.argv[2]), library)
