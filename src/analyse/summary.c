@@ -21,6 +21,7 @@ static const char *grade_colour(const struct analyse_style *s, enum analyse_grad
 }
 
 void analyse_verdict_text(struct buf *out, const struct analyse_verdict *v, const struct analyse_style *style) {
+    out->failed |= v->failed;
     buf_addf(out, "%s%s%s\n", grade_colour(style, v->grade), v->sentence, or_none(style->plain));
     for (unsigned i = 1; i < v->n_concerns; i++)
         buf_addf(out, "  and: %s\n", v->concerns[i].text);
@@ -52,6 +53,7 @@ void analyse_remarks_json(struct json *j, const struct profile *p) {
 }
 
 void analyse_verdict_json(struct json *j, const struct analyse_verdict *v) {
+    j->out->failed |= v->failed;
     json_key(j, "verdict");
     json_object(j);
     json_kstring(j, "grade", analyse_grade_name(v->grade));

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "analyse/analyse.h"
-#include "analyse/weights.h"
-#include "base/mem.h"
+#include "analyse/unnamed.h"
 
 /* Half the width of Wilson's interval, which stays sensible at few samples and at small shares. */
 double analyse_margin(double share, uint64_t samples) {
@@ -23,37 +22,44 @@ const char *analyse_grade_name(enum analyse_grade grade) {
     return names[grade];
 }
 
+/* What the rules measure. */
+struct judged {
+    const struct profile *p;
+    const struct analyse_verdict *v;
+    struct unnamed unnamed;
+};
+
 /* Rows that do not say how many samples they stand for tell nothing of chance. */
-static double margin_points(const struct profile *p, const struct analyse_verdict *v) {
-    return v->counted ? 100 * v->margin : 0;
+static double margin_points(const struct judged *j) {
+    return j->v->counted ? 100 * j->v->margin : 0;
 }
 
-static double lost(const struct profile *p, const struct analyse_verdict *v) {
-    return analyse_percent((double)p->quality.samples_lost,
-                           (double)(p->quality.samples_taken + p->quality.samples_lost));
+static double lost(const struct judged *j) {
+    return analyse_percent((double)j->p->quality.samples_lost,
+                           (double)(j->p->quality.samples_taken + j->p->quality.samples_lost));
 }
 
-static double cut(const struct profile *p, const struct analyse_verdict *v) {
-    const struct profile_quality *q = &p->quality;
+static double cut(const struct judged *j) {
+    const struct profile_quality *q = &j->p->quality;
     return analyse_percent((double)(q->samples_taken - MIN(q->stacks_whole, q->samples_taken)),
                            (double)q->samples_taken);
 }
 
-static double unnamed(const struct profile *p, const struct analyse_verdict *v) {
-    return analyse_percent((double)p->quality.frames_unnamed, (double)p->quality.frames);
+static double unnamed(const struct judged *j) {
+    return j->unnamed.percent;
 }
 
-static double approximate(const struct profile *p, const struct analyse_verdict *v) {
-    return analyse_percent((double)p->quality.frames_approximate, (double)p->quality.frames);
+static double approximate(const struct judged *j) {
+    return analyse_percent((double)j->p->quality.frames_approximate, (double)j->p->quality.frames);
 }
 
-static double slowdown(const struct profile *p, const struct analyse_verdict *v) {
-    return 100 * p->quality.slowdown_bound;
+static double slowdown(const struct judged *j) {
+    return 100 * j->p->quality.slowdown_bound;
 }
 
 /* From `fair` and from `poor` on, in percent or points. */
 static const struct rule {
-    double (*measure)(const struct profile *p, const struct analyse_verdict *v);
+    double (*measure)(const struct judged *j);
     double fair, poor;
     const char *text; /* with the measure */
     const char *advice;
@@ -62,7 +68,8 @@ static const struct rule {
      "Capture longer, or with a higher -F"},
     {lost, 1, 10, "%.1f %% of the samples were lost: what ran then is missing", "Capture with a lower -F"},
     {cut, 1, 10, "%.1f %% of the stacks do not reach their root: totals of outer functions are too small", ""},
-    {unnamed, 10, 40, "%.0f %% of the frames have no name", "Install the debug symbols of what has no name"},
+    {unnamed, 10, 50, "%.0f %% of the samples fell in functions without a name: their file stands for them",
+     "Install the debug symbols of what has no name"},
     {approximate, 20, 60, "%.0f %% of the frames were found by frame pointers alone: callers may be missing", ""},
     {slowdown, 2, 10, "capturing may have cost the target %.1f %% of its speed", "Capture with a lower -F"},
 };
@@ -72,21 +79,6 @@ static enum analyse_grade grade_of(const struct rule *r, double measure) {
     return measure >= r->poor ? GRADE_POOR : measure >= r->fair ? GRADE_FAIR : GRADE_GOOD;
 }
 
-/* Debug symbols name what lies in files. Code that a runtime makes while it runs is named by the runtime, or not. */
-static bool most_unnamed_is_generated(const struct profile *p) {
-    uint64_t generated = 0, other = 0;
-    _cleanup_(freep) struct stack_weight *w = NULL;
-    if (stack_weights(p, 0, &w, NULL) < 0)
-        return false;
-    for (size_t s = 1; s < p->n_stacks; s++) {
-        const struct profile_frame *f = &p->frames[p->stacks[s].frame];
-        bool made = strcmp(profile_str(p, p->functions[f->function].name), "[generated code]") == 0;
-        if (f->flags & FRAME_UNNAMED || made)
-            *(made ? &generated : &other) += w[s].total_samples;
-    }
-    return generated > other;
-}
-
 /* A short capture on a busy machine: what it cost was not its samples but what scry did to begin and to name. */
 static bool most_slowdown_is_the_start(const struct profile *p) {
     const struct profile_quality *q = &p->quality;
@@ -94,25 +86,34 @@ static bool most_slowdown_is_the_start(const struct profile *p) {
     return q->probe_ns > 0 && (double)q->probe_ns < q->slowdown_bound * sampled_ns / 3;
 }
 
-static const char *advice_of(const struct profile *p, const struct rule *r) {
+static void advise(const struct judged *j, const struct rule *r, char *to, size_t size) {
     static const char generated[] = "Have the runtime write a perf map: node --perf-basic-prof; of "
                                     "java: jcmd PID Compiler.perfmap, -XX:+DumpPerfMapAtExit or perf-map-agent";
-    if (r->measure == slowdown && most_slowdown_is_the_start(p))
-        return "Capture longer: most of that was scry's own start and naming";
-    return r->measure == unnamed && most_unnamed_is_generated(p) ? generated : r->advice;
+    if (j->v->samples == 0 && profile_says_why_nothing_ran(j->p))
+        to[0] = '\0';
+    else if (r->measure == unnamed && j->unnamed.files[0] && !j->unnamed.generated)
+        snprintf(to, size, "Install the debug symbols of %s", j->unnamed.files);
+    else if (r->measure == unnamed && j->unnamed.generated)
+        snprintf(to, size, "%s", generated); /* it is named by the runtime, or not */
+    else if (r->measure == slowdown && most_slowdown_is_the_start(j->p))
+        snprintf(to, size, "Capture longer: most of that was scry's own start and naming");
+    else
+        snprintf(to, size, "%s", r->advice);
 }
 
 static void judge(const struct profile *p, struct analyse_verdict *v) {
+    struct judged j = {.p = p, .v = v};
     double measures[ARRAY_SIZE(rules)];
+    v->failed = unnamed_of(p, &j.unnamed) < 0;
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-        measures[i] = rules[i].measure(p, v);
+        measures[i] = rules[i].measure(&j);
     for (enum analyse_grade grade = GRADE_POOR; grade > GRADE_GOOD; grade--)
         for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
             if (grade_of(&rules[i], measures[i]) != grade)
                 continue;
             struct analyse_concern *c = &v->concerns[v->n_concerns++];
             c->grade = grade;
-            c->advice = v->samples == 0 && profile_says_why_nothing_ran(p) ? "" : advice_of(p, &rules[i]);
+            advise(&j, &rules[i], c->advice, sizeof(c->advice));
             snprintf(c->text, sizeof(c->text), rules[i].text, measures[i]);
         }
 }

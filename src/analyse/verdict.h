@@ -10,7 +10,7 @@ enum analyse_grade { GRADE_GOOD, GRADE_FAIR, GRADE_POOR };
 struct analyse_concern {
     enum analyse_grade grade; /* fair or poor */
     char text[160];           /* what is wrong and what it does to the numbers */
-    const char *advice;       /* what to do about it; "" when nothing can be done */
+    char advice[240];         /* what to do about it; "" when nothing can be done */
 };
 
 enum { ANALYSE_MOST_CONCERNS = 8 };
@@ -24,6 +24,7 @@ struct analyse_verdict {
     struct analyse_concern concerns[ANALYSE_MOST_CONCERNS]; /* the worst first */
     unsigned n_concerns;
     char sentence[200]; /* all of it in one */
+    bool failed;        /* memory ran out; what it is written to fails then */
 };
 
 void analyse_verdict(const struct profile *p, struct analyse_verdict *ret);

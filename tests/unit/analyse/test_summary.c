@@ -104,23 +104,52 @@ static void good_data_is_called_good_with_its_margin(void **state) {
                                     "2.2 points");
 }
 
+/* Adds a stack of two frames, outer to inner. */
+static void add_stack(struct profile *p, frame_id outer, frame_id inner, int64_t samples) {
+    stack_id s = profile_stack(p, profile_stack(p, 0, outer), inner);
+    profile_add_sample(p, &(struct profile_sample){.stack = s}, &samples);
+    p->quality.samples_taken += (uint64_t)samples;
+    p->quality.stacks_whole += (uint64_t)samples;
+}
+
+static frame_id frame_in(struct profile *p, const char *name, const char *file, unsigned flags) {
+    struct profile_function f = {.name = profile_string(p, name)};
+    mapping_id m = profile_mapping(p, &(struct profile_mapping){.file = profile_string(p, file)});
+    return profile_frame(p, &(struct profile_frame){.function = profile_function(p, &f), .mapping = m, .flags = flags});
+}
+
 static void advice_on_generated_code_is_of_its_runtime(void **state) {
-    static const char *const names[] = {"[generated code]", "libx.so"};
+    static const char *const names[] = {"[generated code]", "[libx.so]"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        _cleanup_(profile_freep) struct profile *p = profile_new();
-        assert_non_null(p);
-        profile_value_type(p, "samples", "count");
-        struct profile_function f = {.name = profile_string(p, names[i])};
-        struct profile_frame frame = {.function = profile_function(p, &f), .flags = FRAME_UNNAMED};
-        profile_add_sample(p, &(struct profile_sample){.stack = profile_stack(p, 0, profile_frame(p, &frame))},
-                           &(int64_t){5000});
-        p->quality.samples_taken = p->quality.stacks_whole = p->quality.frames = p->quality.frames_unnamed = 5000;
+        _cleanup_(profile_freep) struct profile *p = profile_of(0);
+        add_stack(p, frame_in(p, "main", "/bin/x", 0), frame_in(p, names[i], "/lib/libx.so", FRAME_UNNAMED), 5000);
         struct analyse_verdict v;
         analyse_verdict(p, &v);
         assert_int_equal(v.n_concerns, 1);
         assert_int_equal(strstr(v.concerns[0].advice, "perf map") != NULL, i == 0);
-        assert_int_equal(strstr(v.concerns[0].advice, "debug symbols") != NULL, i == 1);
+        assert_int_equal(strcmp(v.concerns[0].advice, "Install the debug symbols of libx.so") == 0, i == 1);
     }
+}
+
+/* A caller without a name hides nothing, and an interpreter's machinery is folded. */
+static void names_are_missed_where_the_samples_fell(void **state) {
+    _cleanup_(profile_freep) struct profile *p = profile_of(0);
+    frame_id unnamed = frame_in(p, "[liba.so]", "/lib/liba.so", FRAME_UNNAMED), named = frame_in(p, "f", "/bin/x", 0);
+    frame_id machinery = frame_in(p, "[python]", "/bin/python", FRAME_UNNAMED | FRAME_INTERNAL);
+    struct analyse_verdict v;
+    add_stack(p, unnamed, named, 5000);
+    add_stack(p, named, machinery, 4000);
+    analyse_verdict(p, &v);
+    assert_int_equal(v.n_concerns, 0);
+    add_stack(p, unnamed, machinery, 1000);
+    add_stack(p, named, frame_in(p, "[lib\033b.so]", "/lib/lib\033b.so", FRAME_UNNAMED), 2000);
+    add_stack(p, named, frame_in(p, "[seldom.so]", "/lib/seldom.so", FRAME_UNNAMED), 200);
+    analyse_verdict(p, &v);
+    assert_int_equal(v.n_concerns, 1);
+    assert_string_equal(v.sentence,
+                        "The data is fair: 26 % of the samples fell in functions without a name: their file "
+                        "stands for them");
+    assert_string_equal(v.concerns[0].advice, "Install the debug symbols of lib?b.so and liba.so");
 }
 
 /* 1,000 samples of 10 ms each: 0.5 s of programs is 5 % of them, 0.05 s a tenth of what the capture cost. */
@@ -159,7 +188,22 @@ static void the_worst_concern_gives_the_grade_and_comes_first(void **state) {
     assert_non_null(strstr(buf_cstr(&out), "  Capture with a lower -F\n"));
 }
 
-/* Each rule at both of its bounds: 10,000 samples, of 5 frames each. */
+/* Names are missed in percent of the samples, from 10 and from 50 on. */
+static void the_rule_of_names_has_its_grades(void **state) {
+    static const int64_t unnamed[] = {900, 1100, 4900, 5100};
+    static const enum analyse_grade grades[] = {GRADE_GOOD, GRADE_FAIR, GRADE_FAIR, GRADE_POOR};
+    for (size_t i = 0; i < ARRAY_SIZE(unnamed); i++) {
+        _cleanup_(profile_freep) struct profile *p = profile_of(0);
+        frame_id named = frame_in(p, "f", "/bin/x", 0);
+        struct analyse_verdict v;
+        add_stack(p, named, named, 10000 - unnamed[i]);
+        add_stack(p, named, frame_in(p, "[liba.so]", "/lib/liba.so", FRAME_UNNAMED), unnamed[i]);
+        analyse_verdict(p, &v);
+        assert_int_equal(v.grade, grades[i]);
+    }
+}
+
+/* Each other rule at both of its bounds: 10,000 samples, of 5 frames each. */
 static void every_rule_has_its_grades(void **state) {
     static const struct {
         struct profile_quality q;
@@ -172,9 +216,6 @@ static void every_rule_has_its_grades(void **state) {
         {{.stacks_whole = 9950}, GRADE_GOOD, ""},
         {{.stacks_whole = 9500}, GRADE_FAIR, "5.0 % of the stacks"},
         {{.stacks_whole = 5000}, GRADE_POOR, "50.0 % of the stacks"},
-        {{.stacks_whole = 10000, .frames_unnamed = 4000}, GRADE_GOOD, ""},
-        {{.stacks_whole = 10000, .frames_unnamed = 6000}, GRADE_FAIR, "12 % of the frames have no name"},
-        {{.stacks_whole = 10000, .frames_unnamed = 25000}, GRADE_POOR, "50 % of the frames have no name"},
         {{.stacks_whole = 10000, .frames_approximate = 15000}, GRADE_FAIR, "30 % of the frames were found by frame"},
         {{.stacks_whole = 10000, .frames_approximate = 35000}, GRADE_POOR, "70 % of the frames were found by frame"},
         {{.stacks_whole = 10000, .slowdown_bound = 0.01}, GRADE_GOOD, ""},
@@ -387,6 +428,8 @@ int main(void) {
         cmocka_unit_test(the_margin_is_wilsons_interval),
         cmocka_unit_test(good_data_is_called_good_with_its_margin),
         cmocka_unit_test(advice_on_generated_code_is_of_its_runtime),
+        cmocka_unit_test(names_are_missed_where_the_samples_fell),
+        cmocka_unit_test(the_rule_of_names_has_its_grades),
         cmocka_unit_test(advice_on_a_slowdown_is_to_capture_longer_where_the_samples_were_the_least_of_it),
         cmocka_unit_test(the_worst_concern_gives_the_grade_and_comes_first),
         cmocka_unit_test(every_rule_has_its_grades),
