@@ -2,6 +2,7 @@
  * usage: daemonic zombie|stopped [SECONDS] */
 #include "target.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 int main(int argc, char **argv) {
@@ -11,6 +12,7 @@ int main(int argc, char **argv) {
     if (!pid) {
         if (!strcmp(argv[1], "zombie"))
             _exit(0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test kills the parent as soon as it has seen enough */
         for (;;)
             pause();
     }
