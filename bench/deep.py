@@ -2,7 +2,7 @@
 """Deep stacks: 4,000 calls whole, in C and Python; 900 deep at 99 Hz the target keeps its speed.
 Bars: whole; 98 % (py-spy leaves 1–3 %). Time taken and speed kept: see slowdown.py."""
 import lib
-from lib import SOURCES, Running, Target, harness, pythons, target
+from lib import SOURCES, Running, Target, pythons, target
 
 
 def kept(command, arm, hz, name="descend"):
@@ -31,11 +31,10 @@ def main():
     lib.table("Depth kept", ("target", "profiler", "samples", "frames kept (median)", "% of samples whole"), rows)
     rows, python = [], pythons()[0]
     for name, working, looking, arms in (
-            ("C, 900 deep", [target("recurse"), 3600, 900], [target("gaps"), 3600, 1, 900], ["nothing", "scry"]),
-            ("C, 4,000 deep", [target("recurse"), 3600, 4000], [target("gaps"), 3600, 1, 4000], ["nothing", "scry"]),
+            ("C, 900 deep", [target("recurse"), 3600, 900], lib.gaps(900), ["nothing", "scry"]),
+            ("C, 4,000 deep", [target("recurse"), 3600, 4000], lib.gaps(4000), ["nothing", "scry"]),
             ("Python, 900 deep", [python, SOURCES / "recurse.py", 3600, 900],
-             [python, SOURCES / "gaps.py", 3600, 900, harness.TARGETS / "libgaps.so"],
-             ["nothing", "scry", "py-spy", "py-spy --nonblocking", "austin"])):
+             lib.python_gaps(python, 900), ["nothing", "scry", "py-spy", "py-spy --nonblocking", "austin"])):
         arms = lib.available(arms, args.arms)
         lost = lib.taken(lambda c=looking: [Target(c)], 1, arms, args.hz, args.seconds, args.pairs, (name, "time taken"))
         found = lib.interleave(lambda c=working: [Target(c)], arms, args.hz, args.seconds, args.pairs, what=(name, "speed kept"))

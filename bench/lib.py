@@ -565,62 +565,62 @@ def steady(arm, windows):
     return kept
 
 
-def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
-    """Runs none, arm 1, none, arm 2, … `pairs` times over. Returns {arm: ([wall ratios], [cpu ratios],
-    [Running])}: each window is divided by the mean of the bare windows before and after it, and left out when those
-    show that the machine changed its speed meanwhile."""
-    found = {arm: [] for arm in arms}
-    targets = make_targets()
+def between(make_targets, measure, arms, pairs, what):
+    """Runs none, arm 1, none, arm 2, … `pairs` times over. Yields (arm, before, here, after): what measure(targets, arm)
+    returns for an arm, and for the bare windows before and after it. An arm that fails is left out from then on."""
+    targets, failed = make_targets(), set()
     try:
-        before = keeps(targets, "none", hz, seconds)
-        failed = set()
-        for arm in in_turn(arms, pairs, *what):
-            if arm not in failed:
-                try:
-                    wall, per_cpu, running = keeps(targets, arm, hz, seconds, warm)
-                except Failed as why:
-                    print(f"({why})", file=sys.stderr)
-                    failed.add(arm)
-                    continue
-                after = keeps(targets, "none", hz, seconds)
-                bare = [(a + b) / 2 for a, b in zip(before[:2], after[:2])]
-                apart = abs(before[0] - after[0]) / bare[0]
-                found[arm].append((apart, wall / bare[0], per_cpu / bare[1], running))
-                before = after
-    finally:
-        for t in targets:
-            t.stop()
-    kept = {arm: steady(arm, windows) for arm, windows in found.items()}
-    return {arm: tuple([w[i] for w in windows] for i in (1, 2, 3)) for arm, windows in kept.items()}
-
-
-def missed(targets, threads, arm, hz, seconds):
-    """Per cent of the CPU time of so many threads that they missed in a window: of targets that look for gaps."""
-    truths, _ = window(targets, arm, hz, seconds)
-    return 100 * sum(t["ns"]["lost"] / 1e9 / t["wall"] for t in truths) / threads
-
-
-def taken(make_targets, threads, arms, hz, seconds, pairs, what=()):
-    """Runs none, arm 1, none, arm 2, … `pairs` times over. Returns {arm: [per cent of CPU time that it took from them in
-    each window]}: what tests/targets/gaps.c missed, less what it missed in the bare windows before and after."""
-    found, failed, targets = {arm: [] for arm in arms}, set(), make_targets()
-    try:
-        before = missed(targets, threads, "none", hz, seconds)
+        before = measure(targets, "none")
         for arm in in_turn(arms, pairs, *what):
             if arm in failed:
                 continue
             try:
-                here = missed(targets, threads, arm, hz, seconds)
+                here = measure(targets, arm)
             except Failed as why:
                 print(f"({why})", file=sys.stderr)
                 failed.add(arm)
                 continue
-            after = missed(targets, threads, "none", hz, seconds)
-            found[arm].append(here - (before + after) / 2)
+            after = measure(targets, "none")
+            yield arm, before, here, after
             before = after
     finally:
         for t in targets:
             t.stop()
+
+
+def interleave(make_targets, arms, hz, seconds, pairs, warm=1.5, what=()):
+    """Returns {arm: ([wall ratios], [cpu ratios], [Running])}: each window is divided by the mean of the bare windows
+    before and after it, and left out when those show that the machine changed its speed meanwhile."""
+    found = {arm: [] for arm in arms}
+    measure = lambda targets, arm: keeps(targets, arm, hz, seconds, warm)  # noqa: E731
+    for arm, before, (wall, per_cpu, running), after in between(make_targets, measure, arms, pairs, what):
+        bare = [(a + b) / 2 for a, b in zip(before[:2], after[:2])]
+        apart = abs(before[0] - after[0]) / bare[0]
+        found[arm].append((apart, wall / bare[0], per_cpu / bare[1], running))
+    kept = {arm: steady(arm, windows) for arm, windows in found.items()}
+    return {arm: tuple([w[i] for w in windows] for i in (1, 2, 3)) for arm, windows in kept.items()}
+
+
+def gaps(depth, threads=1):
+    """The command of a C program that looks for gaps in its own time, so many calls deep."""
+    return [target("gaps"), 3600, threads, depth]
+
+
+def python_gaps(python, depth):
+    """The same in Python."""
+    return [python, SOURCES / "gaps.py", 3600, depth, harness.TARGETS / "libgaps.so"]
+
+
+def taken(make_targets, threads, arms, hz, seconds, pairs, what=()):
+    """Returns {arm: [per cent of the CPU time of so many threads that it took from them in each window]}: what targets
+    that look for gaps missed, less what they missed in the bare windows before and after."""
+    def missed(targets, arm):
+        truths, _ = window(targets, arm, hz, seconds)
+        return 100 * sum(t["ns"]["lost"] / 1e9 / t["wall"] for t in truths) / threads
+
+    found = {arm: [] for arm in arms}
+    for arm, before, here, after in between(make_targets, missed, arms, pairs, what):
+        found[arm].append(here - (before + after) / 2)
     return found
 
 

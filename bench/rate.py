@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """10,000 Hz on one busy process: samples taken of those that its CPU time calls for, and the slowdown.
-Bars: 1 % lost, 10 % slower. Time taken and speed kept: see slowdown.py. "timer alone" is what timers cost without a profiler; the bound is what scry prints of itself."""
+Bars: 1 % lost, 10 % slower. Time taken and speed kept: see slowdown.py.
+"timer alone" is what timers cost without a profiler; the bound is what scry prints of itself."""
 import time
 
 import lib
-from lib import SOURCES, Running, Target, harness, pythons, target
+from lib import SOURCES, Running, Target, pythons, target
 
 
 def delivered(command, arm, args):
@@ -27,9 +28,8 @@ def main():
     args = lib.options(__doc__, seconds=2, pairs=12, hz=10000)
     rows, python = [], pythons()[0]
     for name, command, looking, arms in (
-            ("C", [target("recurse"), 3600, 30], [target("gaps"), 3600], ["scry", "timer alone", "perf -g", "samply"]),
-            ("Python", [python, SOURCES / "recurse.py", 3600, 30],
-             [python, SOURCES / "gaps.py", 3600, 30, harness.TARGETS / "libgaps.so"],
+            ("C", [target("recurse"), 3600, 30], lib.gaps(30), ["scry", "timer alone", "perf -g", "samply"]),
+            ("Python", [python, SOURCES / "recurse.py", 3600, 30], lib.python_gaps(python, 30),
              ["scry", "timer alone", "py-spy", "py-spy --nonblocking", "austin"])):
         arms = lib.available(arms, args.arms)
         shares = {arm: [delivered(command, arm, args) for _ in lib.in_turn([arm], min(args.pairs, 3), name)]

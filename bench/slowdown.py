@@ -7,7 +7,7 @@ Speed kept: work done while sampled ÷ work done alone, as neighbours. "per wall
 happens in the target's context. It is as noisy as the machine.
 "nothing" is no profiler at all: what it shows is noise. OTel samples the whole host, always."""
 import lib
-from lib import SOURCES, Target, harness, pythons_and_315, target
+from lib import SOURCES, Target, pythons_and_315, target
 
 NATIVE = ["nothing", "scry", "perf -g", "samply", "OTel"]
 PYTHON = ["nothing", "scry", "py-spy", "py-spy --nonblocking", "py-spy --native", "austin", "OTel"]
@@ -15,12 +15,12 @@ PYTHON = ["nothing", "scry", "py-spy", "py-spy --nonblocking", "py-spy --native"
 
 def cases():
     """[(name, what works, what looks for gaps, arms, its interpreter)]"""
-    found = [("C, two threads", lambda: [Target([target("shares"), 3600, 2])], lambda: [Target([target("gaps"), 3600, 2])],
+    found = [("C, two threads", lambda: [Target([target("shares"), 3600, 2])], lambda: [Target(lib.gaps(30, threads=2))],
               NATIVE, None)]
     for p in pythons_and_315():
         found.append((f"two × {p.rsplit('/', 1)[-1]}, one of them sampled",
                       lambda p=p: [Target([p, SOURCES / "recurse.py", 3600, 30]) for _ in range(2)],
-                      lambda p=p: [Target([p, SOURCES / "gaps.py", 3600, 30, harness.TARGETS / "libgaps.so"]) for _ in range(2)],
+                      lambda p=p: [Target(lib.python_gaps(p, 30)) for _ in range(2)],
                       PYTHON, p))
     return found
 

@@ -91,10 +91,10 @@ static void advise(const struct judged *j, const struct rule *r, char *to, size_
                                     "java: jcmd PID Compiler.perfmap, -XX:+DumpPerfMapAtExit or perf-map-agent";
     if (j->v->samples == 0 && profile_says_why_nothing_ran(j->p))
         to[0] = '\0';
-    else if (r->measure == unnamed && j->unnamed.files[0] && !j->unnamed.generated)
-        snprintf(to, size, "Install the debug symbols of %s", j->unnamed.files);
     else if (r->measure == unnamed && j->unnamed.generated)
         snprintf(to, size, "%s", generated); /* it is named by the runtime, or not */
+    else if (r->measure == unnamed && j->unnamed.files[0])
+        snprintf(to, size, "Install the debug symbols of %s", j->unnamed.files);
     else if (r->measure == slowdown && most_slowdown_is_the_start(j->p))
         snprintf(to, size, "Capture longer: most of that was scry's own start and naming");
     else

@@ -26,6 +26,5 @@ int main(int argc, char **argv) {
     printf("{\"ready\": %d}\n", (int)pid);
     fflush(stdout);
     sleep(argc > 2 ? (unsigned)atoi(argv[2]) : 60);
-    kill(pid, SIGKILL);
     return 0;
 }
