@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "target/target.h"
 
-enum { PAGE_BYTES = 4096, CACHED_PAGES = 1024 };
+enum { PAGE_BYTES = 4096, CACHED_PAGES = 512 };
 
 struct mapping_list {
     struct target_mapping *all;
@@ -14,10 +14,13 @@ struct mapping_list {
     char *text; /* the paths point into it */
 };
 
-/* Memory that was read while the target stood still. */
-struct cached_page {
-    uint64_t address, epoch; /* good while `epoch` is the target's */
-    uint8_t bytes[PAGE_BYTES];
+/* Memory that was read while the target stood still. Tags and pages lie apart: a page that is looked at before it is
+ * first written to would be mapped twice, and the second time every other CPU has to forget the first. */
+struct page_cache {
+    struct page_tag {
+        uint64_t address, epoch; /* good while `epoch` is the target's */
+    } tags[CACHED_PAGES];
+    uint8_t (*pages)[PAGE_BYTES]; /* as many */
 };
 
 struct core_file; /* target/core.h */
@@ -37,7 +40,7 @@ struct target {
     bool ended;  /* only its mappings are known (ended.c) … */
     int root_fd; /* … and the root it shared with its parent, or -1 */
     struct mapping_list mappings;
-    struct cached_page *cache; /* CACHED_PAGES of them, or NULL */
+    struct page_cache *cache; /* NULL until it stands still, and without memory */
     uint64_t epoch;
     struct tracer *tracer; /* while stopped */
 };

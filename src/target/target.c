@@ -7,6 +7,12 @@
 #include "target/core.h"
 #include "target/internal.h"
 
+static void cache_free(struct page_cache *c) {
+    if (c)
+        free(c->pages);
+    free(c);
+}
+
 void target_close(struct target *t) {
     if (!t)
         return;
@@ -20,7 +26,7 @@ void target_close(struct target *t) {
     core_close(t->core);
     maps_free(&t->mappings);
     target_info_clear(&t->info);
-    free(t->cache);
+    cache_free(t->cache);
     free(t);
 }
 
@@ -34,16 +40,26 @@ static int read_now(struct target *t, uint64_t address, void *dst, size_t size) 
     return t->core ? core_read(t->core, address, dst, size) : live_read(t, address, dst, size);
 }
 
+static struct page_cache *cache_new(void) {
+    struct page_cache *c = mem_zalloc(1, sizeof(*c));
+    if (c && !(c->pages = mem_alloc_large(CACHED_PAGES * sizeof(*c->pages)))) {
+        free(c);
+        c = NULL;
+    }
+    return c;
+}
+
 static const uint8_t *page_of(struct target *t, uint64_t start) {
-    struct cached_page *p = &t->cache[(start / PAGE_BYTES * 0x9E3779B97F4A7C15ull >> 32) % CACHED_PAGES];
-    if (p->epoch == t->epoch && p->address == start)
-        return p->bytes;
-    p->epoch = 0;
-    if (read_now(t, start, p->bytes, PAGE_BYTES) < 0)
+    size_t slot = (start / PAGE_BYTES * 0x9E3779B97F4A7C15ull >> 32) % CACHED_PAGES;
+    struct page_tag *tag = &t->cache->tags[slot];
+    uint8_t *page = t->cache->pages[slot];
+    if (tag->epoch == t->epoch && tag->address == start)
+        return page;
+    tag->epoch = 0;
+    if (read_now(t, start, page, PAGE_BYTES) < 0)
         return NULL;
-    p->epoch = t->epoch;
-    p->address = start;
-    return p->bytes;
+    *tag = (struct page_tag){.address = start, .epoch = t->epoch};
+    return page;
 }
 
 /* Nothing changes while the target stands still, and a walk comes back to the same pages. */
@@ -70,7 +86,7 @@ int target_read(struct target *t, uint64_t address, void *dst, size_t size) {
         return -EFAULT;
     bool still = t->core || t->tracer;
     if (still && size <= PAGE_BYTES && !t->cache)
-        t->cache = mem_zalloc(CACHED_PAGES, sizeof(*t->cache));
+        t->cache = cache_new();
     return still && size <= PAGE_BYTES && t->cache ? read_cached(t, address, dst, size)
                                                    : read_now(t, address, dst, size);
 }
