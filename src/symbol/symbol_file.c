@@ -186,8 +186,9 @@ int symbol_file_offset_to_address(struct symbol_file *f, uint64_t offset, uint64
     return -ENOENT;
 }
 
+/* Between segments the loader leaves what it first mapped for all of them, with no access. */
 static bool may_map(const Elf64_Phdr *p, const struct target_mapping *m) {
-    return p->p_type == PT_LOAD && !(p->p_flags & PF_X) == !(m->protection & PROT_EXEC) &&
+    return p->p_type == PT_LOAD && m->protection != PROT_NONE && !(p->p_flags & PF_X) == !(m->protection & PROT_EXEC) &&
            m->offset >= (p->p_offset & page_mask) && m->offset < p->p_offset + MAX(p->p_filesz, (uint64_t)1) &&
            (!(m->protection & PROT_WRITE) ||
             (p->p_flags & (PF_W | PF_X))); /* code may be made writable, to be patched */
