@@ -7,6 +7,7 @@
 
 #include "base/bisect.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "session/assemble.h"
 #include "session/session.h"
 
@@ -182,6 +183,33 @@ static int hold_all(struct dump *d, struct held_threads *h, struct err *err) {
     return rc;
 }
 
+/* The places in the stacks, each once. */
+static uint64_t *places_in(const struct held_threads *h, size_t *ret_count) {
+    uint64_t *all = NULL;
+    size_t capacity = 0, n = 0, unique = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        const struct walk_stack *w = h->all[i].walk;
+        if (!w || mem_grow((void **)&all, &capacity, n + w->n_frames, sizeof(*all)) < 0)
+            continue;
+        for (u32 k = 0; k < w->n_frames; k++)
+            if (raw_kind(&w->frames[k]) == RAW_NATIVE)
+                all[n++] = raw_code(&w->frames[k]);
+    }
+    if (sort_by_key(all, n, sizeof(*all)) == 0)
+        for (size_t i = 0; i < n; i++)
+            if (unique == 0 || all[unique - 1] != all[i])
+                all[unique++] = all[i];
+    *ret_count = unique;
+    return all;
+}
+
+static void expect_names(struct dump *d, const struct held_threads *h) {
+    size_t n;
+    _cleanup_(freep) uint64_t *places = places_in(h, &n);
+    if (n)
+        session_process_expect(d->process, places, n);
+}
+
 static int dump_threads(struct dump *d, struct err *err) {
     _cleanup_(held_threads_free) struct held_threads h = {0};
     session_process_preload(d->process);
@@ -189,6 +217,7 @@ static int dump_threads(struct dump *d, struct err *err) {
     if (rc < 0)
         return err_set(err, rc, NULL, "Cannot list the threads: %s", strerror(-rc));
     rc = hold_all(d, &h, err);
+    expect_names(d, &h);
     for (size_t i = 0; rc == 0 && i < h.count; i++)
         if (h.all[i].walk)
             add_thread(d, &h.all[i]);

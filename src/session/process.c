@@ -197,6 +197,19 @@ static void prepare_names(const struct session_process *p) {
     }
 }
 
+void session_process_expect(struct session_process *p, const uint64_t *code, size_t n) {
+    _cleanup_(freep) uint64_t *addresses = mem_alloc(n * sizeof(*addresses));
+    for (size_t k = 0; addresses && k < p->now.count; k++) {
+        const struct process_code *c = &p->now.code[k];
+        if (!c->file || !c->file->symbols)
+            continue;
+        size_t count = 0;
+        for (size_t i = bisect(m, n, code[m] < c->start); i < n && code[i] < c->end; i++)
+            addresses[count++] = code[i] - c->bias;
+        symbol_file_expect(c->file->symbols, addresses, count);
+    }
+}
+
 void session_process_preload(struct session_process *p) {
     bool loaded = false;
     for (size_t i = 0; i < p->now.count; i++) {

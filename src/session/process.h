@@ -95,6 +95,10 @@ frame_id session_process_name_frame(struct session_process *p, struct session_pr
  * takes longer. */
 void session_process_read_names(struct session_process *p, struct session_process *elder, const struct walk_stack *w);
 
+/* Says that no other code than at these addresses, which are sorted, will be named: of the files that began to be loaded
+ * no more need be than that takes. */
+void session_process_expect(struct session_process *p, const uint64_t *code, size_t n);
+
 /* The profile's thread for a tid: with the name that its program gave it, else `comm`, which may be NULL: then the
  * target is asked. */
 thread_id session_process_thread(struct session_process *p, u32 tid, const char *comm);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/reader.h"
+#include "symbol/dwarf_aranges.h"
 #include "symbol/dwarf_internal.h"
 
 enum {
@@ -25,54 +26,21 @@ int dwarf_add_ranges(struct dwarf_file *d, const struct dwarf_split *split, Dwar
     return 0;
 }
 
-/* ---- .debug_aranges (DWARF 5 §6.1.2) ---- */
-
-/* The ranges of one unit, and where the next one's are. */
-struct listed {
-    struct reader rest;
-    uint64_t unit; /* offset of its header; UINT64_MAX = there are no more */
-    struct reader ranges;
-};
-
-/* Skips what is not of our kind. */
-static void next_listed(struct listed *l) {
-    while (!l->rest.failed && reader_left(&l->rest)) {
-        bool wide;
-        uint64_t length = reader_dwarf_length(&l->rest, &wide);
-        const uint8_t *body = reader_bytes(&l->rest, length);
-        struct reader r = reader_of(body, body ? length : 0);
-        unsigned version = reader_u16(&r);
-        uint64_t unit = wide ? reader_u64(&r) : reader_u32(&r);
-        unsigned address = reader_u8(&r), segment = reader_u8(&r);
-        reader_bytes(&r, wide ? 8 : 4); /* pairs are aligned to their size, from the length on */
-        if (r.failed || version != 2 || address != 8 || segment != 0)
-            continue;
-        l->unit = unit;
-        l->ranges = r;
-        return;
-    }
-    l->unit = UINT64_MAX;
-}
-
-static struct listed open_listed(const struct elf_image *e) {
+static struct dwarf_aranges open_listed(const struct elf_image *e) {
     const Elf64_Shdr *s = elf_image_section(e, ".debug_aranges");
     size_t size = 0;
     const uint8_t *bytes = s ? elf_image_bytes(e, s, &size) : NULL;
-    struct listed l = {.rest = reader_of(bytes, bytes ? size : 0)};
-    next_listed(&l);
-    return l;
+    return dwarf_aranges_open(bytes, size);
 }
 
 /* Adds the ranges of the unit at an offset, if they are listed. *ret tells whether any were. */
-static int add_listed(struct dwarf_file *d, struct listed *l, uint64_t unit, bool *ret) {
+static int add_listed(struct dwarf_file *d, struct dwarf_aranges *l, uint64_t unit, bool *ret) {
+    uint64_t low, size;
     *ret = false;
     while (l->unit < unit)
-        next_listed(l);
-    for (; l->unit == unit; next_listed(l))
-        while (reader_left(&l->ranges) >= 16) {
-            uint64_t low = reader_u64(&l->ranges), size = reader_u64(&l->ranges);
-            if (low == 0) /* discarded by the linker, or the end */
-                continue;
+        dwarf_aranges_next(l);
+    for (; l->unit == unit; dwarf_aranges_next(l))
+        while (dwarf_aranges_range(l, &low, &size)) {
             if (dwarf_ranges_add(&d->ranges, low, low + size, (uint32_t)d->n_units) < 0)
                 return -ENOMEM;
             *ret = true;
@@ -116,7 +84,7 @@ bool dwarf_read_unit_place(struct reader *r, const uint8_t *section, struct dwar
     return true;
 }
 
-static int add_unit(struct dwarf_file *d, struct listed *l, const struct dwarf_unit_place *place) {
+static int add_unit(struct dwarf_file *d, struct dwarf_aranges *l, const struct dwarf_unit_place *place) {
     Dwarf_Die root;
     bool listed;
     int rc = add_listed(d, l, place->header, &listed);
@@ -129,7 +97,7 @@ static int add_unit(struct dwarf_file *d, struct listed *l, const struct dwarf_u
 }
 
 int dwarf_units_read(struct dwarf_file *d) {
-    struct listed l = open_listed(d->image);
+    struct dwarf_aranges l = open_listed(d->image);
     struct dwarf_unit_place place;
     const Elf64_Shdr *info = elf_image_section(d->image, ".debug_info");
     size_t size = 0;

@@ -1,26 +1,129 @@
 /* Decompression: SHF_COMPRESSED sections (zlib, zstd) and xz. A header may claim any size: what it claims is
  * bounded before memory is taken. */
 #include <errno.h>
-#include <libdeflate.h>
+#include <isa-l/igzip_lib.h>
 #include <lzma.h>
 #include <string.h>
 #include <zstd.h>
 
 #include "symbol/internal.h"
 
-enum { COMPRESS_ZSTD = 2, MAX_RATIO = 1100 }; /* zlib cannot do better; nor does zstd on real sections */
+enum {
+    COMPRESS_ZSTD = 2,
+    MAX_RATIO = 1100,   /* zlib cannot do better; nor does zstd on real sections */
+    MAX_ZLIB = 1 << 30, /* bytes of a stream: what may become of it is no more */
+};
 
-static bool inflate_zlib(const struct packed *p, void *to) {
-    struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
-    bool done = z && libdeflate_zlib_decompress(z, p->bytes, p->size, to, p->plain, NULL) == LIBDEFLATE_SUCCESS;
-    libdeflate_free_decompressor(z);
-    return done;
+/* ---- bit by bit ---- */
+
+/* isa-l reads eight bytes at a time, and so up to seven beyond its input: the end of that is copied to where some follow. */
+enum { READ_AT_ONCE = 8 };
+
+struct packed_stream {
+    bool broken;        /* neither library is to be asked again then */
+    ZSTD_DStream *zstd; /* NULL: `zlib` it is */
+    ZSTD_inBuffer in;
+    size_t hint; /* zstd's: 0 = a frame has ended */
+    struct inflate_state zlib;
+    uint8_t end[2 * READ_AT_ONCE];
+    size_t end_bytes; /* 0 once they are its input */
+};
+
+static void begin_zlib(struct packed_stream *s, const struct packed *p) {
+    size_t size = MIN(p->size, (size_t)MAX_ZLIB); /* isa-l before 2.32.1 errs near 4 GB */
+    s->end_bytes = MIN(size, (size_t)READ_AT_ONCE);
+    memset(s->end, 0, sizeof(s->end));
+    if (size)
+        memcpy(s->end, p->bytes + size - s->end_bytes, s->end_bytes);
+    isal_inflate_init(&s->zlib);
+    s->zlib.crc_flag = ISAL_ZLIB;
+    s->zlib.next_in = (uint8_t *)(uintptr_t)p->bytes;
+    s->zlib.avail_in = (uint32_t)(size - s->end_bytes);
 }
 
-bool packed_inflate(const struct packed *p, void *to) {
-    if (p->how == ELFCOMPRESS_ZLIB)
-        return inflate_zlib(p, to);
-    return p->how == COMPRESS_ZSTD && ZSTD_decompress(to, p->plain, p->bytes, p->size) == p->plain;
+int packed_stream_open(const struct packed *p, struct packed_stream **ret) {
+    if (p->how != ELFCOMPRESS_ZLIB && p->how != COMPRESS_ZSTD)
+        return -EBADMSG;
+    struct packed_stream *s = mem_alloc(sizeof(*s)); /* of the 85 kB only the beginning need be zeros */
+    if (!s)
+        return -ENOMEM;
+    s->zstd = p->how == COMPRESS_ZSTD ? ZSTD_createDStream() : NULL;
+    if (p->how == COMPRESS_ZSTD && !s->zstd) {
+        free(s);
+        return -ENOMEM;
+    }
+    s->broken = false;
+    s->in = (ZSTD_inBuffer){.src = p->bytes, .size = p->size};
+    s->hint = 1;
+    begin_zlib(s, p);
+    *ret = s;
+    return 0;
+}
+
+void packed_stream_close(struct packed_stream *s) {
+    if (!s)
+        return;
+    ZSTD_freeDStream(s->zstd);
+    free(s);
+}
+
+static bool read_zstd(struct packed_stream *s, void *to, size_t n) {
+    ZSTD_outBuffer out = {.dst = to, .size = n};
+    while (out.pos < n) {
+        size_t in_before = s->in.pos, out_before = out.pos;
+        s->hint = ZSTD_decompressStream(s->zstd, &out, &s->in);
+        if (ZSTD_isError(s->hint) || (s->in.pos == in_before && out.pos == out_before))
+            return false;
+    }
+    return true;
+}
+
+static bool run_zlib(struct packed_stream *s, void *to, size_t n) {
+    s->zlib.next_out = to;
+    s->zlib.avail_out = (uint32_t)n;
+    int rc = isal_inflate(&s->zlib);
+    if ((rc == ISAL_DECOMP_OK || rc == ISAL_END_INPUT) && s->zlib.avail_in == 0 && s->end_bytes) {
+        s->zlib.next_in = s->end;
+        s->zlib.avail_in = (uint32_t)s->end_bytes;
+        s->end_bytes = 0;
+        rc = isal_inflate(&s->zlib);
+    }
+    return rc == ISAL_DECOMP_OK && s->zlib.avail_out == 0;
+}
+
+bool packed_stream_read(struct packed_stream *s, void *to, size_t n) {
+    s->broken = s->broken || !(s->zstd ? read_zstd(s, to, n) : run_zlib(s, to, n));
+    return !s->broken;
+}
+
+/* The end and the checksum come after the last byte. */
+bool packed_stream_ended(struct packed_stream *s) {
+    uint8_t beyond;
+    if (s->broken)
+        return false;
+    if (s->zstd) {
+        ZSTD_outBuffer none = {.dst = &beyond};
+        if (s->hint)
+            s->hint = ZSTD_decompressStream(s->zstd, &none, &s->in);
+        return s->hint == 0 && s->in.pos == s->in.size;
+    }
+    return run_zlib(s, &beyond, 0) && s->zlib.block_state == ISAL_BLOCK_FINISH;
+}
+
+/* ---- as a whole ---- */
+
+static bool inflate_whole(const struct packed *p, uint8_t *to) {
+    enum { AT_ONCE = 1 << 30 };
+    struct packed_stream *s = NULL;
+    bool good = packed_stream_open(p, &s) == 0;
+    for (size_t at = 0; good && at < p->plain;) {
+        size_t n = MIN(p->plain - at, (size_t)AT_ONCE);
+        good = packed_stream_read(s, to + at, n);
+        at += n;
+    }
+    good = good && packed_stream_ended(s);
+    packed_stream_close(s);
+    return good;
 }
 
 static int read_header(const uint8_t *bytes, size_t size, struct packed *ret) {
@@ -67,7 +170,7 @@ int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, bool old, si
     void *to = mem_alloc(p.plain);
     if (!to)
         return -ENOMEM;
-    if (!packed_inflate(&p, to)) {
+    if (!inflate_whole(&p, to)) {
         free(to);
         return -EBADMSG;
     }

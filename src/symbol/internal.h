@@ -4,6 +4,7 @@
 #pragma once
 
 #include <elf.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -63,8 +64,14 @@ struct packed {
 };
 /* Reads what a compressed section says of itself. -EBADMSG broken or implausible, -EFBIG over the limit. */
 int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, struct packed *ret);
-/* Writes `plain` bytes; false when it is broken or would be another number of them. */
-bool packed_inflate(const struct packed *p, void *to);
+/* What is packed, from its beginning on, in parts. -EBADMSG when it is packed in a way that is not known, -ENOMEM. */
+struct packed_stream;
+int packed_stream_open(const struct packed *p, struct packed_stream **ret);
+void packed_stream_close(struct packed_stream *s); /* NULL does nothing */
+/* Writes the next `n` bytes, at most 1 GB; false when it is broken, or there are no more. */
+bool packed_stream_read(struct packed_stream *s, void *to, size_t n);
+/* Whether what was read was all, and unharmed. */
+bool packed_stream_ended(struct packed_stream *s);
 int inflate_section(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, void **ret,
                     size_t *ret_size);
 int inflate_xz(const uint8_t *bytes, size_t size, size_t limit, void **ret, size_t *ret_size);
@@ -123,11 +130,22 @@ struct symbol_names;
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
                          struct symbol_location *ret, size_t max);
 
-/* When debug sections are compressed: an image that holds those a look-up needs, decompressed, or kept from when they
- * were (unpacked.h). *ret_keeper becomes who keeps it, if anybody does, and ends before the images. -ENOENT when nothing
- * is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
-struct unpacked_keeper;
-int dwarf_image_inflate(const struct elf_image *e, struct elf_image *ret, struct unpacked_keeper **ret_keeper);
+/* What will be looked up in a file, once that is known: nothing else. */
+struct dwarf_wanted {
+    const uint64_t *addresses; /* sorted; they stay as they are from then on */
+    size_t count;
+    atomic_bool known;
+};
+/* What became of compressed debug sections: an image of those that a look-up needs. */
+struct dwarf_plain {
+    struct elf_image image;
+    bool partial; /* .debug_info ends early, behind a unit: an address that is not found may be of another one */
+};
+/* Decompresses them, or finds them kept from when they were (unpacked.h). `wanted` may become known meanwhile: then no
+ * more of .debug_info is decompressed than that takes; with NULL all of it is. `whole`: less of it is not enough, even if
+ * that is kept. -ENOENT when nothing is compressed; -EFBIG, -EBADMSG, -ENOMEM. */
+int dwarf_inflate(const struct elf_image *e, const struct dwarf_wanted *wanted, bool whole, struct dwarf_plain *ret);
+
 /* An image of such sections alone, copied; its header is like that of `e`. -EFBIG, -ENOMEM, or -ENOEXEC when `e` was
  * cut short. */
 struct dwarf_image_part {

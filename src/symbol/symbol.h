@@ -83,6 +83,10 @@ size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol
  * surely be asked for, while there is something else to do. The file itself stays as usable as it was. */
 void symbol_file_prepare(struct symbol_file *f);
 
+/* Says that of a file that is being prepared only these addresses, which are sorted, will be looked up, so that it need
+ * not be read further than that takes. Others may be, and take their time. Once; later ones change nothing. */
+void symbol_file_expect(struct symbol_file *f, const uint64_t *addresses, size_t n);
+
 /* A symbol by its exact name in .symtab/.dynsym/MiniDebugInfo. -ENOENT. */
 struct symbol_range {
     uint64_t address, size;

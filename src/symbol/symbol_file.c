@@ -22,8 +22,9 @@ struct symbol_file {
     char *debug_root;                  /* NULL = the default */
     struct elf_image image;            /* the file itself */
     struct elf_image mini;             /* its MiniDebugInfo */
-    struct elf_image plain;            /* debug sections decompressed */
-    struct unpacked_keeper *keeper;    /* … writes them to disk meanwhile */
+    struct dwarf_plain plain;          /* debug sections decompressed */
+    struct dwarf_wanted wanted;        /* … as far as that is known to be enough, */
+    uint64_t *expected;                /* … which is for these addresses */
     struct debug_candidate debug, alt; /* its separate debug file; what dwz moved out of that */
     struct debug_candidates found;     /* in the target's root, when the file was opened */
     struct debug_candidates found_alt;
@@ -92,14 +93,16 @@ static void settle(struct symbol_file *f) {
         return;
     pthread_join(f->worker, NULL);
     f->preparing = false;
+    free(f->expected);
+    f->expected = NULL;
+    f->wanted = (struct dwarf_wanted){0};
 }
 
 static void forget_dwarf(struct symbol_file *f) {
     dwarf_file_close(f->dwarf);
     f->dwarf = NULL;
-    unpacked_keep_end(f->keeper);
-    f->keeper = NULL;
-    elf_image_close(&f->plain);
+    elf_image_close(&f->plain.image);
+    f->plain.partial = false;
     f->dwarf_tried = false;
 }
 
@@ -121,7 +124,7 @@ void symbol_file_forget(struct symbol_file *f, bool all) {
 }
 
 size_t symbol_file_held(const struct symbol_file *f, size_t *ret_loose) {
-    size_t owned = (f->plain.owned ? f->plain.size : 0) + (f->mini.owned ? f->mini.size : 0), loose = 0;
+    size_t owned = (f->plain.image.owned ? f->plain.image.size : 0) + (f->mini.owned ? f->mini.size : 0), loose = 0;
     size_t dwarf = f->dwarf ? dwarf_file_held(f->dwarf, &loose) : 0;
     *ret_loose = loose;
     return owned + f->symbols.count * sizeof(*f->symbols.all) + f->names.arena.bytes + dwarf + loose;
@@ -358,27 +361,29 @@ static void find_alt(struct symbol_file *f) {
     (void)debug_candidates_choose(&f->found_alt, e, &f->alt); /* -ENOENT: there is none */
 }
 
-static void load_dwarf(struct symbol_file *f) {
+/* `whole`: less than all of it was not enough. */
+static void load_dwarf(struct symbol_file *f, bool whole) {
     f->dwarf_tried = true;
     find_debug(f);
     find_alt(f);
     const struct elf_image *e = dwarf_of(f);
     if (!elf_image_has_dwarf(e))
         return;
-    int rc = dwarf_image_inflate(e, &f->plain, &f->keeper);
+    int rc = dwarf_inflate(e, f->preparing ? &f->wanted : NULL, whole, &f->plain);
     elf_image_release_pages(e); /* all of it was read */
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */
     f->split.paths[0] = f->path;
     f->split.paths[1] = f->debug.path;
-    (void)dwarf_file_open(rc == 0 ? &f->plain : e, f->alt.image.data ? &f->alt.image : NULL, &f->split, &f->dwarf);
+    (void)dwarf_file_open(rc == 0 ? &f->plain.image : e, f->alt.image.data ? &f->alt.image : NULL, &f->split,
+                          &f->dwarf);
 }
 
 static void load(struct symbol_file *f) {
     if (!f->names_loaded)
         load_names(f);
     if (!f->dwarf_tried)
-        load_dwarf(f);
+        load_dwarf(f, false);
 }
 
 static void *prepare(void *file) {
@@ -393,7 +398,22 @@ void symbol_file_prepare(struct symbol_file *f) {
         return;
     find_debug(f);
     find_alt(f);
-    f->preparing = pthread_create(&f->worker, NULL, prepare, f) == 0; /* else it is done when it is needed */
+    f->preparing = true; /* for the thread to see */
+    if (pthread_create(&f->worker, NULL, prepare, f) != 0)
+        f->preparing = false; /* it is done when it is needed */
+}
+
+void symbol_file_expect(struct symbol_file *f, const uint64_t *addresses, size_t n) {
+    if (!f->preparing || f->expected)
+        return;
+    f->expected = mem_alloc(n * sizeof(*addresses));
+    if (!f->expected)
+        return; /* all of it, then */
+    if (n)
+        memcpy(f->expected, addresses, n * sizeof(*addresses));
+    f->wanted.addresses = f->expected;
+    f->wanted.count = n;
+    atomic_store(&f->wanted.known, true);
 }
 
 /* Names of C++ and Rust say more in the symbol table than a bare name in DWARF does. */
@@ -441,12 +461,21 @@ static size_t name_by_entry(struct symbol_file *f, uint64_t address, struct symb
     return 1;
 }
 
+static size_t by_dwarf(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
+    size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
+    if (n || !f->plain.partial)
+        return n;
+    forget_dwarf(f);
+    load_dwarf(f, true);
+    return f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
+}
+
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
     if (max == 0)
         return 0;
     settle(f);
     load(f);
-    size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
+    size_t n = by_dwarf(f, address, ret, max);
     if (n && is_mangled(ret[n - 1].system_name))
         return n;
     n = name_by_symbol(f, address, ret, n);

@@ -3,8 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libdeflate.h>
-#include <pthread.h>
+#include <isa-l/crc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +101,10 @@ struct trailer {
 
 static const char magic[sizeof(((struct trailer *)NULL)->magic)] = "scryKept"; /* without a NUL */
 
+uint32_t unpacked_checksum(uint32_t before, const void *bytes, size_t n) {
+    return crc32_gzip_refl(before, bytes, n);
+}
+
 static bool read_boot(char ret[BOOT_ID]) {
     _cleanup_(buf_free) struct buf boot = {0};
     if (file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0 || boot.len < BOOT_ID)
@@ -124,7 +127,7 @@ static bool is_whole(const struct elf_image *kept, int fd, const char boot[BOOT_
         return false;
     if (memcmp(t.boot, boot, BOOT_ID) == 0)
         return true;
-    if (libdeflate_crc32(0, kept->data, t.size) != t.checksum)
+    if (unpacked_checksum(0, kept->data, t.size) != t.checksum)
         return false;
     (void)!pwrite(fd, boot, BOOT_ID, (off_t)(t.size + offsetof(struct trailer, boot))); /* else the next one sums up */
     return true;
@@ -248,61 +251,93 @@ static bool make_room(int folder, size_t size) {
     return rc == 0 && total <= MOST_OF_ALL;
 }
 
-static int write_kept(int fd, const struct elf_image *plain) {
-    struct trailer t = {.size = plain->size};
-    memcpy(t.magic, magic, sizeof(magic));
-    if (!read_boot(t.boot))
-        return -ENOENT;
-    t.checksum = libdeflate_crc32(0, plain->data, plain->size);
-    int rc = file_write_fd(fd, plain->data, plain->size);
-    return rc < 0 ? rc : file_write_fd(fd, &t, sizeof(t));
-}
+/* ---- a new one ---- */
 
-static bool is_worth_keeping(const struct elf_image *plain) {
-    return plain->size >= LEAST_BYTES && plain->size <= MOST_BYTES;
+struct unpacked {
+    int folder, fd; /* -1, -1: it is in memory, */
+    uint8_t *memory;
+    size_t size; /* … which is so long */
+    struct kept_name name, new;
+};
+
+static bool is_worth_keeping(size_t size) {
+    return size >= LEAST_BYTES && size <= MOST_BYTES;
 }
 
 /* Two may do so at once: each writes a file of its own, and the last one stays. */
-void unpacked_keep(const struct elf_image *e, const struct elf_image *plain) {
-    struct kept_name name, new;
-    if (!is_worth_keeping(plain) || !name_of(e, &name))
-        return;
-    _cleanup_(closep) int folder = open_folder(true);
-    if (folder < 0 || !make_room(folder, plain->size))
-        return;
-    snprintf(new.text, sizeof(new.text), "%s%x-%llx", unfinished, (unsigned)getpid(),
+static bool open_new(const struct elf_image *e, struct unpacked *u) {
+    if (!is_worth_keeping(u->size) || !name_of(e, &u->name))
+        return false;
+    u->folder = open_folder(true);
+    if (u->folder < 0 || !make_room(u->folder, u->size))
+        return false;
+    snprintf(u->new.text, sizeof(u->new.text), "%s%x-%llx", unfinished, (unsigned)getpid(),
              (unsigned long long)e->origin.inode);
-    _cleanup_(closep) int fd = openat(folder, new.text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
+    u->fd = openat(u->folder, u->new.text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return u->fd >= 0;
+}
+
+int unpacked_new(const struct elf_image *e, size_t size, bool in_memory, struct unpacked **ret) {
+    struct unpacked *u = mem_alloc(sizeof(*u));
+    if (!u)
+        return -ENOMEM;
+    *u = (struct unpacked){.folder = -1, .fd = -1, .size = size};
+    if ((in_memory || !open_new(e, u)) && !(u->memory = mem_alloc_large(size))) {
+        unpacked_close(u);
+        return -ENOMEM;
+    }
+    *ret = u;
+    return 0;
+}
+
+int unpacked_write(struct unpacked *u, const void *bytes, size_t n, size_t at) {
+    if (at > u->size || n > u->size - at)
+        return -EFBIG;
+    if (u->memory) {
+        memcpy(u->memory + at, bytes, n);
+        return 0;
+    }
+    for (size_t done = 0; done < n;) {
+        ssize_t now = pwrite(u->fd, (const uint8_t *)bytes + done, n - done, (off_t)(at + done));
+        if (now < 0 && errno != EINTR)
+            return -errno;
+        done += now < 0 ? 0 : (size_t)now;
+    }
+    return 0;
+}
+
+/* Ends the file and gives it its name. */
+static int keep(struct unpacked *u, size_t size, uint32_t checksum) {
+    struct trailer t = {.size = size, .checksum = checksum};
+    memcpy(t.magic, magic, sizeof(magic));
+    if (!read_boot(t.boot))
+        return -ENOENT;
+    ssize_t n = pwrite(u->fd, &t, sizeof(t), (off_t)size);
+    if (n != sizeof(t))
+        return n < 0 ? -errno : -EIO;
+    if (renameat(u->folder, u->new.text, u->folder, u->name.text) < 0)
+        return -errno;
+    u->new.text[0] = '\0';
+    return 0;
+}
+
+int unpacked_finish(struct unpacked *u, size_t size, const uint32_t *checksum, struct elf_image *ret) {
+    if (u->memory)
+        return elf_image_of(TAKE_PTR(u->memory), size, ret);
+    if (checksum)
+        (void)keep(u, size, *checksum); /* else it serves this time */
+    return elf_image_map(u->fd, ret);
+}
+
+void unpacked_close(struct unpacked *u) {
+    if (!u)
         return;
-    if (write_kept(fd, plain) < 0 || renameat(folder, new.text, folder, name.text) < 0)
-        unlinkat(folder, new.text, 0);
-}
-
-/* ---- by a thread ---- */
-
-struct unpacked_keeper {
-    pthread_t thread;
-    const struct elf_image *of, *plain;
-};
-
-static void *keep(void *keeper) {
-    const struct unpacked_keeper *k = keeper;
-    unpacked_keep(k->of, k->plain);
-    return NULL;
-}
-
-struct unpacked_keeper *unpacked_keep_begin(const struct elf_image *e, const struct elf_image *plain) {
-    _cleanup_(freep) struct unpacked_keeper *k = is_worth_keeping(plain) ? mem_zalloc(1, sizeof(*k)) : NULL;
-    if (!k)
-        return NULL;
-    k->of = e;
-    k->plain = plain;
-    return pthread_create(&k->thread, NULL, keep, k) == 0 ? TAKE_PTR(k) : NULL;
-}
-
-void unpacked_keep_end(struct unpacked_keeper *k) {
-    if (k)
-        pthread_join(k->thread, NULL);
-    free(k);
+    if (u->fd >= 0 && u->new.text[0])
+        unlinkat(u->folder, u->new.text, 0);
+    if (u->fd >= 0)
+        close(u->fd);
+    if (u->folder >= 0)
+        close(u->folder);
+    free(u->memory);
+    free(u);
 }

@@ -14,12 +14,17 @@
 
 /* The image that was kept of `e`, mapped, and some bytes that are not its own; to be closed. -ENOENT when there is none. */
 int unpacked_find(const struct elf_image *e, struct elf_image *ret);
-/* Keeps `plain`, which was made of `e`. Does nothing where it is small, or so large that it would fill the disk. What
- * was not used for longest makes room. */
-void unpacked_keep(const struct elf_image *e, const struct elf_image *plain);
+/* CRC-32 (that of gzip) of what had `before`, 0 at first, and these bytes; as zlib's crc32_combine() joins them. */
+uint32_t unpacked_checksum(uint32_t before, const void *bytes, size_t n);
 
-/* The same by a thread of its own: both images must stay until unpacked_keep_end(), which waits for it. NULL where there is
- * nothing to do, or no thread to be had. */
-struct unpacked_keeper;
-struct unpacked_keeper *unpacked_keep_begin(const struct elf_image *e, const struct elf_image *plain);
-void unpacked_keep_end(struct unpacked_keeper *k); /* NULL does nothing */
+/* What will be kept, while it is made: a file of the folder, or memory where there is none to be had, where it is not
+ * worth it, or where the disk would be full. Of what was not used for longest so much goes that there is room. */
+struct unpacked;
+/* For what is made of `e`, at most `size` bytes long. `in_memory`: there in any case. 0 or -ENOMEM. */
+int unpacked_new(const struct elf_image *e, size_t size, bool in_memory, struct unpacked **ret);
+/* Several threads may write at once, to different places. Negative errno: what is full, or broken, is of no use. */
+int unpacked_write(struct unpacked *u, const void *bytes, size_t n, size_t at);
+/* Makes an image of the first `size` bytes, each of which was written, and of some that are not its own; keeps it, if
+ * there is a checksum and it can be kept. As elf_image_map(). */
+int unpacked_finish(struct unpacked *u, size_t size, const uint32_t *checksum, struct elf_image *ret);
+void unpacked_close(struct unpacked *u); /* NULL does nothing; the image stays */

@@ -8,6 +8,8 @@ linkage name, takes ends of functions for functions and files of included code f
 others joins names without linkage to their namespaces. So an answer must agree, at every address, with at least one
 judge in its lines and whole depth; and in each name with one of them, where a bare name matches a qualified one.
 """
+import bisect
+import functools
 import os
 import random
 import re
@@ -77,10 +79,11 @@ def asked(addresses):
 
 # ---- answers: address -> [(name, file name, line)], innermost first ----
 
-def ours(path, addresses, *arguments):
+def ours(path, addresses, *arguments, **environment):
     answers, now = {}, None
     try:
-        r = subprocess.run([PROBE, path, *arguments], input=asked(addresses), text=True, capture_output=True, timeout=120)
+        r = subprocess.run([PROBE, path, *arguments], input=asked(addresses), text=True, capture_output=True, timeout=120,
+                           env={**os.environ, **environment})
     except subprocess.TimeoutExpired as waits:
         raise Wrong("the probe waits") from waits
     if r.returncode:
@@ -293,6 +296,102 @@ for how in ("zlib", "zlib-gnu", "zstd"):
             addresses = sample(path)
             return compare(path, addresses, ours(packed, addresses))  # not every judge reads every way
         case(f"{language}, sections compressed by {how}")(compressed)
+
+
+UNITS, FUNCTIONS = 32, 100
+
+
+def write_unit(unit):
+    """Some 40 kB of .debug_info, with inlined calls in them."""
+    text = ["static inline int half(int x) { return x > 3 ? x / 2 : x * 5; }"]
+    members = " ".join(f"int m{i};" for i in range(20))
+    for k in range(FUNCTIONS):
+        text.append(f"struct s{k} {{ int a, b; struct s{k} *next; {members} }};\n__attribute__((noinline)) int u{unit}_{k}(struct s{k} *p, int n)\n{{\n"
+                    f"    int sum = half(n) + {unit * FUNCTIONS + k};\n    for (; p; p = p->next)\n        sum += p->a * half(p->b);\n    return sum;\n}}")
+    text.append(f"int u{unit}(int n)\n{{\n    int sum = n;")
+    text += [f"    sum += u{unit}_{k}(0, sum);" for k in range(FUNCTIONS)]
+    text.append("    return sum;\n}")
+    path = os.path.join(WORK, f"unit{unit}.c")
+    with open(path, "w") as f:
+        f.write("\n".join(text) + "\n")
+    return path
+
+
+@functools.cache
+def many(*flags):
+    """A program of many units, which lie in order."""
+    plain = os.path.join(WORK, "many" + "".join(flags))
+    sources = [write_unit(i) for i in range(UNITS)]
+    start = os.path.join(WORK, "start.c")
+    with open(start, "w") as f:
+        f.write("".join(f"int u{i}(int n);\n" for i in range(UNITS)) + "int main(int argc, char **argv)\n{\n    (void)argv;\n    return " +
+                " + ".join(f"u{i}(argc)" for i in range(UNITS)) + ";\n}\n")
+    run("gcc", "-O1", "-g", *flags, *sources, start, "-o", plain)
+    return plain
+
+
+def many_compressed(how, *flags):
+    """The same program, and one with its sections compressed."""
+    if how not in run("objcopy", "--help"):
+        raise Skip(f"objcopy knows no {how}")
+    plain = many(*flags)
+    packed = f"{plain}.{how}"
+    run("objcopy", f"--compress-debug-sections={how}", plain, packed)
+    return plain, packed
+
+
+def kept_in(cache):
+    """How long what was kept is."""
+    names = os.listdir(os.path.join(cache, "debug"))
+    if len(names) != 1 or not names[0].startswith("kept-"):
+        raise Wrong(f"kept are {names}")
+    return os.path.getsize(os.path.join(cache, "debug", names[0]))
+
+
+def units_of(path, first, end):
+    """Addresses in the functions of some units."""
+    wanted = {f"u{i}_{k}" for i in range(first, end) for k in range(FUNCTIONS)}
+    ranges = []
+    for line in run("nm", "-S", "--defined-only", path).splitlines():
+        part = line.split()
+        if len(part) == 4 and part[3].split(".")[0] in wanted:
+            ranges.append((int(part[0], 16), int(part[0], 16) + int(part[1], 16)))
+    ranges.sort()
+    inside = [a for a in instructions(path) if (i := bisect.bisect(ranges, (a, 1 << 64))) and a < ranges[i - 1][1]]
+    return sorted(random.Random(first).sample(inside, min(50, len(inside))))
+
+
+def in_part(plain, packed):
+    """How long what is kept of a few units is, and of all, each of which must be named right."""
+    with tempfile.TemporaryDirectory(dir=WORK) as cache:
+        few, others = units_of(plain, 0, UNITS // 8), units_of(plain, UNITS // 2, UNITS)
+        if len(few) < 50 or len(others) < 50:
+            raise Wrong(f"only {len(few)} and {len(others)} addresses")
+        compare(plain, few, ours(packed, few, "", str(len(few)), SCRY_CACHE=cache))
+        short = kept_in(cache)
+        compare(plain, few, ours(packed, few, SCRY_CACHE=cache))
+        if kept_in(cache) != short:
+            raise Wrong("what was kept in part was not found again")
+        compare(plain, others, ours(packed, others, SCRY_CACHE=cache))
+        compare(plain, few, ours(packed, few, SCRY_CACHE=cache))
+        return short, kept_in(cache)
+
+
+for how in ("zlib", "zstd"):
+    def partly(how=how):
+        short, whole = in_part(*many_compressed(how))
+        if short > whole * 2 // 3:
+            raise Wrong(f"{short} bytes of {whole} are kept for one unit of eight")
+        return f"{short} bytes kept, then {whole}"
+    case(f"sections compressed by {how}: as far as they are wanted, then all")(partly)
+
+
+@case("units that refer to others: all of them, at once")
+def across_units():
+    short, whole = in_part(*many_compressed("zlib", "-flto", "-flto-partition=none"))
+    if short != whole:
+        raise Wrong(f"{short} bytes of {whole} are kept")
+    return f"{whole} bytes kept"
 
 
 def strip(path, *flags):

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +139,19 @@ static void put(const char *name, off_t size, time_t when) {
     close(fd);
 }
 
+/* Keeps what was made of a file, if it can. */
+static void keep(const struct elf_image *of, const struct elf_image *made) {
+    struct unpacked *u;
+    struct elf_image image;
+    uint32_t sum = unpacked_checksum(0, made->data, made->size);
+    if (unpacked_new(of, made->size, false, &u) < 0)
+        return;
+    assert_int_equal(unpacked_write(u, made->data, made->size, 0), 0);
+    if (unpacked_finish(u, made->size, &sum, &image) == 0)
+        elf_image_close(&image);
+    unpacked_close(u);
+}
+
 static void what_was_kept_is_found(void **state) {
     (void)state;
     char path[512];
@@ -144,7 +159,7 @@ static void what_was_kept_is_found(void **state) {
     struct elf_image found;
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
     assert_int_equal(access(debug, F_OK), -1); /* to look for something makes no folder */
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 1);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
@@ -154,29 +169,94 @@ static void what_was_kept_is_found(void **state) {
     elf_image_close(&found);
 }
 
-static void a_thread_may_keep_it(void **state) {
+static void what_is_small_is_in_memory(void **state) {
     (void)state;
     char path[512];
-    struct elf_image found, small = image_of(1000, 7);
-    unpacked_keep_end(NULL);
-    assert_null(unpacked_keep_begin(&e, &small));
-    mem_fail_after(0);
-    assert_null(unpacked_keep_begin(&e, &plain));
-    mem_fail_after(-1);
-    struct unpacked_keeper *k = unpacked_keep_begin(&e, &plain);
-    assert_non_null(k);
-    unpacked_keep_end(k);
+    struct elf_image small = image_of(1000, 7), made;
+    struct unpacked *u;
+    assert_int_equal(unpacked_new(&e, small.size, false, &u), 0);
+    assert_int_equal(kept(path), 0);
+    assert_int_equal(unpacked_write(u, small.data + 100, small.size - 100, 100), 0);
+    assert_int_equal(unpacked_write(u, small.data, 100, 0), 0);
+    assert_int_equal(unpacked_write(u, small.data, 1, small.size), -EFBIG);
+    assert_int_equal(unpacked_write(u, small.data, SIZE_MAX, 1), -EFBIG);
+    assert_int_equal(unpacked_finish(u, small.size, &(uint32_t){1}, &made), 0);
+    unpacked_close(u);
+    assert_true(made.owned);
+    assert_int_equal(made.size, small.size);
+    assert_memory_equal(made.data, small.data, small.size);
+    assert_int_equal(kept(path), 0);
+    elf_image_close(&made);
+    elf_image_close(&small);
+}
+
+static void what_was_not_finished_goes(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image made;
+    struct unpacked *u;
+    unpacked_close(NULL);
+    assert_int_equal(unpacked_new(&e, plain.size, false, &u), 0);
     assert_int_equal(kept(path), 1);
+    assert_non_null(strstr(path, "/new-"));
+    assert_int_equal(unpacked_write(u, plain.data, 5000, 0), 0);
+    unpacked_close(u);
+    assert_int_equal(kept(path), 0);
+
+    assert_int_equal(unpacked_new(&e, plain.size, false, &u), 0);
+    assert_int_equal(unpacked_write(u, plain.data, plain.size, 0), 0);
+    assert_int_equal(unpacked_finish(u, plain.size, NULL, &made), 0); /* it is to serve this time only */
+    unpacked_close(u);
+    assert_int_equal(kept(path), 0);
+    assert_int_equal(made.size, plain.size);
+    assert_memory_equal(made.data, plain.data, plain.size);
+    elf_image_close(&made);
+}
+
+/* Less than there was room for: .debug_info is not always wanted whole. */
+static void it_may_be_shorter_than_it_might_have_been(void **state) {
+    (void)state;
+    char path[512];
+    struct elf_image made, found;
+    struct unpacked *u;
+    uint32_t sum = unpacked_checksum(0, plain.data, plain.size);
+    assert_int_equal(unpacked_new(&e, plain.size + 12345, false, &u), 0);
+    assert_int_equal(unpacked_write(u, plain.data, plain.size, 0), 0);
+    assert_int_equal(unpacked_finish(u, plain.size, &sum, &made), 0);
+    unpacked_close(u);
+    elf_image_close(&made);
+    assert_int_equal(kept(path), 1);
+    another_boot(path);
     assert_int_equal(unpacked_find(&e, &found), 0);
+    assert_int_equal(found.size, plain.size + AFTER_IMAGE);
     assert_memory_equal(found.data, plain.data, plain.size);
     elf_image_close(&found);
-    elf_image_close(&small);
+}
+
+static void a_full_disk_is_told(void **state) {
+    (void)state;
+    char path[512];
+    struct unpacked *u;
+    struct rlimit before, small = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(unpacked_new(&e, plain.size, false, &u), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(unpacked_write(u, plain.data, plain.size, 0), -EFBIG);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    unpacked_close(u);
+    assert_int_equal(kept(path), 0);
+    assert_int_equal(unpacked_new(&e, plain.size, true, &u), 0); /* there is memory */
+    assert_int_equal(unpacked_write(u, plain.data, plain.size, 0), 0);
+    unpacked_close(u);
+    assert_int_equal(kept(path), 0);
 }
 
 static void a_file_that_has_changed_is_another(void **state) {
     (void)state;
     struct elf_image found;
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     elf_image_close(&e);
     usleep(20000); /* times of files are those of the kernel's last tick */
     e = map_source(2);
@@ -193,7 +273,7 @@ static void what_is_cut_short_is_not_believed(void **state) {
     const off_t sizes[] = {
         (off_t)plain.size + AFTER_IMAGE - 1, (off_t)plain.size + 1, (off_t)plain.size, AT_INFO, AT_HEADERS + 8, 10, 0};
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-        unpacked_keep(&e, &plain);
+        keep(&e, &plain);
         assert_int_equal(kept(path), 1);
         assert_int_equal(truncate(path, sizes[i]), 0);
         assert_int_equal(unpacked_find(&e, &found), -ENOENT);
@@ -206,7 +286,7 @@ static void what_was_kept_outlives_the_boot(void **state) {
     (void)state;
     char path[512], before[BOOT_ID], after[BOOT_ID];
     struct elf_image found;
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 1);
     boot_of(path, before);
     another_boot(path);
@@ -241,7 +321,7 @@ static void what_another_boot_left_broken_is_not_believed(void **state) {
     uint8_t *zeros = mem_zalloc(1, INFO_BYTES + AT_INFO + AFTER_IMAGE);
     assert_non_null(zeros);
     for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
-        unpacked_keep(&e, &plain);
+        keep(&e, &plain);
         assert_int_equal(kept(path), 1);
         another_boot(path);
         if (broken[i].zeros == 0)
@@ -259,7 +339,7 @@ static void a_folder_that_others_write_to_is_not_used(void **state) {
     (void)state;
     char path[512];
     struct elf_image found;
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(chmod(debug, 0770), 0);
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
     assert_int_equal(chmod(debug, 0700), 0);
@@ -269,7 +349,7 @@ static void a_folder_that_others_write_to_is_not_used(void **state) {
     setenv("SCRY_CACHE", "", 1);
     assert_int_equal(unpacked_find(&e, &found), -ENOENT);
     unlink(path);
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 0);
 }
 
@@ -278,7 +358,7 @@ static void what_is_of_no_use_any_more_goes(void **state) {
     char path[512];
     time_t now = time(NULL);
     struct elf_image small = image_of(1000, 7);
-    unpacked_keep(&e, &small);
+    keep(&e, &small);
     assert_int_equal(kept(path), 0);
     mkdir(debug, 0700);
     put("00000000-0000-0000-0000-000000000000-1-2-3-4-5", 10, now); /* of a scry that kept nothing longer than a boot */
@@ -286,10 +366,10 @@ static void what_is_of_no_use_any_more_goes(void **state) {
     put("new-3-4", 10, now);                                        /* of one that writes */
     put("notes-of-mine", 10, now - 7200);                           /* of somebody who did not know what is kept here */
     put("new-car", 10, now - 7200);
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 4);
     put("new-1-2", 0, now - 7200);
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 4);
     elf_image_close(&small);
 }
@@ -298,12 +378,12 @@ static void what_was_not_used_for_longest_makes_room(void **state) {
     (void)state;
     char path[512], name[128];
     struct elf_image found;
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof(name), "kept-%d-1-2-3-4-5", i);
         put(name, 64 << 20, 1000 + i);
     }
-    unpacked_keep(&e, &plain); /* it and the present one: the oldest goes */
+    keep(&e, &plain); /* it and the present one: the oldest goes */
     assert_int_equal(kept(path), 4);
     snprintf(path, sizeof(path), "%s/kept-0-1-2-3-4-5", debug);
     assert_int_equal(access(path, F_OK), -1);
@@ -315,7 +395,7 @@ static void memory_may_fail(void **state) {
     (void)state;
     char path[512];
     struct elf_image found;
-    unpacked_keep(&e, &plain);
+    keep(&e, &plain);
     assert_int_equal(kept(path), 1);
     for (long n = 0; n < 12; n++) {
         another_boot(path);
@@ -325,7 +405,7 @@ static void memory_may_fail(void **state) {
         mem_fail_after(-1);
         assert_int_equal(kept(path), 1); /* it is not what is broken */
         mem_fail_after(n);
-        unpacked_keep(&e, &plain);
+        keep(&e, &plain);
     }
     mem_fail_after(-1);
     assert_int_equal(kept(path), 1);
@@ -334,7 +414,10 @@ static void memory_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_kept_is_found, begin, end),
-        cmocka_unit_test_setup_teardown(a_thread_may_keep_it, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_small_is_in_memory, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_not_finished_goes, begin, end),
+        cmocka_unit_test_setup_teardown(it_may_be_shorter_than_it_might_have_been, begin, end),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_told, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_has_changed_is_another, begin, end),
         cmocka_unit_test_setup_teardown(what_is_cut_short_is_not_believed, begin, end),
         cmocka_unit_test_setup_teardown(what_was_kept_outlives_the_boot, begin, end),
