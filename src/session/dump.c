@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "base/bisect.h"
@@ -11,7 +12,10 @@
 #include "session/assemble.h"
 #include "session/session.h"
 
-enum { BULK_BYTES = 6 << 20 }; /* of small allocations: about what a dump with a debug file takes */
+enum {
+    BULK_BYTES = 6 << 20, /* of small allocations: about what a dump with a debug file takes */
+    RULES_BYTES = TABLE_MAX_RULES * sizeof(struct unwind_rule), /* mapped, since few of them are touched */
+};
 
 struct dump {
     struct profile *profile;
@@ -39,14 +43,16 @@ static void dump_free(struct dump *d) {
     session_files_free(&d->files);
     tables_free(d->tables);
     profile_free(d->profile);
-    free(d->rules);
+    if (d->rules)
+        munmap(d->rules, RULES_BYTES);
     free(d->walk);
 }
 
 static int dump_init(struct dump *d, struct err *err) {
     mem_take_in_bulk(BULK_BYTES);
     d->profile = profile_new();
-    d->rules = mem_zalloc(TABLE_MAX_RULES, sizeof(*d->rules));
+    void *rules = mmap(NULL, RULES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    d->rules = rules == MAP_FAILED ? NULL : rules;
     d->walk = mem_alloc(sizeof(*d->walk));
     if (!d->profile || !d->rules || !d->walk)
         return err_nomem(err);

@@ -40,7 +40,7 @@ Dwarf *dwarf_open_image(const struct elf_image *image, Elf **ret_elf) {
 static int read_units(struct dwarf_file *d) {
     if (setjmp(no_memory) != 0)
         return -ENOMEM;
-    return dwarf_units_read(d);
+    return dwarf_units_open(d);
 }
 
 /* Without what dwz moved out, libdw would open the file that the program names, and wait if that is a pipe: it is given
@@ -95,12 +95,8 @@ void dwarf_file_close(struct dwarf_file *d) {
         return;
     dwarf_splits_close(d);
     free(d->splits);
-    for (size_t i = 0; i < d->n_units; i++) {
-        dwarf_unit_forget(&d->units[i]);
-        dwarf_lines_free(d->units[i].lines);
-    }
+    dwarf_units_forget(d);
     free(d->units);
-    dwarf_ranges_free(&d->ranges);
     dwarf_end(d->dwarf); /* NULL does nothing, here and below */
     dwarf_end(d->alt);
     elf_end(d->elf);
@@ -142,16 +138,27 @@ static int add_scope(struct dwarf_unit *u, const Dwarf_Die *die, uint32_t parent
 
 /* Whether functions of this language lie in namespaces and classes. */
 static bool has_scopes(Dwarf_Die *root) {
+    enum { LANG_C17 = 0x2c, LANG_ASSEMBLY = 0x31, LANG_C23 = 0x3e }; /* as assigned since DWARF 5 */
     switch (dwarf_srclang(root)) {
     case DW_LANG_C:
     case DW_LANG_C89:
     case DW_LANG_C99:
     case DW_LANG_C11:
+    case LANG_C17:
+    case LANG_C23:
+    case LANG_ASSEMBLY:
     case DW_LANG_Mips_Assembler:
         return false;
     default:
         return true;
     }
+}
+
+bool dwarf_file_begins_plain(struct dwarf_file *d) {
+    Dwarf_Die root;
+    if (d->n_units == 0 || setjmp(no_memory) != 0)
+        return false;
+    return dwarf_unit_root(d, &d->units[0], &root) && !has_scopes(&root);
 }
 
 struct collector {
@@ -353,13 +360,28 @@ static bool make_room(struct dwarf_file *d) {
     return d->dwarf != NULL;
 }
 
-static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address, struct symbol_location *ret,
-                     size_t max) {
+/* The unit that an address is in. Where none of those that are listed has it, another may. */
+static struct dwarf_unit *find_unit(struct dwarf_file *d, uint64_t address) {
     const struct dwarf_range *range = dwarf_ranges_find(&d->ranges, address);
+    if ((!range && !d->listed) || !make_room(d))
+        return NULL;
+    if (!range) {
+        int rc = dwarf_units_read(d);
+        if (rc == 0)
+            range = dwarf_ranges_find(&d->ranges, address);
+        else if (rc != -ENOENT)
+            d->work = -1;
+    }
+    return range ? &d->units[range->what] : NULL;
+}
+
+static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address, struct symbol_location *ret,
+                     size_t max, bool *ret_plain) {
     Dwarf_Die unit, root, function, chain[SYMBOL_MAX_INLINES];
-    if (!range || !make_room(d) || !dwarf_offdie(d->dwarf, d->units[range->what].die, &unit))
+    struct dwarf_unit *u = find_unit(d, address);
+    if (!u || !dwarf_unit_root(d, u, &unit))
         return 0;
-    struct dwarf_unit *u = &d->units[range->what];
+    d->work = WORK_LOOKUP;
     const struct dwarf_place p = {d, names, u, &unit};
     size_t program = dwarf_line_program(d, &unit);
     if (!u->lines)
@@ -367,6 +389,7 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
     dwarf_split_open(d, u, &unit);
     if (!dwarf_unit_entry(d, u, 0, &root))
         return 0;
+    *ret_plain = !has_scopes(&root);
     dwarf_unit_read(d, u, &root, program);
     const struct dwarf_range *f = dwarf_ranges_find(&u->functions, address);
     if (!f) {
@@ -385,14 +408,15 @@ static size_t lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t 
 }
 
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
-                         struct symbol_location *ret, size_t max) {
+                         struct symbol_location *ret, size_t max, bool *ret_plain) {
     if (d->work < 0 || !(d->dwarf || d->rests))
         return 0;
     if (setjmp(no_memory) != 0) {
         d->work = -1;
         return 0;
     }
-    d->work = WORK_LOOKUP;
-    size_t n = lookup(d, names, address, ret, max);
+    size_t n = lookup(d, names, address, ret, max, ret_plain);
+    if (d->wants_all && d->listed && d->work >= 0 && dwarf_units_read(d) == 0)
+        n = lookup(d, names, address, ret, max, ret_plain);
     return d->work < 0 ? 0 : n;
 }

@@ -29,7 +29,8 @@ struct dwarf_lines {
 };
 
 struct dwarf_unit {
-    Dwarf_Off die;                 /* its root */
+    Dwarf_Off header;              /* where it begins */
+    Dwarf_Off die;                 /* its root; 0 = not looked for yet */
     bool read, read_inside;        /* its functions; those inside functions */
     struct dwarf_lines *lines;     /* NULL until they are asked for */
     struct dwarf_ranges functions; /* what = offset of the function's entry */
@@ -47,8 +48,10 @@ struct dwarf_file {
     const struct dwo_search *split; /* where split units may be */
     struct dwarf_splits *splits;    /* NULL until there is one */
     struct dwarf_ranges ranges;     /* what = index into units */
-    struct dwarf_unit *units;       /* in order of their roots */
+    struct dwarf_unit *units;       /* in their order */
     size_t n_units, cap_units;
+    bool listed;      /* units are those that .debug_aranges lists … */
+    bool wants_all;   /* … and that is not enough */
     long work;        /* steps left */
     size_t held;      /* about how many bytes libdw holds of lines */
     size_t kept;      /* bytes of units' lines */
@@ -58,9 +61,14 @@ struct dwarf_file {
 
 enum { DWARF_RELEASE_EVERY = 4 << 20 }; /* bytes of units between giving pages back */
 
-/* Finds the units that have code, and where it is: d->units and d->ranges. 0, -ENOENT when none has, -EBADMSG,
- * -ENOMEM. */
+/* Finds units that have code, and where it is: d->units and d->ranges. Those that are listed, first: to find the others
+ * means to touch every unit. 0, -ENOENT when none has, -EBADMSG, -ENOMEM. */
+int dwarf_units_open(struct dwarf_file *d);
+/* All of them. What was read of units before is forgotten. */
 int dwarf_units_read(struct dwarf_file *d);
+void dwarf_units_forget(struct dwarf_file *d);
+/* The root of a unit. */
+bool dwarf_unit_root(const struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *ret);
 /* Where a unit is in .debug_info: offsets of its header, of its root, and of what follows. */
 struct dwarf_unit_place {
     uint64_t header, root, end;

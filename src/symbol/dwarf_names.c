@@ -47,12 +47,18 @@ static struct dwarf_unit *unit_of(const struct dwarf_place *p, Dwarf_Die *die) {
         return dwarf_diecu(die, &root, NULL, NULL) && dwarf_dieoffset(&root) == p->unit->split->root ? p->unit : NULL;
     if (dwarf_cu_getdwarf(die->cu) != d->dwarf || !dwarf_diecu(die, &root, NULL, NULL))
         return NULL; /* moved out by dwz */
-    Dwarf_Off offset = dwarf_dieoffset(&root);
-    size_t low = bisect(i, d->n_units, d->units[i].die < offset);
-    if (low == d->n_units || d->units[low].die != offset || d->units[low].in_split)
+    Dwarf_Off offset = dwarf_dieoffset(&root), header = offset - dwarf_cuoffset(&root);
+    size_t low = bisect(i, d->n_units, d->units[i].header < header);
+    if (low == d->n_units || d->units[low].header != header) {
+        d->wants_all = true;
         return NULL;
-    dwarf_unit_read(d, &d->units[low], &root, 0);
-    return &d->units[low];
+    }
+    struct dwarf_unit *u = &d->units[low];
+    u->die = offset;
+    if (u->in_split)
+        return NULL;
+    dwarf_unit_read(d, u, &root, 0);
+    return u;
 }
 
 /* The innermost scope around an offset: the last that starts before it, or one around that. The last one in another

@@ -1,5 +1,6 @@
 /* The units of a file and the addresses they cover. Compilers list those in .debug_aranges, most of them, in
- * the order of the units: of what is listed there only the header is read, of other units the root. */
+ * the order of the units: nothing of what is listed there is read before it is looked at. Only for an address that is
+ * not listed all units are: of those that are listed the header, of others the root. */
 #include <errno.h>
 
 #include "base/reader.h"
@@ -84,27 +85,88 @@ bool dwarf_read_unit_place(struct reader *r, const uint8_t *section, struct dwar
     return true;
 }
 
+static int append_unit(struct dwarf_file *d, Dwarf_Off header, Dwarf_Off root) {
+    if (mem_grow((void **)&d->units, &d->cap_units, d->n_units + 1, sizeof(*d->units)) < 0)
+        return -ENOMEM;
+    d->units[d->n_units++] = (struct dwarf_unit){.header = header, .die = root};
+    return 0;
+}
+
 static int add_unit(struct dwarf_file *d, struct dwarf_aranges *l, const struct dwarf_unit_place *place) {
     Dwarf_Die root;
     bool listed;
     int rc = add_listed(d, l, place->header, &listed);
     if (rc < 0 || (!listed && (!dwarf_offdie(d->dwarf, place->root, &root) || !has_code(&root))))
         return rc;
-    if (mem_grow((void **)&d->units, &d->cap_units, d->n_units + 1, sizeof(*d->units)) < 0)
+    if (append_unit(d, place->header, place->root) < 0)
         return -ENOMEM;
-    d->units[d->n_units++] = (struct dwarf_unit){.die = place->root};
     return listed ? 0 : dwarf_add_ranges(d, NULL, &root, (uint32_t)d->n_units - 1, &d->ranges);
+}
+
+static const uint8_t *info_of(const struct dwarf_file *d, size_t *ret_size) {
+    const Elf64_Shdr *s = elf_image_section(d->image, ".debug_info");
+    *ret_size = 0;
+    return s ? elf_image_bytes(d->image, s, ret_size) : NULL;
+}
+
+/* libdw must see the unit in the same place: what is listed may be anything. */
+bool dwarf_unit_root(const struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die *ret) {
+    if (!u->die) {
+        size_t size;
+        struct dwarf_unit_place place;
+        const uint8_t *section = info_of(d, &size);
+        if (!section || u->header >= size)
+            return false;
+        struct reader r = reader_of(section, size);
+        reader_bytes(&r, u->header);
+        if (!dwarf_read_unit_place(&r, section, &place) || !dwarf_offdie(d->dwarf, place.root, ret) ||
+            dwarf_dieoffset(ret) - dwarf_cuoffset(ret) != u->header)
+            return false;
+        u->die = place.root;
+    }
+    return dwarf_offdie(d->dwarf, u->die, ret);
+}
+
+void dwarf_units_forget(struct dwarf_file *d) {
+    for (size_t i = 0; i < d->n_units; i++) {
+        dwarf_unit_forget(&d->units[i]);
+        dwarf_lines_free(d->units[i].lines);
+    }
+    d->n_units = 0;
+    d->kept = 0;
+    dwarf_ranges_free(&d->ranges);
+}
+
+/* Those that are listed, in order. -ENOENT when none is, or they are in another one. */
+static int list_units(struct dwarf_file *d) {
+    struct dwarf_aranges l = open_listed(d->image);
+    while (l.unit != UINT64_MAX) {
+        bool ranges;
+        uint64_t unit = l.unit;
+        if (d->n_units == MAX_UNITS || (d->n_units && unit <= d->units[d->n_units - 1].header))
+            return -ENOENT;
+        if (add_listed(d, &l, unit, &ranges) < 0 || append_unit(d, unit, 0) < 0)
+            return -ENOMEM;
+    }
+    return d->ranges.count ? dwarf_ranges_finish(&d->ranges) : -ENOENT;
+}
+
+int dwarf_units_open(struct dwarf_file *d) {
+    int rc = list_units(d);
+    d->listed = rc == 0;
+    return rc == -ENOENT ? dwarf_units_read(d) : rc;
 }
 
 int dwarf_units_read(struct dwarf_file *d) {
     struct dwarf_aranges l = open_listed(d->image);
     struct dwarf_unit_place place;
-    const Elf64_Shdr *info = elf_image_section(d->image, ".debug_info");
-    size_t size = 0;
-    const uint8_t *section = info ? elf_image_bytes(d->image, info, &size) : NULL;
+    size_t size;
+    const uint8_t *section = info_of(d, &size);
     struct reader r = reader_of(section, section ? size : 0);
     uint64_t released = 0;
     int rc = 0;
+    dwarf_units_forget(d);
+    d->listed = d->wants_all = false;
     d->work = WORK_OPEN;
     while (rc == 0 && d->n_units < MAX_UNITS && reader_left(&r) && dwarf_read_unit_place(&r, section, &place)) {
         rc = add_unit(d, &l, &place);

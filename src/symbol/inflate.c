@@ -16,30 +16,13 @@ enum {
 
 /* ---- bit by bit ---- */
 
-/* isa-l reads eight bytes at a time, and so up to seven beyond its input: the end of that is copied to where some follow. */
-enum { READ_AT_ONCE = 8 };
-
 struct packed_stream {
-    bool broken;        /* neither library is to be asked again then */
+    bool broken;        /* isa-l is not to be asked again then: it would read beyond its input */
     ZSTD_DStream *zstd; /* NULL: `zlib` it is */
     ZSTD_inBuffer in;
     size_t hint; /* zstd's: 0 = a frame has ended */
     struct inflate_state zlib;
-    uint8_t end[2 * READ_AT_ONCE];
-    size_t end_bytes; /* 0 once they are its input */
 };
-
-static void begin_zlib(struct packed_stream *s, const struct packed *p) {
-    size_t size = MIN(p->size, (size_t)MAX_ZLIB); /* isa-l before 2.32.1 errs near 4 GB */
-    s->end_bytes = MIN(size, (size_t)READ_AT_ONCE);
-    memset(s->end, 0, sizeof(s->end));
-    if (size)
-        memcpy(s->end, p->bytes + size - s->end_bytes, s->end_bytes);
-    isal_inflate_init(&s->zlib);
-    s->zlib.crc_flag = ISAL_ZLIB;
-    s->zlib.next_in = (uint8_t *)(uintptr_t)p->bytes;
-    s->zlib.avail_in = (uint32_t)(size - s->end_bytes);
-}
 
 int packed_stream_open(const struct packed *p, struct packed_stream **ret) {
     if (p->how != ELFCOMPRESS_ZLIB && p->how != COMPRESS_ZSTD)
@@ -55,7 +38,10 @@ int packed_stream_open(const struct packed *p, struct packed_stream **ret) {
     s->broken = false;
     s->in = (ZSTD_inBuffer){.src = p->bytes, .size = p->size};
     s->hint = 1;
-    begin_zlib(s, p);
+    isal_inflate_init(&s->zlib);
+    s->zlib.crc_flag = ISAL_ZLIB;
+    s->zlib.next_in = (uint8_t *)(uintptr_t)p->bytes;
+    s->zlib.avail_in = (uint32_t)MIN(p->size, (size_t)MAX_ZLIB); /* isa-l before 2.32.1 errs near 4 GB */
     *ret = s;
     return 0;
 }
@@ -81,14 +67,7 @@ static bool read_zstd(struct packed_stream *s, void *to, size_t n) {
 static bool run_zlib(struct packed_stream *s, void *to, size_t n) {
     s->zlib.next_out = to;
     s->zlib.avail_out = (uint32_t)n;
-    int rc = isal_inflate(&s->zlib);
-    if ((rc == ISAL_DECOMP_OK || rc == ISAL_END_INPUT) && s->zlib.avail_in == 0 && s->end_bytes) {
-        s->zlib.next_in = s->end;
-        s->zlib.avail_in = (uint32_t)s->end_bytes;
-        s->end_bytes = 0;
-        rc = isal_inflate(&s->zlib);
-    }
-    return rc == ISAL_DECOMP_OK && s->zlib.avail_out == 0;
+    return isal_inflate(&s->zlib) == ISAL_DECOMP_OK && s->zlib.avail_out == 0;
 }
 
 bool packed_stream_read(struct packed_stream *s, void *to, size_t n) {

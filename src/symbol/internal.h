@@ -121,14 +121,17 @@ struct dwo_search;
 int dwarf_file_open(const struct elf_image *image, const struct elf_image *alt, const struct dwo_search *split,
                     struct dwarf_file **ret);
 void dwarf_file_close(struct dwarf_file *d);
+/* Whether its first unit is of a language whose symbols are no more than names: most others are, then. */
+bool dwarf_file_begins_plain(struct dwarf_file *d);
 /* About how many bytes it holds besides libdw's, and how many those are. */
 size_t dwarf_file_held(const struct dwarf_file *d, size_t *ret_libdw);
 /* Gives libdw's back: what was made of it stays, and it is opened again by the next look-up. */
 void dwarf_file_rest(struct dwarf_file *d);
-/* Like symbol_file_lookup(); strings live as long as `names`. */
+/* Like symbol_file_lookup(); strings live as long as `names`. *ret_plain tells whether functions of that language have
+ * symbols that are no more than their names, as those of C. */
 struct symbol_names;
 size_t dwarf_file_lookup(struct dwarf_file *d, struct symbol_names *names, uint64_t address,
-                         struct symbol_location *ret, size_t max);
+                         struct symbol_location *ret, size_t max, bool *ret_plain);
 
 /* What will be looked up in a file, once that is known: nothing else. */
 struct dwarf_wanted {

@@ -43,7 +43,7 @@ void symbol_file_release_pages(struct symbol_file *f);
 
 /* About how many bytes the look-ups so far have left in memory, for those to come; and, among them, how many are
  * soon had again. */
-size_t symbol_file_held(const struct symbol_file *f, size_t *ret_loose);
+size_t symbol_file_held(struct symbol_file *f, size_t *ret_loose);
 /* Gives the latter back, or all: then strings that were returned end, and the next look-up loads anew what it needs. */
 void symbol_file_forget(struct symbol_file *f, bool all);
 

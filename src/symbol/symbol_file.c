@@ -2,6 +2,7 @@
  * else is loaded when it is first asked for. */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,7 +31,9 @@ struct symbol_file {
     struct debug_candidates found_alt;
     bool debug_tried, alt_tried, mini_tried, names_loaded, dwarf_tried;
     pthread_t worker;
-    bool preparing; /* `worker` loads names; until it is joined, only what it does not write may be used */
+    bool preparing;  /* `worker` loads names; until it is joined, only what it does not write may be used, … */
+    sem_t has_dwarf; /* … and DWARF once this was posted, and waited for */
+    bool dwarf_awaited;
     struct symbol_list symbols;
     struct symbol_names names;
     struct dwarf_file *dwarf;
@@ -87,12 +90,19 @@ int symbol_file_open(int fd, const char *path, const struct symbol_search *searc
     return 0;
 }
 
-/* Waits for the thread that loads names, if there is one. */
+/* Waits for the thread that loads names, if there is one, until DWARF is there. */
+static void await_dwarf(struct symbol_file *f) {
+    while (f->preparing && !f->dwarf_awaited)
+        f->dwarf_awaited = sem_wait(&f->has_dwarf) == 0; /* else a signal came */
+}
+
+/* Waits until it ends. */
 static void settle(struct symbol_file *f) {
     if (!f->preparing)
         return;
     pthread_join(f->worker, NULL);
-    f->preparing = false;
+    sem_destroy(&f->has_dwarf);
+    f->preparing = f->dwarf_awaited = false;
     free(f->expected);
     f->expected = NULL;
     f->wanted = (struct dwarf_wanted){0};
@@ -123,7 +133,8 @@ void symbol_file_forget(struct symbol_file *f, bool all) {
     forget_symbols(f);
 }
 
-size_t symbol_file_held(const struct symbol_file *f, size_t *ret_loose) {
+size_t symbol_file_held(struct symbol_file *f, size_t *ret_loose) {
+    settle(f);
     size_t owned = (f->plain.image.owned ? f->plain.image.size : 0) + (f->mini.owned ? f->mini.size : 0), loose = 0;
     size_t dwarf = f->dwarf ? dwarf_file_held(f->dwarf, &loose) : 0;
     *ret_loose = loose;
@@ -379,15 +390,14 @@ static void load_dwarf(struct symbol_file *f, bool whole) {
                           &f->dwarf);
 }
 
-static void load(struct symbol_file *f) {
-    if (!f->names_loaded)
-        load_names(f);
-    if (!f->dwarf_tried)
-        load_dwarf(f, false);
-}
-
+/* DWARF takes longest, and is enough where symbols are no more than names. */
 static void *prepare(void *file) {
-    load(file);
+    struct symbol_file *f = file;
+    load_dwarf(f, false);
+    bool enough = f->dwarf && dwarf_file_begins_plain(f->dwarf);
+    sem_post(&f->has_dwarf);
+    if (!enough)
+        load_names(f);
     return NULL;
 }
 
@@ -398,9 +408,13 @@ void symbol_file_prepare(struct symbol_file *f) {
         return;
     find_debug(f);
     find_alt(f);
+    if (sem_init(&f->has_dwarf, 0, 0) < 0)
+        return;
     f->preparing = true; /* for the thread to see */
-    if (pthread_create(&f->worker, NULL, prepare, f) != 0)
-        f->preparing = false; /* it is done when it is needed */
+    if (pthread_create(&f->worker, NULL, prepare, f) == 0)
+        return;
+    f->preparing = false; /* it is done when it is needed */
+    sem_destroy(&f->has_dwarf);
 }
 
 void symbol_file_expect(struct symbol_file *f, const uint64_t *addresses, size_t n) {
@@ -461,23 +475,31 @@ static size_t name_by_entry(struct symbol_file *f, uint64_t address, struct symb
     return 1;
 }
 
-static size_t by_dwarf(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
-    size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
+/* *ret_plain: see dwarf_file_lookup(). */
+static size_t name_by_dwarf(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max,
+                            bool *ret_plain) {
+    await_dwarf(f);
+    if (!f->dwarf_tried)
+        load_dwarf(f, false);
+    size_t n = f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max, ret_plain) : 0;
     if (n || !f->plain.partial)
         return n;
+    settle(f);
     forget_dwarf(f);
     load_dwarf(f, true);
-    return f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max) : 0;
+    return f->dwarf ? dwarf_file_lookup(f->dwarf, &f->names, address, ret, max, ret_plain) : 0;
 }
 
 size_t symbol_file_lookup(struct symbol_file *f, uint64_t address, struct symbol_location *ret, size_t max) {
+    bool plain = false;
     if (max == 0)
         return 0;
+    size_t n = name_by_dwarf(f, address, ret, max, &plain);
+    if (n && ret[n - 1].name[0] && (plain || is_mangled(ret[n - 1].system_name)))
+        return n; /* the symbol could say no more */
     settle(f);
-    load(f);
-    size_t n = by_dwarf(f, address, ret, max);
-    if (n && is_mangled(ret[n - 1].system_name))
-        return n;
+    if (!f->names_loaded)
+        load_names(f);
     n = name_by_symbol(f, address, ret, n);
     return n ? n : name_by_entry(f, address, ret);
 }

@@ -299,6 +299,8 @@ int unpacked_write(struct unpacked *u, const void *bytes, size_t n, size_t at) {
     }
     for (size_t done = 0; done < n;) {
         ssize_t now = pwrite(u->fd, (const uint8_t *)bytes + done, n - done, (off_t)(at + done));
+        if (now == 0)
+            return -EIO;
         if (now < 0 && errno != EINTR)
             return -errno;
         done += now < 0 ? 0 : (size_t)now;
@@ -332,10 +334,9 @@ int unpacked_finish(struct unpacked *u, size_t size, const uint32_t *checksum, s
 void unpacked_close(struct unpacked *u) {
     if (!u)
         return;
-    if (u->fd >= 0 && u->new.text[0])
-        unlinkat(u->folder, u->new.text, 0);
-    if (u->fd >= 0)
-        close(u->fd);
+    bool whole = u->fd < 0 || close(u->fd) == 0; /* over a network what could not be written may be told now */
+    if (u->fd >= 0 && (u->new.text[0] || !whole))
+        unlinkat(u->folder, u->new.text[0] ? u->new.text : u->name.text, 0);
     if (u->folder >= 0)
         close(u->folder);
     free(u->memory);
