@@ -93,9 +93,8 @@ void dwarf_unit_forget(struct dwarf_unit *u) {
 void dwarf_file_close(struct dwarf_file *d) {
     if (!d)
         return;
-    dwarf_splits_close(d);
-    free(d->splits);
     dwarf_units_forget(d);
+    free(d->splits);
     free(d->units);
     dwarf_end(d->dwarf); /* NULL does nothing, here and below */
     dwarf_end(d->alt);

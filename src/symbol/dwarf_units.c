@@ -128,6 +128,7 @@ bool dwarf_unit_root(const struct dwarf_file *d, struct dwarf_unit *u, Dwarf_Die
 }
 
 void dwarf_units_forget(struct dwarf_file *d) {
+    dwarf_splits_close(d); /* which point to them */
     for (size_t i = 0; i < d->n_units; i++) {
         dwarf_unit_forget(&d->units[i]);
         dwarf_lines_free(d->units[i].lines);

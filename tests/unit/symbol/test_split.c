@@ -76,6 +76,18 @@ static void what_was_given_back_is_opened_again(void **state) {
     }
 }
 
+/* An address that no unit lists makes all units be found anew, those that are split and open among them. */
+static void units_are_found_anew_behind_one_that_is_open(void **state) {
+    struct symbol_location at[SYMBOL_MAX_INLINES];
+    struct symbol_range start;
+    _cleanup_(symbol_file_closep) struct symbol_file *f = open_self(NULL);
+    assert_int_equal(symbol_file_find(f, "_start", &start), 0);
+    check_call(f);
+    assert_int_equal(symbol_file_lookup(f, start.address, at, SYMBOL_MAX_INLINES), 1);
+    assert_string_equal(at[0].name, "_start");
+    check_call(f);
+}
+
 static void every_failed_allocation_is_survived(void **state) {
     struct symbol_location at[SYMBOL_MAX_INLINES];
     uint64_t address = some_address();
@@ -180,6 +192,7 @@ int main(void) {
         cmocka_unit_test(inlined_calls_come_out_of_the_file_of_the_unit),
         cmocka_unit_test(the_target_need_not_be_there_any_more),
         cmocka_unit_test(what_was_given_back_is_opened_again),
+        cmocka_unit_test(units_are_found_anew_behind_one_that_is_open),
         cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(a_unit_is_found_by_its_id),
         cmocka_unit_test(a_broken_index_finds_nothing),
