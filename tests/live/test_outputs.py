@@ -91,7 +91,7 @@ def test_quiet_keeps_the_json_that_was_asked_for(tmp_path):
 
 def test_nothing_more_is_promised_of_a_capture_without_samples(tmp_path):
     path = tmp_path / "x.folded"
-    r = scry("cpu", "-d", "0.3", "-o", path, "--", "sleep", "0.1")
+    r = scry("cpu", "-F", 1, "-d", "0.3", "-o", path, "--", "sleep", "0.1")  # which begins within a millisecond
     assert r.status == 0 and "0 samples" in r.err and f"Written to {path}\n" in r.err, r
 
 
