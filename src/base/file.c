@@ -34,18 +34,27 @@ int file_read(const char *path, size_t limit, struct buf *ret, struct err *err) 
     return file_read_fd(fd, path, limit, ret, err);
 }
 
-int file_write_fd(int fd, const void *data, size_t size) {
-    const char *at = data;
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
+/* From `offset` on, or where the file stands when that is negative. */
+static int write_all(int fd, const void *data, size_t size, off_t offset) {
+    const char *bytes = data;
+    for (size_t done = 0; done < size;) {
+        ssize_t n = offset < 0 ? write(fd, bytes + done, size - done)
+                               : pwrite(fd, bytes + done, size - done, offset + (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
-        at += n;
-        size -= (size_t)n;
+        done += (size_t)n;
     }
     return 0;
+}
+
+int file_write_fd(int fd, const void *data, size_t size) {
+    return write_all(fd, data, size, -1);
+}
+
+int file_write_at(int fd, const void *data, size_t size, uint64_t at) {
+    return write_all(fd, data, size, (off_t)at);
 }
 
 static int write_failed(struct err *err, const char *path, int code) {

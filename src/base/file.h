@@ -26,6 +26,8 @@ bool file_is_stream(const char *path);
 
 /* Writes all of it to an open file. 0 or negative errno. */
 int file_write_fd(int fd, const void *data, size_t size);
+/* The same from an offset on; where the file is written to otherwise does not change. */
+int file_write_at(int fd, const void *data, size_t size, uint64_t at);
 
 /* Writes to a file that did not exist before: "XXXXXX" before the last `ending_length` letters of `path` becomes
  * what is still free. A private one nobody else may read. */

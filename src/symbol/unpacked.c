@@ -297,15 +297,7 @@ int unpacked_write(struct unpacked *u, const void *bytes, size_t n, size_t at) {
         memcpy(u->memory + at, bytes, n);
         return 0;
     }
-    for (size_t done = 0; done < n;) {
-        ssize_t now = pwrite(u->fd, (const uint8_t *)bytes + done, n - done, (off_t)(at + done));
-        if (now == 0)
-            return -EIO;
-        if (now < 0 && errno != EINTR)
-            return -errno;
-        done += now < 0 ? 0 : (size_t)now;
-    }
-    return 0;
+    return file_write_at(u->fd, bytes, n, at);
 }
 
 /* Ends the file and gives it its name. */
@@ -314,9 +306,9 @@ static int keep(struct unpacked *u, size_t size, uint32_t checksum) {
     memcpy(t.magic, magic, sizeof(magic));
     if (!read_boot(t.boot))
         return -ENOENT;
-    ssize_t n = pwrite(u->fd, &t, sizeof(t), (off_t)size);
-    if (n != sizeof(t))
-        return n < 0 ? -errno : -EIO;
+    int rc = file_write_at(u->fd, &t, sizeof(t), size);
+    if (rc < 0)
+        return rc;
     if (renameat(u->folder, u->new.text, u->folder, u->name.text) < 0)
         return -errno;
     u->new.text[0] = '\0';

@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/file.h"
 #include "target/core.h"
 
 enum { CHUNK = 256 << 10 };
@@ -41,8 +42,9 @@ static int put(struct unpacked *u, const uint8_t *p, size_t n) {
         u->stored += k;
         if (u->stored > u->may_store)
             return -EFBIG;
-        if (pwrite(u->fd, p, k, (off_t)u->at) != (ssize_t)k)
-            return errno ? -errno : -EIO;
+        int rc = file_write_at(u->fd, p, k, u->at);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }

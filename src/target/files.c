@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "base/file.h"
 #include "target/internal.h"
 
 #ifndef BCACHEFS_SUPER_MAGIC
@@ -70,7 +71,7 @@ int open_memory_as_file(struct target *t, const struct target_mapping *m) {
     int rc = target_read(t, m->start, bytes, size);
     if (rc < 0)
         return rc == -ESRCH ? rc : -ENOENT;
-    return pwrite(fd, bytes, size, 0) == (ssize_t)size ? TAKE_FD(fd) : -EIO;
+    return file_write_at(fd, bytes, size, 0) == 0 ? TAKE_FD(fd) : -EIO;
 }
 
 int open_root(struct target *t) {
