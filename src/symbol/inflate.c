@@ -91,16 +91,9 @@ bool packed_stream_ended(struct packed_stream *s) {
 
 /* ---- as a whole ---- */
 
-static bool inflate_whole(const struct packed *p, uint8_t *to) {
-    enum { AT_ONCE = 1 << 30 };
+static bool inflate_whole(const struct packed *p, void *to) {
     struct packed_stream *s = NULL;
-    bool good = packed_stream_open(p, &s) == 0;
-    for (size_t at = 0; good && at < p->plain;) {
-        size_t n = MIN(p->plain - at, (size_t)AT_ONCE);
-        good = packed_stream_read(s, to + at, n);
-        at += n;
-    }
-    good = good && packed_stream_ended(s);
+    bool good = packed_stream_open(p, &s) == 0 && packed_stream_read(s, to, p->plain) && packed_stream_ended(s);
     packed_stream_close(s);
     return good;
 }

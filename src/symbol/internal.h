@@ -62,7 +62,8 @@ struct packed {
     const uint8_t *bytes;
     size_t size, plain; /* as it is, and as it claims to become */
 };
-/* Reads what a compressed section says of itself. -EBADMSG broken or implausible, -EFBIG over the limit. */
+/* Reads what a compressed section says of itself. -EBADMSG broken or implausible, -EFBIG over the limit, which is 1 GB at
+ * the most. */
 int packed_of(const struct elf_image *e, const Elf64_Shdr *s, bool old, size_t limit, struct packed *ret);
 /* What is packed, from its beginning on, in parts. -EBADMSG when it is packed in a way that is not known, -ENOMEM. */
 struct packed_stream;

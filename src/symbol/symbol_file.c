@@ -380,7 +380,7 @@ static void load_dwarf(struct symbol_file *f, bool whole) {
     const struct elf_image *e = dwarf_of(f);
     if (!elf_image_has_dwarf(e))
         return;
-    int rc = dwarf_inflate(e, f->preparing ? &f->wanted : NULL, whole, &f->plain);
+    int rc = dwarf_inflate(e, &f->wanted, whole, &f->plain);
     elf_image_release_pages(e); /* all of it was read */
     if (rc < 0 && rc != -ENOENT)
         return; /* symbols will have to do */
@@ -410,11 +410,9 @@ void symbol_file_prepare(struct symbol_file *f) {
     find_alt(f);
     if (sem_init(&f->has_dwarf, 0, 0) < 0)
         return;
-    f->preparing = true; /* for the thread to see */
-    if (pthread_create(&f->worker, NULL, prepare, f) == 0)
-        return;
-    f->preparing = false; /* it is done when it is needed */
-    sem_destroy(&f->has_dwarf);
+    f->preparing = pthread_create(&f->worker, NULL, prepare, f) == 0; /* else it is done when it is needed */
+    if (!f->preparing)
+        sem_destroy(&f->has_dwarf);
 }
 
 void symbol_file_expect(struct symbol_file *f, const uint64_t *addresses, size_t n) {
