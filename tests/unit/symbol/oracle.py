@@ -317,16 +317,21 @@ def write_unit(unit):
     return path
 
 
+def write_main(units):
+    """The program of so many of them."""
+    path = os.path.join(WORK, f"main{units}.c")
+    with open(path, "w") as f:
+        f.write("".join(f"int u{i}(int n);\n" for i in range(units)) + "int main(int argc, char **argv)\n{\n    (void)argv;\n"
+                "    return " + " + ".join(f"u{i}(argc)" for i in range(units)) + ";\n}\n")
+    return path
+
+
 @functools.cache
 def many(*flags):
     """A program of many units, which lie in order."""
     plain = os.path.join(WORK, "in-part" + "".join(flags))
     sources = [write_unit(i) for i in range(UNITS)]
-    start = os.path.join(WORK, "start.c")
-    with open(start, "w") as f:
-        f.write("".join(f"int u{i}(int n);\n" for i in range(UNITS)) + "int main(int argc, char **argv)\n{\n    (void)argv;\n    return " +
-                " + ".join(f"u{i}(argc)" for i in range(UNITS)) + ";\n}\n")
-    run("gcc", "-O1", "-g", *flags, *sources, start, "-o", plain)
+    run("gcc", "-O1", "-g", *flags, *sources, write_main(UNITS), "-o", plain)
     return plain
 
 
@@ -347,12 +352,8 @@ def two_compilers():
     for i in range(6):
         objects.append(os.path.join(WORK, f"two{i}.o"))
         run(*(["clang", "-gdwarf-5"] if i % 2 else ["gcc", "-g"]), "-O1", "-c", write_unit(i), "-o", objects[-1])
-    start = os.path.join(WORK, "two.c")
-    with open(start, "w") as f:
-        f.write("".join(f"int u{i}(int n);\n" for i in range(6)) + "int main(void)\n{\n    return " +
-                " + ".join(f"u{i}(3)" for i in range(6)) + ";\n}\n")
     path = os.path.join(WORK, "two")
-    run("gcc", "-g", start, *objects, "-o", path)
+    run("gcc", "-g", write_main(6), *objects, "-o", path)
     addresses = [a for i in range(6) for a in units_of(path, i, i + 1)]
     for order in (addresses, addresses[::-1]):
         answers = ours(path, order)

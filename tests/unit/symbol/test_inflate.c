@@ -1,5 +1,5 @@
 /* Compressed sections: read in parts, broken ones told, and .debug_info no further than it is wanted. */
-#include "../unit.h"
+#include "elf_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -252,23 +252,11 @@ static void add_section(struct buf *file, struct buf *names, Elf64_Shdr *s, cons
 
 static uint8_t info[INFO_BYTES], abbrev[ABBREV_BYTES];
 
-static struct elf_image map_source(void) {
-    struct elf_image e;
-    int fd = open(source, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(elf_image_map(fd, &e), 0);
-    close(fd);
-    return e;
-}
-
 /* Writes a file of three compressed sections, and maps it. */
 static struct elf_image make_source(bool listed) {
     _cleanup_(buf_free) struct buf file = {0}, names = {0}, ranges = {0};
     Elf64_Shdr s[5] = {{0}};
-    Elf64_Ehdr h = {.e_type = ET_DYN, .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 5, .e_shstrndx = 4};
-    memcpy(h.e_ident, ELFMAG, SELFMAG);
-    h.e_ident[EI_CLASS] = ELFCLASS64;
-    h.e_ident[EI_DATA] = ELFDATA2LSB;
+    Elf64_Ehdr h = elf_header(0, 5);
     list_units(&ranges);
     buf_add(&file, &h, sizeof(h));
     buf_add(&names, "", 1);
@@ -282,11 +270,7 @@ static struct elf_image make_source(bool listed) {
     h.e_shoff = file.len;
     buf_add(&file, s, sizeof(s));
     memcpy(file.data, &h, sizeof(h));
-    FILE *f = fopen(source, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(file.data, 1, file.len, f), file.len);
-    fclose(f);
-    return map_source();
+    return elf_map_new(source, file.data, file.len);
 }
 
 static int begin(void **state) {
@@ -302,16 +286,14 @@ static int begin(void **state) {
 
 static int forget(void **state) {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s/debug", folder);
-    return system(command); // NOLINT(cert-env33-c)
+    char kept[80];
+    snprintf(kept, sizeof(kept), "%s/debug", folder);
+    return remove_all(kept);
 }
 
 static int end(void **state) {
-    char command[128];
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command); // NOLINT(cert-env33-c)
+    return remove_all(folder);
 }
 
 /* How much of .debug_info there is; it must be what it was. 0: none. */
@@ -400,7 +382,7 @@ static void what_is_broken_is_left_out_and_not_kept(void **state) {
     assert_int_equal(pwrite(fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, (off_t)(s->sh_offset + s->sh_size / 2)), 8);
     close(fd);
     elf_image_close(&e);
-    e = map_source();
+    e = elf_map(source);
     forget(state);
     struct dwarf_plain p;
     assert_int_equal(dwarf_inflate(&e, NULL, false, &p), 0);

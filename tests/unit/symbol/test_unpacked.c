@@ -1,5 +1,5 @@
 /* What is kept of a file's debug sections is found again, and only of that file as it is. */
-#include "../unit.h"
+#include "elf_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,11 +23,7 @@ static struct elf_image image_of(size_t info_bytes, uint8_t fill) {
     static const char names[] = "\0.debug_info\0.shstrtab";
     uint8_t *bytes = mem_zalloc(1, AT_INFO + info_bytes);
     assert_non_null(bytes);
-    Elf64_Ehdr h = {
-        .e_type = ET_DYN, .e_shoff = AT_HEADERS, .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 3, .e_shstrndx = 2};
-    memcpy(h.e_ident, ELFMAG, SELFMAG);
-    h.e_ident[EI_CLASS] = ELFCLASS64;
-    h.e_ident[EI_DATA] = ELFDATA2LSB;
+    Elf64_Ehdr h = elf_header(AT_HEADERS, 3);
     Elf64_Shdr s[3] = {{0},
                        {.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = AT_INFO, .sh_size = info_bytes},
                        {.sh_name = 13, .sh_type = SHT_STRTAB, .sh_offset = AT_NAMES, .sh_size = sizeof(names)}};
@@ -40,24 +36,11 @@ static struct elf_image image_of(size_t info_bytes, uint8_t fill) {
     return image;
 }
 
-static struct elf_image map(const char *path) {
-    struct elf_image image;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(elf_image_map(fd, &image), 0);
-    close(fd);
-    return image;
-}
-
 /* The file that sections are inflated of. */
 static struct elf_image map_source(uint8_t fill) {
-    struct elf_image image = image_of(64, fill);
-    FILE *f = fopen(source, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(image.data, 1, image.size, f), image.size);
-    fclose(f);
+    struct elf_image image = image_of(64, fill), mapped = elf_map_new(source, image.data, image.size);
     elf_image_close(&image);
-    return map(source);
+    return mapped;
 }
 
 /* What every test begins with: a folder, a file, and what that might have become. */
@@ -77,11 +60,9 @@ static int begin(void **state) {
 
 static int end(void **state) {
     (void)state;
-    char command[128];
     elf_image_close(&e);
     elf_image_close(&plain);
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command); // NOLINT(cert-env33-c)
+    return remove_all(folder);
 }
 
 enum {
